@@ -1,0 +1,1 @@
+"""The Hydra configuration of shoepair; installed as the package ``shoepair.conf``."""

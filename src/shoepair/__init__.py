@@ -1,0 +1,5 @@
+"""shoepair: do these two shoes belong together? Importing it is cheap; what needs torch is imported where it is used."""
+
+from importlib.metadata import version
+
+__version__ = version("shoepair")

@@ -1,0 +1,74 @@
+"""Random changes of whole batches of training pairs, on the device they are on. They never change a label."""
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+from torch.nn.functional import affine_grid, grid_sample
+
+
+class Augmentation:
+    """Random mirroring, exchange of sides, placement and colour.
+
+    Placement is drawn for each shoe, since two photos are never framed alike; colour for each pair, since both
+    photos are taken in the same light.
+
+    Args:
+        settings: the keys of data.augment, explained in conf/train.yaml.
+    """
+
+    def __init__(self, settings: Mapping[str, float]) -> None:
+        self.settings = dict(settings)
+
+    def __call__(self, left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
+        """Change a batch.
+
+        Args:
+            left, right: RGB in [-0.5, 0.5], each (B, 3, H, W).
+        Returns:
+            Two of the same shape and range.
+        """
+        s = self.settings
+        if s["swap"]:
+            chosen = _chance(s["swap"], left)
+            left, right = torch.where(chosen, right, left), torch.where(chosen, left, right)
+        if s["mirror"]:
+            chosen = _chance(s["mirror"], left)
+            left, right = (torch.where(chosen, x.flip(-1), x) for x in (left, right))
+        if s["rotate"] or s["shift"] or s["scale"]:
+            left, right = self._place(left), self._place(right)
+        if s["brightness"] or s["contrast"] or s["saturation"]:
+            left, right = self._colour(torch.stack([left, right])).unbind()  # (2, B, 3, H, W)
+        return left, right
+
+    def _place(self, images: Tensor) -> Tensor:
+        """Turn, shift and scale every image; what comes in from outside repeats the edge."""
+        s, num = self.settings, len(images)
+        angle = _uniform(num, images) * math.radians(s["rotate"])
+        scale = (1 + s["scale"]) ** _uniform(num, images)
+        shift = _uniform((num, 2, 1), images) * 2 * s["shift"]  # grid coordinates run from -1 to 1
+        cos, sin = torch.cos(angle) * scale, torch.sin(angle) * scale
+        turn = torch.stack([torch.stack([cos, -sin], -1), torch.stack([sin, cos], -1)], -2)  # (B, 2, 2)
+        grid = affine_grid(torch.cat([turn, shift], -1), list(images.shape), align_corners=False)
+        return grid_sample(images, grid, padding_mode="border", align_corners=False)
+
+    def _colour(self, pairs: Tensor) -> Tensor:
+        s, shape = self.settings, (pairs.shape[1], 1, 1, 1)
+        saturation, contrast, brightness = (
+            _uniform(shape, pairs) * s[name] for name in ("saturation", "contrast", "brightness")
+        )
+        grey = pairs.mean(dim=2, keepdim=True)
+        pairs = grey + (pairs - grey) * (1 + saturation)
+        pairs = pairs * (1 + contrast) + brightness
+        return pairs.clamp(-0.5, 0.5)
+
+
+def _uniform(shape: int | tuple[int, ...], like: Tensor) -> Tensor:
+    """Uniform in [-1, 1)."""
+    return torch.rand(shape, device=like.device, dtype=like.dtype) * 2 - 1
+
+
+def _chance(probability: float, like: Tensor) -> Tensor:
+    """(B, 1, 1, 1) bool, true with this probability."""
+    return torch.rand((len(like), 1, 1, 1), device=like.device) < probability

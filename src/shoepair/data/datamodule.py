@@ -1,0 +1,150 @@
+"""The LightningDataModule: fills ShoeSets, splits people, and yields (left, right, label) in whole batches."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from lightning import LightningDataModule
+from torch import Tensor, from_numpy
+from torch.utils.data import DataLoader, Dataset
+
+from shoepair.data.augment import Augmentation
+from shoepair.data.pairs import (
+    EvaluationBatches,
+    Pairs,
+    TrainingBatches,
+    different_pairs,
+    fold_of_people,
+    same_pairs,
+    split_by_person,
+)
+from shoepair.data.shoes import ShoeSet, normalise
+from shoepair.errors import UserError
+
+
+class GatheredPairs(Dataset):
+    """Gathers a whole batch of pairs in one indexing step for each side."""
+
+    def __init__(self, shoes: ShoeSet) -> None:
+        self.shoes = shoes
+
+    def __getitem__(self, pairs: Pairs) -> tuple[Tensor, Tensor, Tensor]:
+        """(left, right, label): two (B, 3, H, W) uint8 and (B,) float32, 1 for the same pair."""
+        images = self.shoes.images
+        return (
+            images[from_numpy(pairs.left)],
+            images[from_numpy(pairs.right)],
+            from_numpy(pairs.label).float(),
+        )
+
+
+class ShoePairDataModule(LightningDataModule):
+    """Pairs of shoes for training ("train"), choosing ("val") and measuring ("test_m", "test_w").
+
+    Batches reach the model as (left, right, label): RGB in [-0.5, 0.5], each (B, 3, H, W), and (B,) float32.
+
+    Args:
+        settings: the keys of `data`, explained in conf/train.yaml and conf/data/.
+        seed: of the order in which training pairs come; splits never depend on it.
+    """
+
+    def __init__(self, settings: Mapping[str, Any], seed: int) -> None:
+        super().__init__()
+        self.settings = dict(settings)
+        self.seed = seed
+        self.augment = Augmentation(self.settings["augment"])
+        self.shoes: dict[str, ShoeSet] = {}  # of each split; train and val share one
+        self.people: dict[str, list[str]] = {}
+        self.pairs: dict[str, Pairs] = {}  # of the splits that are evaluated
+        self.predicted_split = "val"  # what Trainer.predict is to look at
+
+    def setup(self, stage: str | None = None) -> None:
+        """Read or draw the shoes, split the people and form the pairs. Does nothing the second time.
+
+        Raises:
+            UserError: if there are no shoes, or a split would be without a pair.
+        """
+        if self.shoes:
+            return
+        collections = load_shoes(self.settings)
+        everybody = collections["train"].people[: self.settings["num_people"]]
+        if self.settings["fold"] is None:
+            train, val = split_by_person(everybody, self.settings["train_fraction"])
+        else:
+            train, val = fold_of_people(everybody, self.settings["folds"], self.settings["fold"])
+        self.people = {"train": train, "val": val}
+        self.people |= {split: shoes.people for split, shoes in collections.items() if split != "train"}
+        for split, people in self.people.items():
+            shoes = collections["train" if split == "val" else split]
+            self.shoes[split] = shoes
+            pairs = same_pairs(shoes, people) + different_pairs(shoes, people)
+            if len(pairs) == 0:
+                raise UserError(
+                    f"{split} has no pair: {len(everybody)} people are too few for data.train_fraction="
+                    f"{self.settings['train_fraction']}, data.fold={self.settings['fold']}; add people."
+                )
+            if split != "train":
+                self.pairs[split] = pairs
+        self.training_batches = TrainingBatches(
+            self.shoes["train"],
+            self.people["train"],
+            negatives=self.settings["negatives"],
+            batch_size=self.settings["batch_size"],
+            balanced=self.settings["balanced"],
+            drop_last=self.settings["drop_last"],
+            seed=self.seed,
+        )
+        if len(self.training_batches) == 0:
+            raise UserError(
+                f"data.batch_size={self.settings['batch_size']}: expected at most "
+                f"{self.training_batches.num_pairs}, the number of training pairs, since data.drop_last=true."
+            )
+
+    @property
+    def test_splits(self) -> list[str]:
+        return [split for split in self.pairs if split != "val"]
+
+    def train_dataloader(self) -> DataLoader:
+        return self._loader(self.shoes["train"], self.training_batches)
+
+    def val_dataloader(self) -> DataLoader:
+        return self.evaluation_loader("val")
+
+    def evaluation_loader(self, split: str) -> DataLoader:
+        """The pairs of "val", "test_m" or "test_w", in the order of `self.pairs[split]`."""
+        return self._loader(self.shoes[split], EvaluationBatches(self.pairs[split], self.settings["batch_size"]))
+
+    def predict_dataloader(self) -> DataLoader:
+        return self.evaluation_loader(self.predicted_split)
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> tuple[Tensor, Tensor, Tensor]:
+        left, right, label = batch
+        left, right = normalise(left), normalise(right)
+        if self.trainer is not None and self.trainer.training:
+            left, right = self.augment(left, right)
+        return left, right, label
+
+    def _loader(self, shoes: ShoeSet, batches: TrainingBatches | EvaluationBatches) -> DataLoader:
+        num_workers = self.settings["num_workers"]
+        return DataLoader(
+            GatheredPairs(shoes),
+            sampler=batches,  # yields whole batches, so the loader itself makes none: batch_size=None
+            batch_size=None,
+            num_workers=num_workers,
+            persistent_workers=num_workers > 0,
+        )
+
+
+def load_shoes(settings: Mapping[str, Any]) -> dict[str, ShoeSet]:
+    """The collections that `data.name` names: "train" and, where there are any, "test_m" and "test_w"."""
+    if settings["name"] == "photos":
+        from shoepair.data.photos import read_photos
+
+        return read_photos(settings["root"], settings["image_size"])
+    from shoepair.data.synthetic import draw_shoes
+
+    return draw_shoes(
+        num_people=settings["num_people"],
+        num_test_people=settings["num_test_people"],
+        image_size=settings["image_size"],
+        seed=settings["seed"],
+    )

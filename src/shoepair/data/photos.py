@@ -1,0 +1,139 @@
+"""Reads a folder of photos in the layout of the course into ShoeSets, and says what it left out."""
+
+import logging
+import re
+import warnings
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+
+from shoepair.config import check_photo_root
+from shoepair.data.shoes import LEFT, RIGHT, Shoe, ShoeSet
+from shoepair.errors import UserError
+
+log = logging.getLogger(__name__)
+
+SPLITS = ("train", "test_m", "test_w")
+NAME = re.compile(r"(?P<person>u\d+)_(?P<pair>\d+)_(?P<side>left|right)_(?P<kind>[mw])\.(?:jpe?g|png)", re.IGNORECASE)
+
+
+def read_photos(root: str | Path, image_size: int) -> dict[str, ShoeSet]:
+    """Read ROOT/train and, where they are, ROOT/test_m and ROOT/test_w.
+
+    Args:
+        image_size: side of the square images, in pixels.
+    Returns:
+        A ShoeSet for each folder that is there: "train", "test_m", "test_w".
+    Raises:
+        UserError: if there is no ROOT/train, if a folder has no complete pair, or if a person stands in two folders.
+    """
+    check_photo_root(str(root))
+    sets = {}
+    for split in SPLITS:
+        folder = Path(root, split)
+        if folder.is_dir():
+            sets[split] = read_folder(folder, image_size)
+        else:
+            log.info("No folder %s: nothing to test there.", folder)
+    refuse_person_in_two_splits({split: shoes.people for split, shoes in sets.items()})
+    return sets
+
+
+def read_folder(folder: Path, image_size: int) -> ShoeSet:
+    """The shoes of a folder that belong to complete pairs, by person, pair and side.
+
+    Left out, each with a warning that names it: a name that does not fit, a second photo of the same shoe, a file
+    that is no image, a shoe whose partner is missing.
+
+    Raises:
+        UserError: if nothing is left.
+    """
+    named = _shoes_by_name(folder)
+    with ThreadPoolExecutor() as pool:  # pillow decodes without the interpreter lock
+        decoded = pool.map(lambda path: _try_read(path, image_size), named.values())
+    images = {shoe: image for shoe, image in zip(named, decoded, strict=True) if image is not None}
+    sides = {(shoe.person, shoe.pair, shoe.side) for shoe in images}
+    kept = []
+    for shoe in images:
+        if (shoe.person, shoe.pair, RIGHT if shoe.side == LEFT else LEFT) in sides:
+            kept.append(shoe)
+        else:
+            log.warning("Left out %s: the other shoe of this pair is missing.", named[shoe])
+    if not kept:
+        raise UserError(
+            f"{folder}: no complete pair of photos; expected names such as u001_1_left_m.jpg and u001_1_right_m.jpg."
+        )
+    kept.sort(key=lambda shoe: (shoe.person, int(shoe.pair), shoe.side))
+    return ShoeSet(torch.from_numpy(np.stack([images[shoe] for shoe in kept])), tuple(kept))
+
+
+def _shoes_by_name(folder: Path) -> dict[Shoe, Path]:
+    paths: dict[tuple[str, str, str], Path] = {}
+    shoes: dict[Shoe, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith(".") or path.is_dir():
+            continue
+        match = NAME.fullmatch(path.name)
+        if not match:
+            log.warning("Left out %s: its name is not u<person>_<pair>_<left|right>_<m|w>.jpg or .png.", path)
+            continue
+        person, pair, side, kind = (match[group].lower() for group in ("person", "pair", "side", "kind"))
+        first = paths.setdefault((person, pair, side), path)
+        if first is path:
+            shoes[Shoe(person, pair, side, kind, path.stem)] = path
+        else:
+            log.warning("Left out %s: a second photo of the shoe in %s.", path, first.name)
+    return shoes
+
+
+def _try_read(path: Path, image_size: int) -> np.ndarray | None:
+    try:
+        return read_square(path, image_size)
+    except Exception as error:  # pillow raises many kinds for broken files; each means the same here
+        log.warning("Left out %s: it cannot be read as an image (%s: %s).", path, type(error).__name__, error)
+        return None
+
+
+def refuse_person_in_two_splits(people: Mapping[str, Sequence[str]]) -> None:
+    """Raises UserError if a person stands in two of the splits."""
+    seen: dict[str, str] = {}
+    for split, names in people.items():
+        for name in sorted(names):
+            if name in seen:
+                raise UserError(
+                    f"{name} stands in both {seen[name]} and {split}: a person may be in one folder only, or a test "
+                    "would measure what was trained on; move or delete one of the two."
+                )
+            seen[name] = split
+
+
+def read_square(path: str | Path, image_size: int) -> np.ndarray:
+    """Read one photo: upright, without alpha, padded to a square with its edge colour, scaled.
+
+    Returns:
+        (3, image_size, image_size) uint8, RGB.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # a large photo is no attack
+        with Image.open(path) as opened:
+            image = ImageOps.exif_transpose(opened).convert("RGB")
+    image = pad_to_square(image)
+    if image.size != (image_size, image_size):
+        image = image.resize((image_size, image_size), Image.Resampling.BILINEAR, reducing_gap=3.0)
+    return np.asarray(image).transpose(2, 0, 1)
+
+
+def pad_to_square(image: Image.Image) -> Image.Image:
+    """Repeat the edge rows or columns of an RGB image on both sides until it is a square."""
+    width, height = image.size
+    if width == height:
+        return image
+    side = max(width, height)
+    before, rest = divmod(side - min(width, height), 2)
+    missing = (before, before + rest)
+    margins = (missing, (0, 0), (0, 0)) if height < width else ((0, 0), missing, (0, 0))
+    return Image.fromarray(np.pad(np.asarray(image), margins, mode="edge"))

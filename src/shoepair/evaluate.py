@@ -1,0 +1,118 @@
+"""`shoepair evaluate`: the figures of a trained network on every split."""
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra.core.hydra_config import HydraConfig
+from lightning import Trainer, seed_everything
+from omegaconf import DictConfig
+
+from shoepair.config import check_evaluate_config, check_values
+from shoepair.data.datamodule import ShoePairDataModule
+from shoepair.environment import device_name, versions
+from shoepair.models.classifiers import PairClassifier, load_checkpoint, num_parameters
+from shoepair.progress import quiet_lightning
+from shoepair.results import records
+from shoepair.results.metrics import Predictions, measure, measure_mean, write_predictions
+from shoepair.results.table import splits_table
+
+log = logging.getLogger(__name__)
+
+
+def evaluate(config: DictConfig) -> None:
+    """Measure a checkpoint on its own data, or on other data that the command line names; write results.json.
+
+    Raises:
+        UserError: for what the user can mend.
+    """
+    asked = check_evaluate_config(config)
+    classifier = load_checkpoint(asked["checkpoint"])
+    hydra = HydraConfig.get()
+    run_dir = Path(hydra.runtime.output_dir)
+    records.claim(run_dir, resumed=False)
+    try:
+        measure_checkpoint(classifier, asked, run_dir, overrides=list(hydra.overrides.task))
+    except BaseException as error:
+        records.set_status(run_dir, records.FAILED, f"{type(error).__name__}: {error}")
+        raise
+    records.set_status(run_dir, records.COMPLETED)
+
+
+def measure_checkpoint(
+    classifier: PairClassifier, asked: Mapping[str, Any], run_dir: Path, *, overrides: list[str]
+) -> None:
+    """Measure a loaded network as `asked` (the keys of conf/evaluate.yaml); see evaluate()."""
+    config = {
+        **classifier.config,
+        "data": data_settings(classifier.config["data"], asked["data"]),
+        "resume": None,
+    }
+    check_values(config)
+    quiet_lightning()
+    seed_everything(config["seed"], workers=True, verbose=False)
+    datamodule = ShoePairDataModule(config["data"], config["seed"])
+    datamodule.setup()
+    trainer = Trainer(
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        **asked["trainer"],
+    )
+    log.info("Checkpoint %s", asked["checkpoint"])
+    started = time.perf_counter()
+    predictions = predict_splits(trainer, classifier, datamodule, list(datamodule.pairs))
+    results = {
+        "splits": measure_splits(predictions),
+        "checkpoint": asked["checkpoint"],
+        "num_parameters": num_parameters(classifier),
+        "seconds": round(time.perf_counter() - started, 3),
+        "seed": config["seed"],
+        "overrides": overrides,
+        "versions": versions(),
+        "device": device_name(trainer),
+    }
+    write_predictions(run_dir / "predictions.csv", predictions)
+    records.write_json(run_dir / "results.json", results)
+    log.info("\n%s\n\nFolder     %s", splits_table(results["splits"]), run_dir)
+
+
+def data_settings(trained: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]:
+    """The data that a checkpoint was trained with, changed where something was asked for.
+
+    Another collection brings its own number of people: a limit that the training set had says nothing about it.
+    """
+    settings = dict(trained) | {key: value for key, value in asked.items() if value is not None}
+    if settings["name"] != trained["name"]:
+        settings["num_people"] = asked["num_people"]
+    return settings
+
+
+def predict_splits(
+    trainer: Trainer, classifier: PairClassifier, datamodule: ShoePairDataModule, splits: Sequence[str]
+) -> dict[str, Predictions]:
+    """What a network says of every pair of the given splits."""
+    predictions = {}
+    for split in splits:
+        datamodule.predicted_split = split
+        outputs = trainer.predict(classifier, datamodule=datamodule)
+        pairs, shoes = datamodule.pairs[split], datamodule.shoes[split].shoes
+        predictions[split] = Predictions(
+            person=[shoes[i].person for i in pairs.left],
+            left=[shoes[i].name for i in pairs.left],
+            right=[shoes[i].name for i in pairs.right],
+            label=pairs.label,
+            logit=torch.cat(outputs).double().numpy(),  # type: ignore[arg-type]
+        )
+    return predictions
+
+
+def measure_splits(predictions: Mapping[str, Predictions]) -> dict[str, dict[str, Any]]:
+    """The figures of every split, and as "test" the mean of the test sets where there are any."""
+    figures = {split: measure(p) for split, p in predictions.items()}
+    tests = {split: p for split, p in predictions.items() if split != "val"}
+    return figures | ({"test": measure_mean(tests)} if tests else {})

@@ -1,0 +1,175 @@
+"""The command line: finds the subcommand, hands the rest to Hydra, and turns what the user can mend into one line."""
+
+import contextlib
+import importlib
+import os
+import re
+import secrets
+import sys
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from shoepair.errors import UserError, explain
+
+# Hydra applications: the overrides are Hydra's grammar. The others parse an ordinary command line.
+HYDRA_COMMANDS = ("train", "evaluate")
+PLAIN_COMMANDS = ("compare",)
+
+
+def main() -> None:
+    """Run `shoepair [COMMAND] ...`. Ends with exit code 0, 1 (a run failed) or 2 (the user can mend it)."""
+    full_error = os.environ.get("HYDRA_FULL_ERROR", "") == "1"
+    try:
+        command, arguments = split_command(sys.argv[1:])
+        if command in PLAIN_COMMANDS:
+            importlib.import_module(f"shoepair.{command}").main(arguments)
+        else:
+            run_hydra(command, arguments)
+    except Exception as error:
+        if full_error:
+            raise
+        message = explain(error)
+        if message is None:
+            raise
+        print(f"shoepair: {message}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+def split_command(arguments: list[str]) -> tuple[str, list[str]]:
+    """The subcommand and the rest. Without one it is `train`."""
+    if arguments and arguments[0] in HYDRA_COMMANDS + PLAIN_COMMANDS:
+        return arguments[0], arguments[1:]
+    if arguments and re.fullmatch(r"[A-Za-z_]+", arguments[0]):
+        raise UserError(
+            f"{arguments[0]}: no such command; the commands are {', '.join(HYDRA_COMMANDS + PLAIN_COMMANDS)}, "
+            "and a setting is written KEY=VALUE."
+        )
+    return "train", arguments
+
+
+def run_hydra(command: str, arguments: list[str]) -> None:
+    """Run a Hydra application as if `arguments` were all that was typed."""
+    import hydra
+
+    if "-sc" in arguments or "--shell_completion" in arguments:
+        command = _strip_command_from_completion(command, arguments)
+        if not command:
+            return
+    if command == "train":
+        arguments = _replay_resumed(arguments)
+    task = run_train if command == "train" else run_evaluate
+    # Hydra reads sys.argv; Lightning reads it again for the processes it starts, and must find the subcommand.
+    typed = sys.argv
+    sys.argv = [typed[0], *arguments]
+    try:
+        with _hydra_raises():
+            hydra.main(config_path="pkg://shoepair.conf", config_name=command, version_base="1.3")(task)()
+    finally:
+        sys.argv = typed
+
+
+def run_train(config: DictConfig) -> float:
+    from shoepair.train import train
+
+    with _typed_arguments("train"):
+        return train(config)
+
+
+def run_evaluate(config: DictConfig) -> None:
+    from shoepair.evaluate import evaluate
+
+    with _typed_arguments("evaluate"):
+        evaluate(config)
+
+
+def run_name(what: str, choices: DictConfig) -> str:
+    """Folder name of a new run: when and what, and never the same twice.
+
+    The last four letters keep two runs apart that start in the same second.
+    """
+    chosen = choices.get("experiment") or "-".join(
+        str(choices[group]) for group in ("approach", "data") if choices.get(group)
+    )
+    kind = [] if what == "train" else [what]
+    now = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+    return "_".join([now, *kind, *([path_safe(chosen)] if chosen else []), secrets.token_hex(2)])
+
+
+def run_label(override_dirname: str) -> str:
+    """`optimizer.lr=0.001,approach=dual` as `lr-0.001_approach-dual`: safe to type as a value, short to read."""
+    parts = [part for part in override_dirname.split(",") if part]
+    return path_safe(
+        "_".join(part.partition("=")[0].rpartition(".")[2] + "-" + part.partition("=")[2] for part in parts)
+    )
+
+
+def path_safe(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._+-]+", "-", text).strip("-")[:100]
+
+
+# At import, so that the processes a launcher starts know them as well.
+OmegaConf.register_new_resolver("run_name", run_name, use_cache=True, replace=True)
+OmegaConf.register_new_resolver("run_label", run_label, replace=True)
+
+
+def _replay_resumed(arguments: list[str]) -> list[str]:
+    """With `resume=FOLDER`: the overrides that the run was started with, then what was typed now."""
+    folder = next((a.partition("=")[2] for a in reversed(arguments) if a.startswith("resume=")), "")
+    if folder in ("", "null"):
+        return arguments
+    recorded = Path(folder, ".hydra", "overrides.yaml")
+    if not recorded.is_file():
+        raise UserError(f"resume={folder}: expected the folder of an interrupted run; there is no {recorded}.")
+    loaded: Any = OmegaConf.to_container(OmegaConf.load(recorded))
+    now = {a.partition("=")[0].lstrip("+~") for a in arguments}
+    before = [o for o in loaded if o.partition("=")[0].lstrip("+~") not in now]
+    return [*before, *arguments, f"hydra.run.dir={folder}"]
+
+
+def _strip_command_from_completion(command: str, arguments: list[str]) -> str:
+    """Hydra completes a line without subcommand: take it out, or complete the subcommand itself."""
+    words = os.environ.get("COMP_LINE", "").split()
+    open_word = not os.environ.get("COMP_LINE", "").endswith(" ")
+    if not any(a.startswith("query=") for a in arguments) or len(words) < 2:
+        return command
+    at = 3 if Path(words[0]).name.startswith("python") and words[1] == "-m" else 1
+    if len(words) == at + 1 and open_word:
+        fitting = [c for c in HYDRA_COMMANDS + PLAIN_COMMANDS if c.startswith(words[at])]
+        if fitting:
+            print(" ".join(fitting))
+            return ""
+    if len(words) > at and words[at] in HYDRA_COMMANDS + PLAIN_COMMANDS:
+        command = words.pop(at)
+        if command in PLAIN_COMMANDS:
+            return ""
+        os.environ["COMP_LINE"] = " ".join(words) + ("" if open_word else " ")
+    return command
+
+
+@contextlib.contextmanager
+def _hydra_raises() -> Iterator[None]:
+    """Let Hydra raise its errors instead of printing them, so that `main` can say them in one line."""
+    before = os.environ.get("HYDRA_FULL_ERROR")
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["HYDRA_FULL_ERROR"]
+        else:
+            os.environ["HYDRA_FULL_ERROR"] = before
+
+
+@contextlib.contextmanager
+def _typed_arguments(command: str) -> Iterator[None]:
+    """Lightning starts further processes (ddp) with sys.argv: give it the subcommand back."""
+    without = sys.argv
+    sys.argv = [without[0], command, *without[1:]]
+    try:
+        yield
+    finally:
+        sys.argv = without

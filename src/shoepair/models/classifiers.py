@@ -1,0 +1,166 @@
+"""The two LightningModules, and what they share: loss, metrics, optimizer, and what a checkpoint carries."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra.utils import get_class
+from lightning import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+from torchmetrics import MeanMetric, MetricCollection
+from torchmetrics.classification import BinaryAccuracy, BinaryRecall, BinarySpecificity
+
+from shoepair.errors import UserError
+from shoepair.models.networks import build_network
+
+Batch = tuple[Tensor, Tensor, Tensor]
+
+
+class PairClassifier(LightningModule):
+    """Scores pairs of shoes with one logit each and learns by binary cross-entropy on it.
+
+    Args:
+        network: settings of build_network, among them image_size.
+        optimizer, scheduler: `_target_` and arguments, as in conf/optimizer and conf/scheduler. None if it is not
+            to be trained. All three are plain values, so that a checkpoint can be loaded without running code.
+    """
+
+    approach: str
+
+    def __init__(
+        self,
+        network: Mapping[str, Any],
+        optimizer: Mapping[str, Any] | None = None,
+        scheduler: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters(logger=False)
+        self.network = build_network(self.approach, **network)
+        self.train_metrics = MetricCollection({"accuracy": BinaryAccuracy()}, prefix="train/")
+        self.val_metrics = MetricCollection(
+            {
+                "accuracy": BinaryAccuracy(),
+                "accuracy_same": BinaryRecall(),  # of the same pairs, the part that was found
+                "accuracy_different": BinarySpecificity(),
+            },
+            prefix="val/",
+        )
+        self.val_loss = MeanMetric()
+        self.config: dict[str, Any] = {}  # of the whole run; goes into its checkpoints
+
+    def forward(self, left: Tensor, right: Tensor) -> Tensor:
+        """Score whether two shoes form a pair.
+
+        Args:
+            left, right: RGB in [-0.5, 0.5], each (B, 3, H, W).
+        Returns:
+            (B,) logits; positive means "same pair".
+        Raises:
+            ValueError: if the two shapes differ.
+        """
+        if left.shape != right.shape:
+            raise ValueError(f"left is {tuple(left.shape)} and right {tuple(right.shape)}: expected the same shape")
+        outputs = self.network(left, right)  # (B, 2)
+        # The cross-entropy of two outputs is the binary cross-entropy of their difference.
+        return outputs[:, 1] - outputs[:, 0]
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        left, right, label = batch
+        logits = self(left, right)
+        loss = binary_cross_entropy_with_logits(logits, label)
+        self.train_metrics.update(logits.detach(), label)
+        self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=len(label))
+        self.log_dict(self.train_metrics, on_step=False, on_epoch=True)
+        return loss
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        left, right, label = batch
+        logits = self(left, right)
+        self.val_loss.update(binary_cross_entropy_with_logits(logits, label, reduction="none"))
+        self.val_metrics.update(logits, label)
+        self.log("val/loss", self.val_loss)
+        self.log_dict(self.val_metrics)
+
+    def on_validation_epoch_end(self) -> None:
+        # What the best epoch is chosen by: accuracy, and of equal accuracies the lower loss. Loss moves the rank by
+        # less than half a pair, which is the smallest step that accuracy can make.
+        accuracy, loss = self.val_metrics["accuracy"], self.val_loss.compute()
+        num_pairs = accuracy.tp + accuracy.fp + accuracy.tn + accuracy.fn
+        rank = accuracy.compute() - loss / (1 + loss) / (2 * num_pairs)
+        self.log("val/rank", torch.nan_to_num(rank, nan=-1.0), logger=False)
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        left, right, _ = batch
+        return self(left, right).float()
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        settings = dict(self.hparams["optimizer"])
+        optimizer = get_class(settings.pop("_target_"))(self.parameters(), **settings)
+        settings = dict(self.hparams["scheduler"])
+        target, interval = get_class(settings.pop("_target_")), settings.pop("interval")
+        if "total_steps" in settings and settings["total_steps"] is None:
+            settings["total_steps"] = int(self.trainer.estimated_stepping_batches)
+        scheduler = target(optimizer, **settings)
+        lr_scheduler = {"scheduler": scheduler, "interval": interval, "name": "lr"}
+        if isinstance(scheduler, ReduceLROnPlateau):
+            lr_scheduler["monitor"] = "val/loss"
+        return {"optimizer": optimizer, "lr_scheduler": lr_scheduler}  # type: ignore[typeddict-item]
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["approach"] = self.approach
+        checkpoint["config"] = self.config
+
+
+class SingleImageClassifier(PairClassifier):
+    """Approach 1: the network sees one image, the left shoe above the right one."""
+
+    approach = "single"
+
+
+class DualImageClassifier(PairClassifier):
+    """Approach 2: the network sees two images, stacked as channels."""
+
+    approach = "dual"
+
+
+CLASSIFIERS: dict[str, type[PairClassifier]] = {c.approach: c for c in (SingleImageClassifier, DualImageClassifier)}
+
+
+def build_classifier(config: Mapping[str, Any]) -> PairClassifier:
+    """The LightningModule of a run's whole configuration, given as plain values."""
+    network = {key: value for key, value in config["approach"].items() if key != "name"}
+    network["image_size"] = config["data"]["image_size"]
+    classifier = CLASSIFIERS[config["approach"]["name"]](network, config["optimizer"], config["scheduler"])
+    classifier.config = dict(config)
+    return classifier
+
+
+def num_parameters(classifier: PairClassifier) -> int:
+    return sum(p.numel() for p in classifier.parameters() if p.requires_grad)
+
+
+def load_checkpoint(path: str | Path) -> PairClassifier:
+    """The trained LightningModule in a checkpoint, on the CPU, in evaluation mode, its configuration in `.config`.
+
+    Only plain values and tensors are read (`weights_only=True`): a file cannot run code.
+
+    Raises:
+        UserError: if the file is not there or is no checkpoint of shoepair.
+    """
+    if not Path(path).is_file():
+        raise UserError(f"checkpoint={path}: no such file.")
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        classifier = CLASSIFIERS[checkpoint["approach"]](checkpoint["hyper_parameters"]["network"])
+        classifier.load_state_dict(checkpoint["state_dict"])
+        classifier.config = checkpoint["config"]
+    except Exception as error:  # whatever a file that is something else provokes
+        raise UserError(
+            f"checkpoint={path}: this is no checkpoint of shoepair ({type(error).__name__}); "
+            "expected a file that `shoepair train` wrote, such as RUN_FOLDER/checkpoints/best.ckpt."
+        ) from error
+    return classifier.eval()

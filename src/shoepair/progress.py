@@ -1,0 +1,79 @@
+"""What a run says in the terminal while it trains."""
+
+import logging
+import math
+import sys
+import time
+import warnings
+
+from lightning import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback, TQDMProgressBar
+
+log = logging.getLogger(__name__)
+
+
+class EpochLines(Callback):
+    """One line for each epoch, into the terminal and the run's log."""
+
+    def __init__(self) -> None:
+        self.best = -math.inf
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.started = time.perf_counter()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if not trainer.is_global_zero:
+            return
+        figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        rank = figures.get("val/rank", -math.inf)
+        log.info(
+            "Epoch %*d/%d   train: loss %.4f, accuracy %5.1f %%   val: loss %.4f, accuracy %5.1f %%   %.1f s%s",
+            len(str(trainer.max_epochs)),
+            trainer.current_epoch + 1,
+            trainer.max_epochs,
+            figures["train/loss"],
+            100 * figures["train/accuracy"],
+            figures["val/loss"],
+            100 * figures["val/accuracy"],
+            time.perf_counter() - self.started,
+            "   best" if rank > self.best else "",
+        )
+        self.best = max(self.best, rank)
+
+    def state_dict(self) -> dict[str, float]:
+        return {"best": self.best}
+
+    def load_state_dict(self, state_dict: dict[str, float]) -> None:
+        self.best = state_dict["best"]
+
+
+class StopOnDivergence(Callback):
+    """Ends a run whose loss is no longer a number, instead of letting it finish with a meaningless network."""
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        loss = float(trainer.callback_metrics["train/loss"])
+        if not math.isfinite(loss):
+            raise FloatingPointError(
+                f"the training loss is {loss} in epoch {trainer.current_epoch + 1}: lower optimizer.lr, "
+                "or set trainer.gradient_clip_val"
+            )
+
+
+def progress_bar() -> list[Callback]:
+    """A bar for the batches of the running epoch, where somebody looks at a terminal."""
+    return [TQDMProgressBar(refresh_rate=1, leave=False)] if sys.stdout.isatty() else []
+
+
+def quiet_lightning() -> None:
+    """Silence what Lightning says that a user can do nothing about; every other warning is shown."""
+    for name in ("lightning", "lightning.pytorch", "lightning.fabric"):
+        logger = logging.getLogger(name)
+        logger.handlers.clear()  # Lightning adds its own when it is imported, and each line would come twice
+        logger.setLevel(logging.WARNING)
+        logger.propagate = True
+    # Lightning 2.6 calls torch in a way that torch 2.14 wants changed.
+    warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\).*")
+    # Shoes are gathered from memory in one indexing step: more worker processes would be slower.
+    warnings.filterwarnings("ignore", message=r".*does not have many workers.*")
+    # A resumed run keeps its folder.
+    warnings.filterwarnings("ignore", message=r"Checkpoint directory .* exists and is not empty.*")

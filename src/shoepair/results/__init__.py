@@ -1,0 +1,1 @@
+"""From predictions and saved results to numbers, tables and pictures. Knows neither Hydra nor Lightning."""

@@ -1,0 +1,118 @@
+"""From the logits of a split's pairs to its figures, with an interval that respects who took the photos."""
+
+import csv
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torchmetrics.functional.classification import binary_auroc
+
+NUM_RESAMPLES = 10_000
+LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a network said of every pair of one split.
+
+    Attributes:
+        person: whose shoes they are; all pairs of one person belong together.
+        left, right: names of the two shoes.
+        label: (num_pairs,) 1 for the same pair, 0 for different pairs.
+        logit: (num_pairs,) positive means "same pair".
+    """
+
+    person: Sequence[str]
+    left: Sequence[str]
+    right: Sequence[str]
+    label: np.ndarray
+    logit: np.ndarray
+
+    @property
+    def correct(self) -> np.ndarray:
+        """(num_pairs,) bool."""
+        return (self.logit > 0) == (self.label == 1)
+
+
+def measure(predictions: Predictions) -> dict[str, Any]:
+    """Accuracy, apart for same and different pairs, AUROC, and a 95 % interval of the accuracy.
+
+    Returns:
+        accuracy, accuracy_same, accuracy_different, auroc (None where undefined), num_pairs, interval [low, high].
+    """
+    correct, same = predictions.correct, predictions.label == 1
+    return {
+        "accuracy": float(correct.mean()),
+        "accuracy_same": float(correct[same].mean()) if same.any() else None,
+        "accuracy_different": float(correct[~same].mean()) if (~same).any() else None,
+        "auroc": _auroc(predictions),
+        "num_pairs": len(correct),
+        "interval": _interval(resampled_accuracies(predictions)),
+    }
+
+
+def measure_mean(splits: Mapping[str, Predictions]) -> dict[str, Any]:
+    """The mean of the figures of several test sets, each counting alike; its interval resamples within each set."""
+    figures = [measure(predictions) for predictions in splits.values()]
+    return {
+        **{
+            name: _mean([f[name] for f in figures])
+            for name in ("accuracy", "accuracy_same", "accuracy_different", "auroc")
+        },
+        "num_pairs": sum(f["num_pairs"] for f in figures),
+        "interval": _interval(
+            np.mean([resampled_accuracies(p, seed=i) for i, p in enumerate(splits.values())], axis=0)
+        ),
+    }
+
+
+def resampled_accuracies(predictions: Predictions, seed: int = 0) -> np.ndarray:
+    """The accuracy on NUM_RESAMPLES sets of people drawn with replacement (Efron's bootstrap).
+
+    People are drawn, not pairs: one person's pairs share a floor, a light and shoes, so they go right or wrong
+    together, and an interval over pairs would be too narrow.
+
+    Returns:
+        (NUM_RESAMPLES,) accuracies.
+    """
+    _, person = np.unique(np.asarray(predictions.person), return_inverse=True)
+    num_pairs = np.bincount(person)  # (num_people,)
+    num_correct = np.bincount(person, weights=predictions.correct)
+    num_people = len(num_pairs)
+    draws = np.random.default_rng(seed).multinomial(
+        num_people, np.full(num_people, 1 / num_people), size=NUM_RESAMPLES
+    )  # (NUM_RESAMPLES, num_people): how often each person was drawn
+    return (draws @ num_correct) / (draws @ num_pairs)
+
+
+def write_predictions(path: Path, splits: Mapping[str, Predictions]) -> None:
+    """One row for each pair: split, person, left, right, label, logit."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["split", "person", "left", "right", "label", "logit"])
+        for split, p in splits.items():
+            rows = zip(p.person, p.left, p.right, p.label.tolist(), p.logit.tolist(), strict=True)
+            writer.writerows([split, *row] for row in rows)
+
+
+def _auroc(predictions: Predictions) -> float | None:
+    label = torch.from_numpy(predictions.label)
+    if label.min() == label.max() or not np.isfinite(predictions.logit).all():
+        return None
+    # Ranks are all that counts, so float64 without a sigmoid, which would make large logits equal.
+    ranks = torch.from_numpy(np.unique(predictions.logit, return_inverse=True)[1]).double()
+    return float(binary_auroc(ranks / max(1.0, float(ranks.max())), label))
+
+
+def _interval(accuracies: np.ndarray) -> list[float]:
+    low, high = np.quantile(accuracies, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return [float(low), float(high)]
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return math.fsum(known) / len(known) if known else None
