@@ -1,4 +1,4 @@
-"""shoepair: do these two shoes belong together? Importing it is cheap; what needs torch is imported where it is used."""
+"""shoepair: do these two shoes belong together? Importing it is cheap; torch is imported where it is used."""
 
 from importlib.metadata import version
 

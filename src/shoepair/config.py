@@ -129,9 +129,9 @@ RULES: dict[str, Rule] = {
     "scheduler.div_factor": number(0, open_low=True),
     "scheduler.final_div_factor": number(0, open_low=True),
     "trainer.max_epochs": integer(1),
-    "trainer.accelerator": TEXT,
+    "trainer.accelerator": one_of("auto", "cpu", "gpu", "cuda", "mps", "tpu", "hpu"),
     "trainer.devices": DEVICES,
-    "trainer.precision": Rule("a precision of Lightning's Trainer, such as 32-true or bf16-mixed", bool),
+    "trainer.precision": one_of("32-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true", "64-true"),
     "trainer.gradient_clip_val": optional(number(0)),
     "trainer.accumulate_grad_batches": integer(1),
     "trainer.deterministic": Rule("true, false or warn", lambda v: isinstance(v, bool) or v == "warn"),
@@ -260,7 +260,7 @@ def _check_known_to_target(key: str, section: str, target: str | None) -> None:
 def _check_complete(plain: Mapping[str, Any]) -> None:
     """Nothing that is read may have been deleted (~data.batch_size) or replaced by a bare value (data.augment=3)."""
     for prefix in sorted(_PREFIXES):
-        node = _lookup(plain, prefix.rstrip("."))
+        node = _lookup(plain, prefix)
         if not isinstance(node, dict):
             raise UserError(
                 f"{prefix}={_shown(node)}: expected an option or settings; "

@@ -29,6 +29,11 @@ def main() -> None:
             importlib.import_module(f"shoepair.{command}").main(arguments)
         else:
             run_hydra(command, arguments)
+    except BrokenPipeError:  # as in `shoepair --help | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except KeyboardInterrupt:
+        print("shoepair: interrupted", file=sys.stderr)
+        raise SystemExit(130) from None
     except Exception as error:
         if full_error:
             raise
@@ -75,14 +80,14 @@ def run_hydra(command: str, arguments: list[str]) -> None:
 def run_train(config: DictConfig) -> float:
     from shoepair.train import train
 
-    with _typed_arguments("train"):
+    with _inside_task("train"):
         return train(config)
 
 
 def run_evaluate(config: DictConfig) -> None:
     from shoepair.evaluate import evaluate
 
-    with _typed_arguments("evaluate"):
+    with _inside_task("evaluate"):
         evaluate(config)
 
 
@@ -132,21 +137,21 @@ def _replay_resumed(arguments: list[str]) -> list[str]:
 
 def _strip_command_from_completion(command: str, arguments: list[str]) -> str:
     """Hydra completes a line without subcommand: take it out, or complete the subcommand itself."""
-    words = os.environ.get("COMP_LINE", "").split()
-    open_word = not os.environ.get("COMP_LINE", "").endswith(" ")
-    if not any(a.startswith("query=") for a in arguments) or len(words) < 2:
+    line = os.environ.get("COMP_LINE", "")
+    program, *words = line.split() or [""]
+    if not words or not any(argument.startswith("query=") for argument in arguments):
         return command
-    at = 3 if Path(words[0]).name.startswith("python") and words[1] == "-m" else 1
-    if len(words) == at + 1 and open_word:
-        fitting = [c for c in HYDRA_COMMANDS + PLAIN_COMMANDS if c.startswith(words[at])]
+    last_word_is_open = not line.endswith(" ")
+    if len(words) == 1 and last_word_is_open:
+        fitting = [name for name in HYDRA_COMMANDS + PLAIN_COMMANDS if name.startswith(words[0])]
         if fitting:
             print(" ".join(fitting))
             return ""
-    if len(words) > at and words[at] in HYDRA_COMMANDS + PLAIN_COMMANDS:
-        command = words.pop(at)
-        if command in PLAIN_COMMANDS:
-            return ""
-        os.environ["COMP_LINE"] = " ".join(words) + ("" if open_word else " ")
+    if words[0] in PLAIN_COMMANDS:
+        return ""
+    if words[0] in HYDRA_COMMANDS:
+        command, *words = words
+        os.environ["COMP_LINE"] = " ".join([program, *words]) + ("" if words and last_word_is_open else " ")
     return command
 
 
@@ -165,11 +170,24 @@ def _hydra_raises() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _typed_arguments(command: str) -> Iterator[None]:
-    """Lightning starts further processes (ddp) with sys.argv: give it the subcommand back."""
+def _inside_task(command: str) -> Iterator[None]:
+    """What holds while a task runs under Hydra.
+
+    Lightning starts further processes (ddp) with sys.argv: it gets the subcommand back. And what the user can mend
+    leaves a single run as SystemExit, since Hydra adds lines to every exception; in a multirun it stays an exception,
+    so that the other jobs go on.
+    """
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
     without = sys.argv
     sys.argv = [without[0], command, *without[1:]]
     try:
         yield
+    except UserError as error:
+        if HydraConfig.get().mode == RunMode.MULTIRUN:
+            raise
+        print(f"shoepair: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
     finally:
         sys.argv = without

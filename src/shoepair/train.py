@@ -7,18 +7,20 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from lightning import Trainer, seed_everything
+from lightning import LightningModule, Trainer, seed_everything
 from lightning.pytorch.callbacks import Callback, EarlyStopping, LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig
 
 from shoepair.config import check_train_config
 from shoepair.data.datamodule import ShoePairDataModule
 from shoepair.environment import device_name, versions
-from shoepair.errors import UserError
+from shoepair.errors import UserError, one_line
 from shoepair.evaluate import measure_splits, predict_splits
 from shoepair.models.classifiers import PairClassifier, build_classifier, load_checkpoint, num_parameters
 from shoepair.progress import EpochLines, StopOnDivergence, progress_bar, quiet_lightning
@@ -40,18 +42,21 @@ def train(config: DictConfig) -> float:
     plain = check_train_config(config)
     hydra = HydraConfig.get()
     run_dir = relative_to_here(hydra.runtime.output_dir)
-    if os.environ.get("LOCAL_RANK", "0") == "0":  # the further processes of ddp share the first one's folder
+    is_main_process = os.environ.get("LOCAL_RANK", "0") == "0"  # the others are started by Lightning's ddp
+    if is_main_process:
         records.claim(run_dir, resumed=plain["resume"] is not None)
     try:
         test = plain["test"] if plain["test"] is not None else hydra.mode == RunMode.RUN
         best_accuracy = run(plain, run_dir, test=test, overrides=list(hydra.overrides.task))
     except BaseException as error:
         reason = f"{type(error).__name__}: {error}"
-        records.set_status(run_dir, records.FAILED, reason)
         if not isinstance(error, UserError):
             log.debug("Failed: %s\n%s", reason, traceback.format_exc())
+        if is_main_process:
+            records.set_status(run_dir, records.FAILED, reason)
         raise
-    records.set_status(run_dir, records.COMPLETED)
+    if is_main_process:
+        records.set_status(run_dir, records.COMPLETED)
     return best_accuracy
 
 
@@ -70,7 +75,8 @@ def run(config: dict[str, Any], run_dir: Path, *, test: bool, overrides: list[st
     classifier = build_classifier(config)
     best, last = best_epoch_checkpoint(run_dir), last_epoch_checkpoint(run_dir)
     trainer = build_trainer(config, run_dir, [best, last])
-    log.info(opening_lines(config, datamodule, classifier, trainer, run_dir))
+    if trainer.is_global_zero:
+        log.info(opening_lines(config, datamodule, classifier, trainer, run_dir))
 
     started = time.perf_counter()
     trainer.fit(
@@ -96,6 +102,8 @@ def run(config: dict[str, Any], run_dir: Path, *, test: bool, overrides: list[st
         "versions": versions(),
         "device": device_name(trainer),
     }
+    if not trainer.is_global_zero:
+        return results["splits"]["val"]["accuracy"]
     write_predictions(run_dir / "predictions.csv", predictions)
     records.write_json(run_dir / "results.json", results)
     log.info(
@@ -109,12 +117,24 @@ def run(config: dict[str, Any], run_dir: Path, *, test: bool, overrides: list[st
     return results["splits"]["val"]["accuracy"]
 
 
+class SeedEveryEpoch(Callback):
+    """Dropout and augmentation depend on the seed and the epoch alone: a resumed run draws what it would have drawn."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        entropy = np.random.SeedSequence([self.seed, trainer.current_epoch, trainer.global_rank])
+        torch.manual_seed(int(entropy.generate_state(1)[0]))
+
+
 def build_trainer(config: dict[str, Any], run_dir: Path, callbacks: list[Callback]) -> Trainer:
     """Lightning's Trainer with the settings of `trainer`, writing into `run_dir` only."""
     bar = progress_bar()
     callbacks = [
         *callbacks,
         *bar,
+        SeedEveryEpoch(config["seed"]),
         EpochLines(),
         StopOnDivergence(),
         LearningRateMonitor(logging_interval="epoch"),
@@ -123,17 +143,20 @@ def build_trainer(config: dict[str, Any], run_dir: Path, callbacks: list[Callbac
         callbacks.append(
             EarlyStopping(monitor="val/accuracy", mode="max", patience=config["early_stopping"]["patience"])
         )
-    return Trainer(
-        # An empty name and version put the event file into the run's folder, so TensorBoard shows the folder's name.
-        logger=TensorBoardLogger(save_dir=run_dir, name="", version="", default_hp_metric=False),
-        callbacks=callbacks,
-        enable_progress_bar=bool(bar),
-        enable_model_summary=False,
-        log_every_n_steps=1,
-        num_sanity_val_steps=0,
-        use_distributed_sampler=False,
-        **config["trainer"],
-    )
+    try:
+        return Trainer(
+            # An empty name and version put the event file into the run's folder: TensorBoard shows the folder's name.
+            logger=TensorBoardLogger(save_dir=run_dir, name="", version="", default_hp_metric=False),
+            callbacks=callbacks,
+            enable_progress_bar=bool(bar),
+            enable_model_summary=False,
+            log_every_n_steps=1,
+            num_sanity_val_steps=0,
+            use_distributed_sampler=False,
+            **config["trainer"],
+        )
+    except (MisconfigurationException, TypeError, ValueError) as error:  # an accelerator that is not there, for one
+        raise UserError(f"trainer: {one_line(str(error))}") from error
 
 
 def best_epoch_checkpoint(run_dir: Path) -> ModelCheckpoint:

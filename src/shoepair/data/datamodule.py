@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from lightning import LightningDataModule
 from torch import Tensor, from_numpy
 from torch.utils.data import DataLoader, Dataset
@@ -104,6 +105,8 @@ class ShoePairDataModule(LightningDataModule):
         return [split for split in self.pairs if split != "val"]
 
     def train_dataloader(self) -> DataLoader:
+        if self.trainer is not None:  # a resumed run fetches its first batch before Lightning sets the epoch
+            self.training_batches.set_epoch(self.trainer.fit_loop.epoch_progress.current.processed)  # type: ignore[attr-defined]
         return self._loader(self.shoes["train"], self.training_batches)
 
     def val_dataloader(self) -> DataLoader:
@@ -129,6 +132,7 @@ class ShoePairDataModule(LightningDataModule):
             GatheredPairs(shoes),
             sampler=batches,  # yields whole batches, so the loader itself makes none: batch_size=None
             batch_size=None,
+            generator=torch.Generator(),  # or each pass would draw from the generator that augmentation uses
             num_workers=num_workers,
             persistent_workers=num_workers > 0,
         )

@@ -163,7 +163,7 @@ def _sole(design: Design) -> tuple[np.ndarray, np.ndarray]:
 def _laces(design: Design, random: np.random.Generator) -> list[np.ndarray]:
     """Lines in space: the crossing laces, and a bow that falls differently each time."""
     lines = []
-    rows = np.linspace(design.opening + 0.04, 0.74, design.num_laces) if design.num_laces else []
+    rows = np.linspace(design.opening + 0.04, 0.74, design.num_laces)
     for i, row in enumerate(rows):
         w = np.linspace(-0.3, 0.3, 7)
         slant = 0.03 * (1 if i % 2 else -1)

@@ -7,14 +7,14 @@ from typing import Any
 import torch
 from hydra.utils import get_class
 from lightning import LightningModule
-from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from lightning.pytorch.utilities.types import LRSchedulerConfigType, OptimizerLRScheduler
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torchmetrics import MeanMetric, MetricCollection
 from torchmetrics.classification import BinaryAccuracy, BinaryRecall, BinarySpecificity
 
-from shoepair.errors import UserError
+from shoepair.errors import UserError, one_line
 from shoepair.models.networks import build_network
 
 Batch = tuple[Tensor, Tensor, Tensor]
@@ -88,9 +88,9 @@ class PairClassifier(LightningModule):
     def on_validation_epoch_end(self) -> None:
         # What the best epoch is chosen by: accuracy, and of equal accuracies the lower loss. Loss moves the rank by
         # less than half a pair, which is the smallest step that accuracy can make.
-        accuracy, loss = self.val_metrics["accuracy"], self.val_loss.compute()
-        num_pairs = accuracy.tp + accuracy.fp + accuracy.tn + accuracy.fn
-        rank = accuracy.compute() - loss / (1 + loss) / (2 * num_pairs)
+        accuracy, loss = self.val_metrics.compute()["val/accuracy"], self.val_loss.compute()
+        num_pairs = self.val_loss.weight
+        rank = accuracy - loss / (1 + loss) / (2 * num_pairs)
         self.log("val/rank", torch.nan_to_num(rank, nan=-1.0), logger=False)
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
@@ -98,21 +98,28 @@ class PairClassifier(LightningModule):
         return self(left, right).float()
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        settings = dict(self.hparams["optimizer"])
-        optimizer = get_class(settings.pop("_target_"))(self.parameters(), **settings)
+        optimizer = _instantiate("optimizer", self.hparams["optimizer"], self.parameters())
         settings = dict(self.hparams["scheduler"])
-        target, interval = get_class(settings.pop("_target_")), settings.pop("interval")
+        interval = settings.pop("interval")
         if "total_steps" in settings and settings["total_steps"] is None:
             settings["total_steps"] = int(self.trainer.estimated_stepping_batches)
-        scheduler = target(optimizer, **settings)
-        lr_scheduler = {"scheduler": scheduler, "interval": interval, "name": "lr"}
+        scheduler = _instantiate("scheduler", settings, optimizer)
+        lr_scheduler: LRSchedulerConfigType = {"scheduler": scheduler, "interval": interval, "name": "lr"}
         if isinstance(scheduler, ReduceLROnPlateau):
             lr_scheduler["monitor"] = "val/loss"
-        return {"optimizer": optimizer, "lr_scheduler": lr_scheduler}  # type: ignore[typeddict-item]
+        return {"optimizer": optimizer, "lr_scheduler": lr_scheduler}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["approach"] = self.approach
         checkpoint["config"] = self.config
+
+
+def _instantiate(section: str, settings: Mapping[str, Any], subject: Any) -> Any:
+    arguments = {key: value for key, value in settings.items() if key != "_target_"}
+    try:
+        return get_class(settings["_target_"])(subject, **arguments)
+    except Exception as error:  # of the class's own check of its arguments
+        raise UserError(f"{section}: {settings['_target_']} refused {arguments}: {one_line(str(error))}") from error
 
 
 class SingleImageClassifier(PairClassifier):

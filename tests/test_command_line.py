@@ -1,0 +1,109 @@
+"""The program as a process of its own: how it is found, how fast it answers, how it completes, how it installs."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from conftest import TINY
+
+ROOT = Path(__file__).parents[1]
+PROGRAM = Path(sys.executable).with_name("shoepair")
+
+
+def run(*command: str | Path, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(word) for word in command], cwd=cwd, capture_output=True, text=True, env={**os.environ, **environment}
+    )
+
+
+@pytest.mark.parametrize("typed", ["--help", "evaluate --help", "--cfg job", "optimizer.lr=fast", "+trainer.foo=1",
+                                   "data=photos data.root=nowhere", "-m seed=0,x", "--info defaults"])  # fmt: skip
+def test_answers_without_importing_torch(tmp_path: Path, typed: str) -> None:
+    # Poison torch: what answers all the same has not imported it.
+    (tmp_path / "torch.py").write_text("raise SystemExit('torch was imported')")
+    started = time.perf_counter()
+    done = run(PROGRAM, *typed.split(), cwd=tmp_path, PYTHONPATH=str(tmp_path))
+    seconds = time.perf_counter() - started
+    assert "torch was imported" not in done.stderr + done.stdout
+    assert done.returncode == (0 if typed.split()[-1].startswith("--") or "--" in typed else 2)
+    assert seconds < 1.5, f"{typed} took {seconds:.2f} s"
+
+
+def test_help_shows_groups_options_keys_and_examples(tmp_path: Path) -> None:
+    shown = run(PROGRAM, "--help", cwd=tmp_path).stdout
+    for expected in ("approach: dual, single", "data: photos, synthetic", "optimizer: adam, adamw, sgd",
+                     "scheduler: constant, cosine, onecycle, plateau", "shoepair evaluate checkpoint=latest",
+                     "max_epochs: ", 'eval "$(shoepair -sc install=bash)"'):  # fmt: skip
+        assert expected in shown
+
+
+def test_examples_of_the_help_compose(tmp_path: Path) -> None:
+    shown = run(PROGRAM, "--help", cwd=tmp_path).stdout
+    examples = [line.strip() for line in shown.splitlines() if line.strip().startswith("shoepair train ")]
+    assert len(examples) >= 3
+    for example in examples:
+        typed = [word for word in example.split()[1:] if word != "-m"]
+        typed = [word.split(",")[0] for word in typed]
+        done = run(PROGRAM, *typed, "--cfg", "job", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+
+
+def test_module_and_script_are_the_same_program(tmp_path: Path) -> None:
+    script = run(PROGRAM, "train", "seed=3", "--cfg", "job", cwd=tmp_path)
+    module = run(sys.executable, "-m", "shoepair", "seed=3", "--cfg", "job", cwd=tmp_path)
+    assert script.stdout == module.stdout and "seed: 3" in script.stdout
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("shoepair train optimizer=", {"optimizer=adam", "optimizer=adamw", "optimizer=sgd"}),
+        ("shoepair optimizer=", {"optimizer=adam", "optimizer=adamw", "optimizer=sgd"}),
+        ("shoepair train optimizer.l", {"optimizer.lr="}),
+        ("shoepair eva", {"evaluate"}),
+        ("shoepair evaluate che", {"checkpoint="}),
+        ("shoepair evaluate data=", {"data=photos", "data=synthetic"}),
+    ],
+)
+def test_completion(tmp_path: Path, line: str, expected: set[str]) -> None:
+    done = run(PROGRAM, "-sc", "query=bash", cwd=tmp_path, COMP_LINE=line)
+    assert set(done.stdout.split()) == expected
+
+
+def test_completion_works_in_bash_itself(tmp_path: Path) -> None:
+    script = f"""
+        export PATH={PROGRAM.parent}:$PATH
+        eval "$(shoepair -sc install=bash)"
+        COMP_LINE="shoepair train data="; COMP_POINT=${{#COMP_LINE}}; COMP_WORDS=(shoepair train data=); COMP_CWORD=2
+        hydra_bash_completion; echo "${{COMPREPLY[@]}}"
+    """
+    done = run("bash", "-c", script, cwd=tmp_path)
+    assert done.stdout.split() == ["data=photos", "data=synthetic"], done.stderr
+
+
+@pytest.mark.slow
+def test_ddp_processes_find_the_subcommand(tmp_path: Path) -> None:
+    ddp = ("trainer.accelerator=cpu", "trainer.devices=2", "+trainer.strategy=ddp")
+    done = run(PROGRAM, *TINY, *ddp, "test=false", "hydra.run.dir=outputs/ddp", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "splits" in json.loads((tmp_path / "outputs/ddp/results.json").read_text())
+
+
+@pytest.mark.slow
+def test_an_installed_wheel_carries_its_configuration(tmp_path: Path) -> None:
+    """Not editable, and run from an empty folder; the dependencies are borrowed from this environment."""
+    target = tmp_path / "site"
+    built = run(sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation",
+                "--target", target, ROOT, cwd=tmp_path)  # fmt: skip
+    assert built.returncode == 0, built.stderr
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    where = run(sys.executable, "-c", "import shoepair; print(shoepair.__file__)", cwd=empty, PYTHONPATH=str(target))
+    assert where.stdout.startswith(str(target))
+    done = run(sys.executable, "-m", "shoepair", *TINY, cwd=empty, PYTHONPATH=str(target))
+    assert done.returncode == 0, done.stderr
+    assert list((empty / "outputs").glob("*/results.json"))

@@ -1,0 +1,139 @@
+"""Every mistake in a configuration is one line that names the key, the value and what is allowed."""
+
+import inspect
+from pathlib import Path
+
+import pytest
+from conftest import Command
+from hydra import compose, initialize_config_module
+from omegaconf import OmegaConf
+
+from shoepair.config import RULES, check_train_config, check_values, parameters_of
+from shoepair.models.networks import DualImageCNN, SingleImageCNN, convolutional_classifier
+
+CONF = Path(__file__).parents[1] / "conf"
+
+MISTAKES = [
+    ("optimizer.lrr=1", "optimizer.lrr: no such key; did you mean optimizer.lr?"),
+    ("lr=1", "lr: no such key; did you mean optimizer.lr?"),
+    ("+lrr=1", "lrr: no such key; did you mean optimizer.lr?"),
+    ("+optimizer.lrr=1", "optimizer.lrr: no such key; did you mean optimizer.lr?"),
+    ("+trainer.max_epoch=1", "trainer.max_epoch: no such key; did you mean trainer.max_epochs?"),
+    ("+data.augment.flip=1", "data.augment.flip: no such key"),
+    ("optimizer=adamm", "optimizer=adamm: no such option; choose from adam, adamw, sgd."),
+    ("experiment=mine", "experiment=mine: no such option; choose from original_dual, original_single."),
+    ("optimizer=null", "Config group override must be a string or a list"),
+    ("optimizer.lr=fast", "optimizer.lr=fast: expected a number of at least 0."),
+    ("optimizer.lr=-1", "optimizer.lr=-1: expected a number of at least 0."),
+    ("optimizer.lr=nan", "optimizer.lr=nan: expected a number of at least 0."),
+    ("optimizer.lr=true", "optimizer.lr=true: expected a number of at least 0."),
+    ("approach.kernel_size=4", "approach.kernel_size=4: expected an odd whole number (same padding needs one)."),
+    ("data.batch_size=7", "data.batch_size=7: expected an even number, since data.balanced=true"),
+    ("data.batch_size=0", "data.batch_size=0: expected a whole number, at least 1."),
+    ("data.image_size=100", "data.image_size=100: expected a multiple of 16, since approach.stages=4"),
+    ("data.train_fraction=1.5", "data.train_fraction=1.5: expected a number from 0 (not included) to 1 (not included)"),
+    ("data.augment.mirror=2", "data.augment.mirror=2: expected a number from 0 to 1."),
+    ("data.negatives=hard", "data.negatives=hard: expected one of cyclic, all, fresh."),
+    ("data.fold=5", "data.fold=5: expected a whole number from 0 to 4, since data.folds=5."),
+    ("trainer.max_epochs=-1", "trainer.max_epochs=-1: expected a whole number, at least 1."),
+    ("trainer.max_epochs=1.5", "trainer.max_epochs=1.5: expected a whole number, at least 1."),
+    ("seed=-1", "seed=-1: expected a whole number from 0 to"),
+    ("data=photos", "data.root has no value: give data.root=FOLDER, the folder that holds train/."),
+    ("data=photos data.root=nowhere", "data.root=nowhere: no such folder; set data.root to"),
+    ("data=photos data.root=.", "data.root=.: there is no folder train/ in it"),
+    ("resume=nowhere", "resume=nowhere: expected the folder of an interrupted run"),
+    ("trainer.precision=8", "trainer.precision=8: expected one of 32-true, bf16-mixed"),
+    ("trainer.accelerator=abacus", "trainer.accelerator=abacus: expected one of auto, cpu"),
+    ("data.augment=3", "data.augment=3: expected an option or settings"),
+    ("~optimizer", "optimizer=(removed): expected an option or settings"),
+    ("~data.batch_size", "data.batch_size was removed: give it a value"),
+    ("optimizer.lr=${nothing}", "Interpolation key 'nothing' not found"),
+    ("optimizer.lr==3", "Error parsing override 'optimizer.lr==3'"),
+    ("trian", "trian: no such command; the commands are train, evaluate, compare"),
+    ("-m optimizer.lr=1e-3,fast", "optimizer.lr=fast: expected a number of at least 0. (in the job optimizer.lr=fast"),
+    ("-m approach=single,dul", "approach=dul: no such option; choose from dual, single."),
+    ("evaluate", "checkpoint has no value: give checkpoint=latest"),
+    ("evaluate checkpoint=nowhere", "checkpoint=nowhere: no such file or folder."),
+    ("evaluate checkpoint=latest", "checkpoint=latest: there is no trained run in outputs/"),
+    ("evaluate checkpoint=latest data.batch_size=many", "data.batch_size=many: expected a whole number, at least 1."),
+    ("compare nowhere", "nowhere: no such folder."),
+    ("compare .", ".: there is no run in it"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("typed", "said"), MISTAKES)
+def test_a_mistake_is_one_line_and_exit_code_two(shoepair: Command, tmp_path: Path, typed: str, said: str) -> None:
+    outcome = shoepair(*typed.split())
+    assert outcome.err.startswith(f"shoepair: {said}") and outcome.err.count("\n") == 1
+    assert outcome.code == 2 and outcome.out == ""
+    assert not (tmp_path / "outputs").exists()  # nothing was begun
+
+
+def test_hydra_full_error_shows_the_traceback(shoepair: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    with pytest.raises(Exception, match=r"optimizer\.lrr"):
+        shoepair("optimizer.lrr=1")
+
+
+@pytest.mark.parametrize(
+    "added", ["+trainer.limit_train_batches=2", "+optimizer.amsgrad=true", "+trainer.profiler=simple"]
+)
+def test_a_key_that_its_target_knows_may_be_added(added: str) -> None:
+    with initialize_config_module("shoepair.conf", version_base="1.3"):
+        check_train_config(compose("train", [added], return_hydra_config=False))
+
+
+def test_parameters_are_read_without_importing() -> None:
+    known = parameters_of("lightning.pytorch.trainer.trainer.Trainer")
+    assert known is not None and {"max_epochs", "gradient_clip_val", "limit_val_batches"} <= known
+    adam = parameters_of("torch.optim.Adam")
+    assert adam is not None and "amsgrad" in adam and "lrr" not in adam
+    assert parameters_of("somewhere.Else") is None
+
+
+def options(group: str) -> list[str]:
+    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+
+
+@pytest.mark.parametrize("group", ["approach", "optimizer", "scheduler", "trainer", "mode", "experiment"])
+def test_every_option_composes_and_passes_its_own_check(group: str) -> None:
+    with initialize_config_module("shoepair.conf", version_base="1.3"):
+        for option in options(group):
+            check_train_config(compose("train", [f"{group}={option}"]))
+
+
+def test_every_key_of_the_configuration_has_a_rule() -> None:
+    with initialize_config_module("shoepair.conf", version_base="1.3"):
+        for group in ("approach", "data", "optimizer", "scheduler", "trainer", "mode"):
+            for option in options(group):
+                config = OmegaConf.to_container(compose("train", [f"{group}={option}"]))
+                assert isinstance(config, dict)
+                unruled = [key for key in leaves(config) if key not in RULES]
+                assert not unruled
+
+
+def leaves(node: object, prefix: str = "") -> list[str]:
+    if not isinstance(node, dict):
+        return [prefix]
+    return [leaf for key, value in node.items() for leaf in leaves(value, f"{prefix}.{key}" if prefix else key)]
+
+
+@pytest.mark.parametrize(("approach", "network"), [("single", SingleImageCNN), ("dual", DualImageCNN)])
+def test_original_experiments_are_the_networks_defaults(approach: str, network: type) -> None:
+    with initialize_config_module("shoepair.conf", version_base="1.3"):
+        plain = check_train_config(compose("train", [f"experiment=original_{approach}"]))
+    check_values(plain)
+    settings = {**plain["approach"], "image_size": plain["data"]["image_size"]}
+    own = {name: p.default for name, p in inspect.signature(network).parameters.items() if name != "settings"}
+    assert convolutional_classifier.__kwdefaults__ is not None
+    defaults = {**own, **convolutional_classifier.__kwdefaults__}
+    assert settings == {"name": approach, **defaults}
+    assert plain["data"]["batch_size"] == 42 and plain["data"]["negatives"] == "cyclic"
+    assert not any(plain["data"]["augment"].values())
+    assert plain["optimizer"] == {
+        "_target_": "torch.optim.Adam",
+        "lr": 1e-3,
+        "weight_decay": 1e-4,
+        "betas": [0.9, 0.999],
+    }
+    assert plain["trainer"]["max_epochs"] == 30 and plain["trainer"]["precision"] == "32-true"

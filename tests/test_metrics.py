@@ -1,0 +1,74 @@
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from shoepair.results.metrics import Predictions, measure, measure_mean, resampled_accuracies, write_predictions
+
+
+def predictions(person: str, label: list[int], logit: list[float]) -> Predictions:
+    names = [f"shoe{i}" for i in range(len(label))]
+    return Predictions(list(person), names, names, np.array(label), np.array(logit))
+
+
+def test_figures_by_hand() -> None:
+    figures = measure(predictions("aaabbb", [1, 1, 1, 0, 0, 0], [2.0, 1.0, -1.0, -3.0, -0.5, 0.5]))
+    assert figures["accuracy"] == pytest.approx(4 / 6)
+    assert figures["accuracy_same"] == pytest.approx(2 / 3)
+    assert figures["accuracy_different"] == pytest.approx(2 / 3)
+    # Of the 9 comparisons of a same with a different pair, 7 are right: -1 loses against -0.5 and 0.5.
+    assert figures["auroc"] == pytest.approx(7 / 9)
+    assert figures["num_pairs"] == 6
+
+
+def test_auroc_counts_ties_half_and_large_logits_exactly() -> None:
+    assert measure(predictions("aaaa", [1, 1, 0, 0], [1.0, 0.0, 0.0, -1.0]))["auroc"] == pytest.approx(3.5 / 4)
+    assert measure(predictions("aa", [1, 0], [200.0, 100.0]))["auroc"] == 1.0
+
+
+def test_one_kind_of_pair_leaves_the_other_undefined() -> None:
+    figures = measure(predictions("ab", [1, 1], [1.0, -1.0]))
+    assert figures["accuracy_different"] is None and figures["auroc"] is None and figures["accuracy_same"] == 0.5
+
+
+def test_interval_follows_people_not_pairs() -> None:
+    # Ten people: for five everything is right, for five everything wrong. Drawing 60 independent pairs would give
+    # 0.5 +- 1.96 * sqrt(0.25 / 60) = +- 0.13; drawing ten people gives about +- 1.96 * sqrt(0.25 / 10) = +- 0.31.
+    together = predictions("".join(c * 6 for c in "abcdefghij"), [1] * 60, [1.0] * 30 + [-1.0] * 30)
+    low, high = measure(together)["interval"]
+    assert 0.15 <= low <= 0.25 and 0.75 <= high <= 0.85
+
+
+def test_resampling_matches_a_slow_second_implementation() -> None:
+    sample = predictions("aabbbcccc", [1] * 9, [1.0, -1, 1, 1, -1, 1, 1, 1, -1])
+    people = {"a": [1, 0], "b": [1, 1, 0], "c": [1, 1, 1, 0]}
+    random = np.random.default_rng(1)
+    slow = []
+    for _ in range(10_000):
+        drawn = [pair for name in random.choice(list(people), 3) for pair in people[name]]
+        slow.append(np.mean(drawn))
+    fast = resampled_accuracies(sample)
+    assert fast.mean() == pytest.approx(np.mean(slow), abs=0.003)
+    assert fast.std() == pytest.approx(np.std(slow), abs=0.003)
+
+
+def test_certainty_has_no_spread() -> None:
+    assert measure(predictions("abc", [1, 1, 1], [1.0, 1.0, 1.0]))["interval"] == [1.0, 1.0]
+
+
+def test_mean_of_tests_counts_each_set_alike() -> None:
+    one = predictions("ab", [1, 0], [1.0, -1.0])
+    other = predictions("abcd", [1, 0, 1, 0], [-1.0, 1.0, -1.0, -1.0])
+    mean = measure_mean({"test_m": one, "test_w": other})
+    assert mean["accuracy"] == pytest.approx((1.0 + 0.25) / 2)
+    assert mean["num_pairs"] == 6
+    assert mean["interval"][0] >= 0.5 and mean["interval"][1] <= 1.0
+
+
+def test_predictions_are_written_one_row_a_pair(tmp_path: Path) -> None:
+    write_predictions(tmp_path / "predictions.csv", {"val": predictions("ab", [1, 0], [0.5, -0.25])})
+    rows = list(csv.DictReader((tmp_path / "predictions.csv").open()))
+    assert [(r["split"], r["person"], r["label"], float(r["logit"])) for r in rows] == [
+        ("val", "a", "1", 0.5), ("val", "b", "0", -0.25),
+    ]  # fmt: skip

@@ -1,0 +1,111 @@
+import copy
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from shoepair.models import build_network
+from shoepair.models.classifiers import CLASSIFIERS, DualImageClassifier, SingleImageClassifier
+
+ORIGINAL_SHAPES = {
+    # By hand from the original's table: four stages of 5 x 5 convolutions, two linear layers, norm where there is one.
+    "dual": [
+        (4, 6, 5, 5), (4,), (8, 4, 5, 5), (8,), (16, 8, 5, 5), (16,), (32, 16, 5, 5), (32,),
+        (100, 32 * 14 * 14), (100,), (2, 100), (2,),
+    ],
+    "single": [
+        (4, 3, 5, 5), (4,), *[(4,)] * 4, (), (8, 4, 5, 5), (8,), *[(8,)] * 4, (),
+        (16, 8, 5, 5), (16,), *[(16,)] * 4, (), (32, 16, 5, 5), (32,), *[(32,)] * 4, (),
+        (100, 32 * 28 * 14), (100,), *[(100,)] * 4, (), (2, 100), (2,),
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("approach", "num_parameters"), [("single", 1_272_182), ("dual", 644_962)])
+def test_original_networks_have_the_original_parameters(approach: str, num_parameters: int) -> None:
+    network = build_network(approach)
+    assert sum(p.numel() for p in network.parameters()) == num_parameters
+    assert [tuple(value.shape) for value in network.state_dict().values()] == ORIGINAL_SHAPES[approach]
+
+
+@pytest.mark.parametrize("approach", ["single", "dual"])
+def test_network_computes_what_the_original_computes(approach: str) -> None:
+    """A second implementation, written from the description of the original, with the same weights."""
+    network = build_network(approach, image_size=32).eval()
+    for value in network.state_dict().values():  # running statistics other than 0 and 1, or norm would do nothing
+        if value.is_floating_point():
+            value.uniform_(0.01, 0.3)
+    left, right = torch.rand(2, 3, 32, 32) - 0.5, torch.rand(2, 3, 32, 32) - 0.5
+    values = iter(network.state_dict().values())
+    x = torch.cat([left, right], 2 if approach == "single" else 1)
+
+    def norm(x: Tensor) -> Tensor:
+        if approach == "dual":
+            return x
+        weight, bias, mean, variance, _ = (next(values) for _ in range(5))
+        shape = (1, -1) + (1,) * (x.ndim - 2)
+        return (x - mean.view(shape)) / (variance.view(shape) + 1e-5).sqrt() * weight.view(shape) + bias.view(shape)
+
+    for _ in range(4):
+        x = torch.conv2d(x, next(values), next(values), padding=2)
+        x = torch.max_pool2d(torch.relu(norm(x)), 2)
+    x = x.reshape(2, -1)
+    x = torch.relu(norm(x @ next(values).T + next(values)))
+    x = x @ next(values).T + next(values)
+    torch.testing.assert_close(network(left, right), x, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(("approach", "shape"), [("single", (1, 3, 64, 32)), ("dual", (1, 6, 32, 32))])
+def test_left_comes_above_or_before_right(approach: str, shape: tuple[int, ...]) -> None:
+    network = build_network(approach, image_size=32)
+    seen: list[Tensor] = []
+    first = next(module for module in network.modules() if isinstance(module, nn.Conv2d))
+    first.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    network.eval()(torch.full((1, 3, 32, 32), 0.1), torch.full((1, 3, 32, 32), 0.2))
+    assert seen[0].shape == shape
+    half = (slice(None), slice(None), slice(0, 32)) if approach == "single" else (slice(None), slice(0, 3))
+    assert (seen[0][half] == torch.tensor(0.1)).all()
+    assert (seen[0] == torch.tensor(0.2)).sum() == 3 * 32 * 32
+
+
+@pytest.mark.parametrize("approach", ["single", "dual"])
+@pytest.mark.parametrize(
+    "settings",
+    [{"kernel_size": 3}, {"width": 6}, {"stages": 2}, {"norm": "none"}, {"norm": "batch"}, {"pooling": "average"},
+     {"hidden_units": 7}, {"dropout": 0.5}],
+)  # fmt: skip
+def test_every_setting_builds_a_network_with_two_outputs(approach: str, settings: dict[str, Any]) -> None:
+    network = build_network(approach, image_size=16, **settings)
+    assert network(torch.zeros(3, 3, 16, 16), torch.zeros(3, 3, 16, 16)).shape == (3, 2)
+
+
+def test_unknown_approach_is_refused() -> None:
+    with pytest.raises(ValueError, match="approach=triple: expected one of single, dual"):
+        build_network("triple")
+
+
+@pytest.mark.parametrize("approach", ["single", "dual"])
+def test_loss_is_the_originals_cross_entropy(approach: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    classifier = CLASSIFIERS[approach]({"image_size": 16})
+    left, right, label = torch.rand(6, 3, 16, 16), torch.rand(6, 3, 16, 16), torch.tensor([1.0, 1, 1, 0, 0, 0])
+    untouched = copy.deepcopy(classifier.network)  # batch norm changes its statistics as it is used
+    monkeypatch.setattr(classifier, "log", lambda *args, **kwargs: None)  # there is no Trainer to log to
+    monkeypatch.setattr(classifier, "log_dict", lambda *args, **kwargs: None)
+    loss = classifier.training_step((left, right, label), 0)
+    torch.testing.assert_close(loss, cross_entropy(untouched(left, right), label.long()))
+
+
+def test_score_is_output_one_minus_output_zero() -> None:
+    classifier = DualImageClassifier({"image_size": 16}).eval()
+    left, right = torch.rand(4, 3, 16, 16), torch.rand(4, 3, 16, 16)
+    outputs = classifier.network(left, right)
+    assert torch.equal(classifier(left, right), outputs[:, 1] - outputs[:, 0])
+    probability = torch.softmax(outputs, 1)[:, 1]
+    torch.testing.assert_close(torch.sigmoid(classifier(left, right)), probability)
+
+
+def test_two_shapes_are_refused() -> None:
+    with pytest.raises(ValueError, match="expected the same shape"):
+        SingleImageClassifier({"image_size": 16})(torch.zeros(1, 3, 16, 16), torch.zeros(1, 3, 16, 32))

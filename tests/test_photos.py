@@ -1,0 +1,127 @@
+import logging
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from shoepair.data.datamodule import ShoePairDataModule
+from shoepair.data.photos import pad_to_square, read_photos, read_square
+from shoepair.data.synthetic import draw_shoes
+from shoepair.errors import UserError
+
+
+@pytest.fixture
+def photos(drawn_photos: Path, tmp_path: Path) -> Path:
+    """A copy that a test may spoil."""
+    return Path(shutil.copytree(drawn_photos, tmp_path / "photos"))
+
+
+def test_photos_are_read_back_as_they_were_drawn(drawn_photos: Path) -> None:
+    drawn = draw_shoes(num_people=4, num_test_people=1, image_size=64, seed=0)
+    read = read_photos(drawn_photos, 64)
+    assert list(read) == ["train", "test_m", "test_w"]
+    for split in drawn:
+        assert read[split].shoes == drawn[split].shoes
+        assert torch.equal(read[split].images, drawn[split].images)
+
+
+def test_absent_test_folders_are_noted_and_only_train_is_required(
+    photos: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shutil.rmtree(photos / "test_m")
+    shutil.rmtree(photos / "test_w")
+    with caplog.at_level(logging.INFO):
+        assert list(read_photos(photos, 64)) == ["train"]
+    assert "test_m" in caplog.text and "test_w" in caplog.text
+    shutil.rmtree(photos / "train")
+    with pytest.raises(UserError, match="no folder train/"):
+        read_photos(photos, 64)
+
+
+def test_what_is_left_out_is_named(photos: Path, caplog: pytest.LogCaptureFixture) -> None:
+    train = photos / "train"
+    a_photo = next(train.glob("u001_1_left_*.png"))
+    duplicate = train / f"{a_photo.stem} (1).jpg"
+    shutil.copy(a_photo, duplicate)
+    same_shoe = train / "u001_1_left_w.jpeg" if "_m" in a_photo.name else train / "u001_1_left_m.jpeg"
+    Image.open(a_photo).save(same_shoe)
+    broken = next(train.glob("u002_1_left_*.png"))
+    broken.write_bytes(b"no image at all")
+    (train / "notes.txt").write_text("shoes")
+    lonely = next(train.glob("u003_3_right_*.png"))
+    missing = next(train.glob("u003_3_left_*.png"))
+    missing.unlink()
+    shoes = read_photos(photos, 64)["train"]
+    for left_out in (duplicate, broken, train / "notes.txt", lonely):
+        assert str(left_out) in caplog.text
+    assert "a second photo of the shoe" in caplog.text
+    assert len(shoes.images) == 24 - 2 - 2
+    assert len(shoes.pairs_of["u001"]) == 3 and len(shoes.pairs_of["u002"]) == 2 and len(shoes.pairs_of["u003"]) == 2
+
+
+def test_a_person_in_two_folders_is_refused(photos: Path) -> None:
+    for photo in (photos / "train").glob("u001_*"):
+        shutil.copy(photo, photos / "test_w" / photo.name)
+    with pytest.raises(UserError, match="u001 stands in both train and test_w"):
+        read_photos(photos, 64)
+
+
+def test_a_folder_without_a_pair_is_one_clear_error(photos: Path) -> None:
+    for photo in (photos / "test_m").iterdir():
+        photo.unlink()
+    with pytest.raises(UserError, match="test_m: no complete pair"):
+        read_photos(photos, 64)
+
+
+def test_rgba_inside_a_jpg_loses_its_alpha(tmp_path: Path) -> None:
+    path = tmp_path / "shoe.jpg"
+    Image.new("RGBA", (8, 8), (200, 100, 50, 0)).save(path, format="PNG")
+    assert read_square(path, 8)[:, 0, 0].tolist() == [200, 100, 50]
+
+
+def test_exif_orientation_is_honoured(tmp_path: Path) -> None:
+    image = Image.new("RGB", (16, 16), "black")
+    image.paste("white", (0, 0, 16, 8))  # white above
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned: show it rotated by 90 degrees clockwise
+    image.save(tmp_path / "turned.png", exif=exif)
+    upright = read_square(tmp_path / "turned.png", 16)
+    assert upright[:, :, 12:].min() == 255 and upright[:, :, :4].max() == 0  # white to the right
+
+
+def test_a_photo_that_is_not_square_is_padded_with_its_edge_colour() -> None:
+    image = Image.new("RGB", (10, 4), (10, 20, 30))
+    image.putpixel((0, 0), (255, 0, 0))
+    padded = np.asarray(pad_to_square(image))
+    assert padded.shape == (10, 10, 3)
+    assert padded[:4, 0].tolist() == [[255, 0, 0]] * 4  # three rows above repeat the first
+    assert padded[4:, :].reshape(-1, 3).tolist() == [[10, 20, 30]] * 60
+    assert pad_to_square(image.rotate(90, expand=True)).size == (10, 10)
+
+
+@pytest.mark.parametrize("fold", [None, 0, 1, 2, 3, 4])
+def test_no_person_appears_in_two_splits_of_the_real_photos(real_photos: Path, fold: int | None) -> None:
+    datamodule = ShoePairDataModule(
+        {
+            "name": "photos", "root": str(real_photos), "image_size": 16, "batch_size": 42, "balanced": True,
+            "drop_last": False, "negatives": "fresh", "num_people": None, "train_fraction": 0.8, "folds": 5,
+            "fold": fold, "num_workers": 0, "augment": {},
+        },
+        seed=0,
+    )  # fmt: skip
+    datamodule.setup()
+    people = datamodule.people
+    assert sum(len(names) for names in people.values()) == 113 == len(set().union(*people.values()))
+    assert (len(people["test_m"]), len(people["test_w"])) == (10, 10)
+    if fold is None:
+        assert (len(people["train"]), len(people["val"])) == (74, 19)
+        assert len(datamodule.pairs["val"]) == 114
+    for split, pairs in datamodule.pairs.items():
+        shoes = datamodule.shoes[split].shoes
+        for left, right, label in zip(pairs.left, pairs.right, pairs.label, strict=True):
+            assert shoes[left].person == shoes[right].person and shoes[left].person in people[split]
+            assert (shoes[left].pair == shoes[right].pair) == (label == 1)
+            assert (shoes[left].side, shoes[right].side) == ("left", "right")

@@ -1,0 +1,214 @@
+"""Whole runs, tiny: what a user types and what is there afterwards."""
+
+import json
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import TINY, Command
+from lightning import LightningModule, Trainer
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from shoepair.models.classifiers import load_checkpoint
+from shoepair.progress import StopOnDivergence
+
+NOT_FIGURES = ("seconds", "overrides")
+
+
+def results(folder: Path) -> dict:
+    return json.loads((folder / "results.json").read_text())
+
+
+def run_folders(root: Path) -> list[Path]:
+    return sorted(path.parent for path in (root / "outputs").rglob("status.json"))
+
+
+def test_a_run_leaves_results_checkpoints_and_curves(trained: Path) -> None:
+    found = results(trained)
+    assert set(found["splits"]) == {"val", "test_m", "test_w", "test"}
+    for figures in found["splits"].values():
+        assert set(figures) == {"accuracy", "accuracy_same", "accuracy_different", "auroc", "num_pairs", "interval"}
+        assert 0 <= figures["interval"][0] <= figures["accuracy"] <= figures["interval"][1] <= 1
+    assert found["splits"]["test"]["num_pairs"] == 24 and found["splits"]["val"]["num_pairs"] == 12
+    assert found["best_epoch"] in (1, 2) and found["seed"] == 0 and found["seconds"] > 0
+    assert "data.num_people=6" in found["overrides"] and found["versions"]["torch"] == version("torch")
+    assert found["device"].startswith("cpu")
+    assert json.loads((trained / "status.json").read_text())["status"] == "completed"
+    scalars = EventAccumulator(str(trained)).Reload()
+    assert {"train/loss", "val/loss", "train/accuracy", "val/accuracy", "lr"} <= {
+        tag.removesuffix("-Adam") for tag in scalars.Tags()["scalars"]
+    }
+    assert len(scalars.Scalars("val/accuracy")) == 2
+    assert not any(path.is_symlink() for path in trained.parent.rglob("*"))
+
+
+def test_best_checkpoint_is_the_epoch_with_the_best_accuracy(trained: Path) -> None:
+    accuracy = [event.value for event in EventAccumulator(str(trained)).Reload().Scalars("val/accuracy")]
+    assert results(trained)["splits"]["val"]["accuracy"] == pytest.approx(max(accuracy))
+
+
+def test_same_command_twice_gives_the_same_figures(shoepair: Command, tmp_path: Path, trained: Path) -> None:
+    assert shoepair("train", *TINY, "hydra.run.dir=outputs/tiny").code == 0
+    again, first = results(tmp_path / "outputs" / "tiny"), results(trained)
+    for record in (again, first):
+        for key in NOT_FIGURES:
+            del record[key]
+    assert again == first
+
+
+def test_another_seed_gives_another_network(shoepair: Command, tmp_path: Path, trained: Path) -> None:
+    assert shoepair(*TINY, "seed=1", "test=false", "hydra.run.dir=outputs/tiny").code == 0
+    assert set(results(tmp_path / "outputs" / "tiny")["splits"]) == {"val"}
+    one, other = (
+        load_checkpoint(trained / "checkpoints/best.ckpt"),
+        load_checkpoint("outputs/tiny/checkpoints/best.ckpt"),
+    )
+    assert not torch.equal(next(one.parameters()), next(other.parameters()))
+
+
+def test_evaluate_repeats_the_figures_of_the_run(shoepair: Command, tmp_path: Path, trained: Path) -> None:
+    outcome = shoepair("evaluate", f"checkpoint={trained}")
+    assert outcome.code == 0, outcome.err
+    (folder,) = run_folders(tmp_path)
+    assert results(folder)["splits"] == results(trained)["splits"]
+    assert "mean of tests" in outcome.out
+
+
+def test_evaluate_takes_other_data(shoepair: Command, tmp_path: Path, trained: Path, drawn_photos: Path) -> None:
+    checkpoint = trained / "checkpoints" / "best.ckpt"
+    outcome = shoepair("evaluate", f"checkpoint={checkpoint}", "data=photos", f"data.root={drawn_photos}")
+    assert outcome.code == 0, outcome.err
+    (folder,) = run_folders(tmp_path)
+    assert results(folder)["splits"]["test"]["num_pairs"] == 12
+
+
+def test_latest_is_the_newest_runs_best(shoepair: Command) -> None:
+    for width in (2, 3):
+        assert shoepair(*TINY, f"approach.width={width}", "trainer.max_epochs=1").code == 0
+    outcome = shoepair("evaluate", "checkpoint=latest")
+    assert outcome.code == 0, outcome.err
+    newest = max(Path("outputs").glob("*_dual-synthetic_*"), key=lambda path: path.stat().st_mtime)
+    assert f"Checkpoint {newest}/checkpoints/best.ckpt" in outcome.out
+    assert load_checkpoint(newest / "checkpoints/best.ckpt").config["approach"]["width"] == 3
+
+
+@pytest.mark.parametrize("content", [b"", b"no checkpoint", b"PK\x03\x04"])
+def test_a_file_that_is_no_checkpoint_is_one_line(shoepair: Command, tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "file.ckpt").write_bytes(content)
+    outcome = shoepair("evaluate", "checkpoint=file.ckpt")
+    assert outcome.code == 2 and outcome.err.startswith("shoepair: checkpoint=file.ckpt: this is no checkpoint")
+    assert not (tmp_path / "outputs").exists() or not list((tmp_path / "outputs").rglob("results.json"))
+
+
+def test_a_checkpoint_cannot_run_code(tmp_path: Path, shoepair: Command) -> None:
+    class Trap:
+        def __reduce__(self) -> tuple:
+            return Path.touch, (tmp_path / "sprung",)
+
+    torch.save({"approach": "dual", "config": Trap()}, tmp_path / "trap.ckpt")
+    assert shoepair("evaluate", "checkpoint=trap.ckpt").code == 2
+    assert not (tmp_path / "sprung").exists()
+
+
+def test_checkpoints_hold_plain_values_only(trained: Path) -> None:
+    for name in ("best", "last"):
+        loaded = torch.load(trained / "checkpoints" / f"{name}.ckpt", weights_only=True)
+        assert loaded["approach"] == "dual" and loaded["config"]["data"]["image_size"] == 32
+    assert "optimizer_states" in loaded  # of the last epoch, to go on from
+
+
+@pytest.mark.parametrize("scheduler", ["constant", "cosine", "onecycle"])
+def test_a_resumed_run_ends_like_one_that_was_never_interrupted(
+    shoepair: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scheduler: str
+) -> None:
+    settings = (*TINY, "trainer.max_epochs=4", f"scheduler={scheduler}", "optimizer.lr=1e-2", "approach.dropout=0.2")
+    assert shoepair(*settings, "hydra.run.dir=outputs/whole").code == 0
+
+    def stop(self: StopOnDivergence, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.current_epoch == 2:
+            raise MemoryError("in the third epoch")
+
+    with monkeypatch.context() as patched, pytest.raises(MemoryError):
+        patched.setattr(StopOnDivergence, "on_train_epoch_end", stop)
+        shoepair(*settings, "hydra.run.dir=outputs/halves")
+    assert json.loads(Path("outputs/halves/status.json").read_text())["status"] == "failed"
+    outcome = shoepair("resume=outputs/halves")
+    assert outcome.code == 0, outcome.err
+    assert "Epoch 3/4" in outcome.out and "Epoch 2/4" not in outcome.out
+    whole, halves = (torch.load(f"outputs/{name}/checkpoints/last.ckpt") for name in ("whole", "halves"))
+    for key, value in whole["state_dict"].items():
+        assert torch.equal(value, halves["state_dict"][key]), key
+    assert results(Path("outputs/halves"))["splits"] == results(Path("outputs/whole"))["splits"]
+    assert results(Path("outputs/halves"))["best_epoch"] == results(Path("outputs/whole"))["best_epoch"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("+optimizer.eps=small", "optimizer: torch.optim.Adam refused"),
+        ("trainer.accelerator=cuda", "trainer: "),
+        ("optimizer._target_=torch.optim.Adamm", "optimizer: torch.optim.Adamm refused"),
+        ("data.train_fraction=0.99 data.num_people=3", "val has no pair"),
+        ("data.batch_size=100 data.drop_last=true", "data.batch_size=100: expected at most 24"),
+    ],
+)
+def test_what_only_training_can_know_is_one_line_too(shoepair: Command, typed: str, said: str) -> None:
+    if "cuda" in typed and torch.cuda.is_available():
+        pytest.skip("this machine has what the test wants to miss")
+    outcome = shoepair(*TINY, *typed.split(), "hydra.run.dir=outputs/run")
+    assert outcome.code == 2 and outcome.err.startswith(f"shoepair: {said}") and outcome.err.count("\n") == 1
+    assert json.loads(Path("outputs/run/status.json").read_text())["status"] == "failed"
+
+
+def test_a_folder_belongs_to_one_run(shoepair: Command) -> None:
+    assert shoepair(*TINY, "trainer.max_epochs=1", "hydra.run.dir=outputs/mine").code == 0
+    outcome = shoepair(*TINY, "trainer.max_epochs=1", "hydra.run.dir=outputs/mine")
+    assert outcome.code == 2 and "outputs/mine holds another run" in outcome.err
+
+
+def test_a_diverged_run_fails_and_says_so(shoepair: Command, tmp_path: Path) -> None:
+    with pytest.raises(FloatingPointError, match=r"lower optimizer\.lr"):
+        shoepair(*TINY, "optimizer=sgd", "optimizer.lr=1e30", "hydra.run.dir=outputs/lost")
+    record = json.loads((tmp_path / "outputs/lost/status.json").read_text())
+    assert record["status"] == "failed" and "FloatingPointError" in record["reason"]
+    assert not (tmp_path / "outputs/lost/results.json").exists()
+
+
+def test_a_multirun_trains_every_combination_without_tests(shoepair: Command, tmp_path: Path) -> None:
+    outcome = shoepair("-m", *TINY, "trainer.max_epochs=1", "approach=single,dual", "optimizer.lr=1e-3,3e-4")
+    assert outcome.code == 0, outcome.err
+    folders = run_folders(tmp_path)
+    assert len(folders) == 4
+    for folder in folders:
+        assert set(results(folder)["splits"]) == {"val"}
+        assert not set("=,() ") & set(folder.name)
+    assert folders[0].name.startswith("0_") and "approach-single" in folders[0].name and "lr-0.001" in folders[0].name
+    outcome = shoepair("compare", "outputs")
+    assert outcome.code == 0 and "optimizer.lr=0.0003" in outcome.out and "single" in outcome.out
+
+
+@pytest.mark.parametrize("scheduler", ["constant", "cosine", "onecycle", "plateau"])
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
+def test_every_optimizer_trains_with_every_scheduler(
+    shoepair: Command, tmp_path: Path, optimizer: str, scheduler: str
+) -> None:
+    outcome = shoepair(
+        *TINY, f"optimizer={optimizer}", f"scheduler={scheduler}", "test=false", "hydra.run.dir=outputs/run"
+    )
+    assert outcome.code == 0, outcome.err
+    scalars = EventAccumulator(str(tmp_path / "outputs/run")).Reload()
+    (lr_tag,) = (tag for tag in scalars.Tags()["scalars"] if tag.startswith("lr"))
+    first, second = (event.value for event in scalars.Scalars(lr_tag))
+    lr = 1e-2 if optimizer == "sgd" else 1e-3
+    expected = {"constant": (1, 1), "cosine": (1, 0.5), "onecycle": (1 / 25, 0.283), "plateau": (1, 1)}[scheduler]
+    assert (first / lr, second / lr) == pytest.approx(expected, rel=1e-2)
+
+
+@pytest.mark.parametrize("override", ["+trainer.limit_train_batches=1", "trainer.gradient_clip_val=0.5",
+                                      "trainer.precision=bf16-mixed", "early_stopping.patience=1",
+                                      "data.negatives=all", "data.balanced=false", "data.fold=4",
+                                      "data.num_workers=1", "trainer.accumulate_grad_batches=2"])  # fmt: skip
+def test_settings_that_are_an_override_away(shoepair: Command, override: str) -> None:
+    outcome = shoepair(*TINY, "trainer.max_epochs=1", "test=false", override)
+    assert outcome.code == 0, outcome.err
