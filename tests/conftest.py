@@ -36,6 +36,14 @@ class Outcome:
 Command = Callable[..., Outcome]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The tests share a cache of their own: the user's stays as it is."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture
 def shoepair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
     """Runs `shoepair ARGUMENTS` in an empty folder, in this process, since importing torch takes seconds."""

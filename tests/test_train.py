@@ -149,7 +149,7 @@ def test_a_resumed_run_ends_like_one_that_was_never_interrupted(
         ("+optimizer.eps=small", "optimizer: torch.optim.Adam refused"),
         ("trainer.accelerator=cuda", "trainer: "),
         ("optimizer._target_=torch.optim.Adamm", "optimizer: torch.optim.Adamm refused"),
-        ("data.train_fraction=0.99 data.num_people=3", "val has no pair"),
+        ("data.folds=10 data.fold=0 data.num_people=3", "val has no pair"),
         ("data.batch_size=100 data.drop_last=true", "data.batch_size=100: expected at most 24"),
     ],
 )

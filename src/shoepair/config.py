@@ -102,6 +102,7 @@ RULES: dict[str, Rule] = {
     "data.train_fraction": FRACTION,
     "data.folds": integer(2),
     "data.fold": optional(integer(0)),
+    "data.cache_dir": optional(TEXT),
     "data.num_workers": integer(0),
     "data.augment.mirror": CHANCE,
     "data.augment.swap": CHANCE,

@@ -143,7 +143,7 @@ def load_shoes(settings: Mapping[str, Any]) -> dict[str, ShoeSet]:
     if settings["name"] == "photos":
         from shoepair.data.photos import read_photos
 
-        return read_photos(settings["root"], settings["image_size"])
+        return read_photos(settings["root"], settings["image_size"], settings["cache_dir"])
     from shoepair.data.synthetic import draw_shoes
 
     return draw_shoes(
@@ -151,4 +151,5 @@ def load_shoes(settings: Mapping[str, Any]) -> dict[str, ShoeSet]:
         num_test_people=settings["num_test_people"],
         image_size=settings["image_size"],
         seed=settings["seed"],
+        cache_dir=settings["cache_dir"],
     )

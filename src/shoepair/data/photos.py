@@ -5,27 +5,31 @@ import re
 import warnings
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import astuple
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image, ImageOps
 
 from shoepair.config import check_photo_root
+from shoepair.data.cache import cached_images, digest
 from shoepair.data.shoes import LEFT, RIGHT, Shoe, ShoeSet
 from shoepair.errors import UserError
 
 log = logging.getLogger(__name__)
 
+READER_VERSION = "1"  # another one whenever read_square reads a photo differently
 SPLITS = ("train", "test_m", "test_w")
 NAME = re.compile(r"(?P<person>u\d+)_(?P<pair>\d+)_(?P<side>left|right)_(?P<kind>[mw])\.(?:jpe?g|png)", re.IGNORECASE)
 
 
-def read_photos(root: str | Path, image_size: int) -> dict[str, ShoeSet]:
+def read_photos(root: str | Path, image_size: int, cache_dir: str | Path | None = None) -> dict[str, ShoeSet]:
     """Read ROOT/train and, where they are, ROOT/test_m and ROOT/test_w.
 
     Args:
         image_size: side of the square images, in pixels.
+        cache_dir: where decoded photos are kept; None for the default folder.
     Returns:
         A ShoeSet for each folder that is there: "train", "test_m", "test_w".
     Raises:
@@ -36,14 +40,14 @@ def read_photos(root: str | Path, image_size: int) -> dict[str, ShoeSet]:
     for split in SPLITS:
         folder = Path(root, split)
         if folder.is_dir():
-            sets[split] = read_folder(folder, image_size)
+            sets[split] = read_folder(folder, image_size, cache_dir)
         else:
             log.info("No folder %s: nothing to test there.", folder)
     refuse_person_in_two_splits({split: shoes.people for split, shoes in sets.items()})
     return sets
 
 
-def read_folder(folder: Path, image_size: int) -> ShoeSet:
+def read_folder(folder: Path, image_size: int, cache_dir: str | Path | None = None) -> ShoeSet:
     """The shoes of a folder that belong to complete pairs, by person, pair and side.
 
     Left out, each with a warning that names it: a name that does not fit, a second photo of the same shoe, a file
@@ -53,22 +57,33 @@ def read_folder(folder: Path, image_size: int) -> ShoeSet:
         UserError: if nothing is left.
     """
     named = _shoes_by_name(folder)
-    with ThreadPoolExecutor() as pool:  # pillow decodes without the interpreter lock
-        decoded = pool.map(lambda path: _try_read(path, image_size), named.values())
-    images = {shoe: image for shoe, image in zip(named, decoded, strict=True) if image is not None}
-    sides = {(shoe.person, shoe.pair, shoe.side) for shoe in images}
-    kept = []
-    for shoe in images:
-        if (shoe.person, shoe.pair, RIGHT if shoe.side == LEFT else LEFT) in sides:
-            kept.append(shoe)
-        else:
-            log.warning("Left out %s: the other shoe of this pair is missing.", named[shoe])
-    if not kept:
+    shoes = sorted(named, key=lambda shoe: (shoe.person, int(shoe.pair), shoe.side))
+
+    def fill(images: np.ndarray) -> dict[str, Any]:
+        with ThreadPoolExecutor() as pool:  # pillow decodes without the interpreter lock
+            unreadable = list(pool.map(lambda i: _read_into(images, i, named[shoes[i]], image_size), range(len(shoes))))
+        sides = {_key(shoe) for shoe, reason in zip(shoes, unreadable, strict=True) if reason is None}
+        kept, left_out = [], []
+        for i, (shoe, reason) in enumerate(zip(shoes, unreadable, strict=True)):
+            if reason is not None:
+                left_out.append([named[shoe].name, f"it cannot be read as an image ({reason})"])
+            elif _key(shoe, other_side=True) not in sides:
+                left_out.append([named[shoe].name, "the other shoe of this pair is missing"])
+            else:
+                kept.append(i)
+        return {"kept": kept, "shoes": [astuple(shoes[i]) for i in kept], "left_out": left_out}
+
+    with ThreadPoolExecutor() as pool:
+        contents = pool.map(lambda shoe: digest([named[shoe].name, named[shoe].read_bytes()]), shoes)
+        key = "photos-" + digest([READER_VERSION, str(image_size), *contents])
+    images, record = cached_images(cache_dir, key, len(shoes), image_size, fill)
+    for name, reason in record["left_out"]:
+        log.warning("Left out %s: %s.", folder / name, reason)
+    if not len(images):
         raise UserError(
             f"{folder}: no complete pair of photos; expected names such as u001_1_left_m.jpg and u001_1_right_m.jpg."
         )
-    kept.sort(key=lambda shoe: (shoe.person, int(shoe.pair), shoe.side))
-    return ShoeSet(torch.from_numpy(np.stack([images[shoe] for shoe in kept])), tuple(kept))
+    return ShoeSet(images, tuple(Shoe(*values) for values in record["shoes"]))
 
 
 def _shoes_by_name(folder: Path) -> dict[Shoe, Path]:
@@ -90,12 +105,18 @@ def _shoes_by_name(folder: Path) -> dict[Shoe, Path]:
     return shoes
 
 
-def _try_read(path: Path, image_size: int) -> np.ndarray | None:
+def _key(shoe: Shoe, *, other_side: bool = False) -> tuple[str, str, str]:
+    side = shoe.side if not other_side else RIGHT if shoe.side == LEFT else LEFT
+    return shoe.person, shoe.pair, side
+
+
+def _read_into(images: np.ndarray, row: int, path: Path, image_size: int) -> str | None:
+    """Read a photo into its row. Returns why that is not possible, if it is not."""
     try:
-        return read_square(path, image_size)
+        images[row] = read_square(path, image_size)
     except Exception as error:  # pillow raises many kinds for broken files; each means the same here
-        log.warning("Left out %s: it cannot be read as an image (%s: %s).", path, type(error).__name__, error)
-        return None
+        return f"{type(error).__name__}: {error}".replace(str(path), path.name)
+    return None
 
 
 def refuse_person_in_two_splits(people: Mapping[str, Sequence[str]]) -> None:

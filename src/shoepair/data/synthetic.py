@@ -3,13 +3,18 @@
 import multiprocessing
 import os
 import zlib
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 
+from shoepair.data import designs, drawing
+from shoepair.data.cache import cached_images, digest
 from shoepair.data.designs import draw_design, draw_placement, draw_scene
 from shoepair.data.drawing import draw_shoe
 from shoepair.data.shoes import LEFT, RIGHT, Shoe, ShoeSet
@@ -17,7 +22,9 @@ from shoepair.data.shoes import LEFT, RIGHT, Shoe, ShoeSet
 PAIRS_PER_PERSON = 3
 
 
-def draw_shoes(*, num_people: int, num_test_people: int, image_size: int, seed: int) -> dict[str, ShoeSet]:
+def draw_shoes(
+    *, num_people: int, num_test_people: int, image_size: int, seed: int, cache_dir: str | Path | None = None
+) -> dict[str, ShoeSet]:
     """Draw three collections: "train", and if num_test_people is not 0 "test_m" and "test_w".
 
     The test sets hold men's and women's shoes only; in "train", every pair is one or the other.
@@ -25,22 +32,16 @@ def draw_shoes(*, num_people: int, num_test_people: int, image_size: int, seed: 
     Args:
         image_size: side of the square images, in pixels.
         seed: decides every design and scene.
+        cache_dir: where drawn shoes are kept; None for the default folder.
     """
-    names = {"train": [f"u{i:03d}" for i in range(1, num_people + 1)]}
-    if num_test_people:
-        names["test_m"] = [f"u{i:03d}" for i in range(num_people + 1, num_people + num_test_people + 1)]
-        names["test_w"] = [
-            f"u{i:03d}" for i in range(num_people + num_test_people + 1, num_people + 2 * num_test_people + 1)
-        ]
-    shoes = {
-        split: [shoe for person in people for shoe in shoes_of(person, split, seed)] for split, people in names.items()
-    }
-    everything = [shoe for split in shoes.values() for shoe in split]
-    images = draw_all(everything, image_size, seed)
-    sets, start = {}, 0
-    for split, of_split in shoes.items():
-        sets[split] = ShoeSet(images[start : start + len(of_split)], tuple(of_split))
-        start += len(of_split)
+    sizes = {"train": num_people, "test_m": num_test_people, "test_w": num_test_people}
+    sets, first = {}, 1
+    for split, size in sizes.items():
+        people = [f"u{number:03d}" for number in range(first, first + size)]
+        first += size
+        shoes = [shoe for person in people for shoe in shoes_of(person, split, seed)]
+        if shoes:
+            sets[split] = ShoeSet(draw_all(shoes, image_size, seed, cache_dir), tuple(shoes))
     return sets
 
 
@@ -68,20 +69,29 @@ def draw_one(shoe: Shoe, image_size: int, seed: int) -> np.ndarray:
     return np.asarray(image).transpose(2, 0, 1)
 
 
-def draw_all(shoes: list[Shoe], image_size: int, seed: int) -> torch.Tensor:
-    """(len(shoes), 3, image_size, image_size) uint8, drawn by as many processes as there are cores."""
-    draw = partial(draw_one, image_size=image_size, seed=seed)
-    num_processes = min(len(os.sched_getaffinity(0)), len(shoes) // 60) if hasattr(os, "sched_getaffinity") else 1
-    images = np.empty((len(shoes), 3, image_size, image_size), dtype=np.uint8)
-    if num_processes > 1:
-        # Forked processes need not import torch again, which would take longer than the drawing.
-        with ProcessPoolExecutor(num_processes, mp_context=multiprocessing.get_context("fork")) as pool:
-            for i, image in enumerate(pool.map(draw, shoes, chunksize=20)):
-                images[i] = image
-    else:
-        for i, shoe in enumerate(shoes):
-            images[i] = draw(shoe)
-    return torch.from_numpy(images)
+def draw_all(shoes: Sequence[Shoe], image_size: int, seed: int, cache_dir: str | Path | None = None) -> torch.Tensor:
+    """(len(shoes), 3, image_size, image_size) uint8, from the cache or drawn on all cores."""
+
+    def fill(images: np.ndarray) -> dict[str, Any]:
+        draw = partial(draw_one, image_size=image_size, seed=seed)
+        num_processes = min(_num_cores(), len(shoes) // 30)
+        if num_processes > 1 and "fork" in multiprocessing.get_all_start_methods():
+            # Forked processes need not import torch again, which would take longer than the drawing.
+            with ProcessPoolExecutor(num_processes, mp_context=multiprocessing.get_context("fork")) as pool:
+                for i, image in enumerate(pool.map(draw, shoes, chunksize=10)):
+                    images[i] = image
+        else:
+            for i, shoe in enumerate(shoes):
+                images[i] = draw(shoe)
+        return {}
+
+    source = [Path(module).read_bytes() for module in (designs.__file__, drawing.__file__, __file__)]
+    key = "drawn-" + digest([*source, str(image_size), str(seed), *(shoe.name for shoe in shoes)])
+    return cached_images(cache_dir, key, len(shoes), image_size, fill)[0]
+
+
+def _num_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _random(seed: int, *words: str) -> np.random.Generator:

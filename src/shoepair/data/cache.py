@@ -1,0 +1,112 @@
+"""Images that were decoded or drawn once, kept as one memory-mapped file for each collection.
+
+A collection may be larger than the memory: pages are read as they are used and can be dropped again.
+"""
+
+import errno
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from filelock import FileLock
+from torch import Tensor
+
+from shoepair.errors import UserError
+
+Fill = Callable[[np.ndarray], dict[str, Any]]
+
+
+def default_cache_dir() -> Path:
+    """Where caches are kept unless data.cache_dir says otherwise: $XDG_CACHE_HOME/shoepair, or ~/.cache/shoepair."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "shoepair"
+
+
+def digest(parts: Iterable[bytes | str]) -> str:
+    """A short key that differs whenever one of the parts does."""
+    hashed = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        raw = part.encode() if isinstance(part, str) else part
+        hashed.update(len(raw).to_bytes(8, "little") + raw)
+    return hashed.hexdigest()
+
+
+def cached_images(
+    cache_dir: str | Path | None, key: str, num_images: int, image_size: int, fill: Fill
+) -> tuple[Tensor, dict[str, Any]]:
+    """The images of a collection, from the cache or made by `fill`.
+
+    Several processes may ask at once: one makes them, the others wait for it.
+
+    Args:
+        cache_dir: folder of the cache; None for the default one.
+        key: names the collection; whatever changes an image must change it.
+        fill: writes all images into a (num_images, 3, image_size, image_size) uint8 array and returns a record of
+            plain values. Its optional entry "kept" lists the rows that count; the others are left out.
+    Returns:
+        (num_kept, 3, image_size, image_size) uint8, memory-mapped and never written back, and the record.
+    Raises:
+        UserError: if the cache cannot be written.
+    """
+    folder = Path(cache_dir).expanduser() if cache_dir is not None else default_cache_dir()
+    record_path = folder / f"{key}.json"
+    try:
+        if not record_path.is_file():
+            folder.mkdir(parents=True, exist_ok=True)
+            with FileLock(folder / f"{key}.lock"):
+                if not record_path.is_file():
+                    _make(folder / f"{key}.bin", record_path, (num_images, 3, image_size, image_size), fill)
+        record = json.loads(record_path.read_text(encoding="utf-8"))
+        if record["shape"][0] == 0:  # an empty file cannot be mapped
+            return torch.empty(record["shape"], dtype=torch.uint8), record
+        # Copy on write: torch gets an array it may write to, the file stays as it is.
+        images = np.memmap(folder / f"{key}.bin", dtype=np.uint8, mode="c", shape=tuple(record["shape"]))
+    except OSError as error:
+        raise UserError(
+            f"data.cache_dir={folder}: {error.strerror or error}; it needs "
+            f"{num_images * 3 * image_size**2 / 1e6:.0f} MB: make room, or choose another folder by data.cache_dir."
+        ) from error
+    return torch.from_numpy(images), record
+
+
+def _make(images_path: Path, record_path: Path, shape: tuple[int, ...], fill: Fill) -> None:
+    """Fill a new file and put it in its place when it is whole; a killed process leaves nothing that counts."""
+    partial = images_path.with_suffix(f".{os.getpid()}.partial")
+    try:
+        num_bytes = int(np.prod(shape))
+        with partial.open("wb") as file:
+            _reserve(file.fileno(), num_bytes)
+        images = np.memmap(partial, dtype=np.uint8, mode="r+", shape=shape) if num_bytes else np.empty(shape, np.uint8)
+        record = fill(images)
+        kept = record.pop("kept", None)
+        if kept is not None and len(kept) < len(images):
+            for row, source in enumerate(kept):  # never from below: rows only move down
+                images[row] = images[source]
+            shape = (len(kept), *shape[1:])
+        if isinstance(images, np.memmap):
+            images.flush()
+        del images
+        os.truncate(partial, int(np.prod(shape)))
+        partial.replace(images_path)
+        partial_record = record_path.with_suffix(f".{os.getpid()}.partial")
+        partial_record.write_text(json.dumps(record | {"shape": shape}), encoding="utf-8")
+        partial_record.replace(record_path)  # last: it says that the images are there
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _reserve(file_descriptor: int, num_bytes: int) -> None:
+    """Take the space now: writing to a mapped file on a full disk would kill the process without a word."""
+    if not hasattr(os, "posix_fallocate"):  # not on macOS
+        os.truncate(file_descriptor, num_bytes)
+        return
+    try:
+        os.posix_fallocate(file_descriptor, 0, max(num_bytes, 1))
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):  # a file system that cannot reserve
+            raise
+        os.truncate(file_descriptor, num_bytes)

@@ -1,0 +1,116 @@
+import multiprocessing
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from shoepair.data.cache import cached_images, digest
+from shoepair.data.photos import read_photos
+from shoepair.data.synthetic import draw_shoes
+from shoepair.errors import UserError
+
+
+def numbered(images: np.ndarray) -> dict[str, Any]:
+    images[:] = np.arange(len(images), dtype=np.uint8)[:, None, None, None]
+    return {"made_by": os.getpid()}
+
+
+def never(images: np.ndarray) -> dict[str, Any]:
+    raise AssertionError("this should have come from the cache")
+
+
+def test_images_are_made_once(tmp_path: Path) -> None:
+    first, _ = cached_images(tmp_path, "key", 5, 4, numbered)
+    again, record = cached_images(tmp_path, "key", 5, 4, never)
+    assert torch.equal(first, again) and again[:, 0, 0, 0].tolist() == [0, 1, 2, 3, 4]
+    assert record["made_by"] == os.getpid()
+    assert not list(tmp_path.glob("*.partial"))
+
+
+def test_writing_to_the_images_does_not_change_the_cache(tmp_path: Path) -> None:
+    images, _ = cached_images(tmp_path, "key", 2, 4, numbered)
+    images[1] = 99
+    assert cached_images(tmp_path, "key", 2, 4, never)[0].max() == 1
+
+
+def test_rows_that_do_not_count_are_left_out(tmp_path: Path) -> None:
+    images, _ = cached_images(tmp_path, "key", 6, 4, lambda images: numbered(images) | {"kept": [1, 2, 5]})
+    assert images[:, 0, 0, 0].tolist() == [1, 2, 5]
+    assert (tmp_path / "key.bin").stat().st_size == 3 * 3 * 16
+
+
+def test_a_failed_filling_leaves_nothing_that_counts(tmp_path: Path) -> None:
+    with pytest.raises(AssertionError):
+        cached_images(tmp_path, "key", 2, 4, never)
+    assert cached_images(tmp_path, "key", 2, 4, numbered)[0].shape == (2, 3, 4, 4)
+
+
+def slowly(images: np.ndarray) -> dict[str, Any]:
+    time.sleep(0.3)
+    return numbered(images)
+
+
+def who_made_it(folder: Path) -> int:
+    return int(cached_images(folder, "key", 5, 4, slowly)[1]["made_by"])
+
+
+def test_of_several_processes_that_start_together_one_makes_the_images(tmp_path: Path) -> None:
+    with multiprocessing.get_context("fork").Pool(4) as pool:
+        makers = pool.map(who_made_it, [tmp_path] * 4, chunksize=1)
+    assert len(set(makers)) == 1
+
+
+def test_a_full_disk_is_one_clear_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*args: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(UserError, match=r"data\.cache_dir=.*No space left on device; it needs 1 MB"):
+        cached_images(tmp_path, "key", 100, 64, numbered)
+    assert not list(tmp_path.glob("key.bin")) and not list(tmp_path.glob("*.partial"))
+
+
+def test_a_folder_that_cannot_be_made_is_one_clear_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"data\.cache_dir="):
+        cached_images(tmp_path / "file" / "cache", "key", 1, 4, numbered)
+
+
+def test_keys_tell_parts_apart() -> None:
+    assert digest(["ab", "c"]) != digest(["a", "bc"])
+
+
+def test_a_changed_photo_is_read_again(drawn_photos: Path, tmp_path: Path) -> None:
+    photos = Path(shutil.copytree(drawn_photos, tmp_path / "photos"))
+    before = read_photos(photos, 64, tmp_path / "cache")["train"]
+    one, other = sorted((photos / "train").iterdir())[:2]
+    stamp = one.stat()
+    one.write_bytes(other.read_bytes())
+    os.utime(one, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+    after = read_photos(photos, 64, tmp_path / "cache")["train"]
+    assert torch.equal(after.images[0], before.images[1]) and not torch.equal(before.images[0], before.images[1])
+
+
+def test_what_was_left_out_is_said_again_from_the_cache(
+    drawn_photos: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    photos = Path(shutil.copytree(drawn_photos, tmp_path / "photos"))
+    broken = sorted((photos / "train").iterdir())[0]
+    broken.write_bytes(b"broken")
+    for _ in range(2):
+        caplog.clear()
+        read_photos(photos, 64, tmp_path / "cache")
+        assert str(broken) in caplog.text and "the other shoe of this pair is missing" in caplog.text
+
+
+def test_a_drawn_shoe_is_the_same_whatever_else_is_drawn(tmp_path: Path) -> None:
+    few = draw_shoes(num_people=2, num_test_people=0, image_size=32, seed=5, cache_dir=tmp_path)["train"]
+    many = draw_shoes(num_people=12, num_test_people=1, image_size=32, seed=5, cache_dir=tmp_path)["train"]
+    assert torch.equal(few.images, many.images[: len(few.images)])
+    other = draw_shoes(num_people=2, num_test_people=0, image_size=32, seed=6, cache_dir=tmp_path)["train"]
+    assert not torch.equal(few.images, other.images)
