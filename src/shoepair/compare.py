@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from shoepair.errors import UserError
-from shoepair.results.leaderboard import Run, Setting, gather, read_runs
+from shoepair.results.leaderboard import Setting, gather, read_runs
 from shoepair.results.records import COMPLETED
 from shoepair.results.table import markdown_table, text_table
 
@@ -43,16 +43,18 @@ def settings_table(settings: Sequence[Setting], *, test: bool, markdown: bool) -
     if test:
         header += ["test_m", "test_w", "tests", "same", "different"]
         splits += ["test_m", "test_w", "test"]
-    header += ["seconds", "device"]
+    header += ["seconds"]
     rows = []
     for setting in settings:
         row = [setting.label, f"{setting.runs[0].results['num_parameters']:,}", str(len(setting.runs))]
         row += [mean_and_spread(setting.figures(split, "accuracy")) for split in splits]
         if test:
             row += [mean_and_spread(setting.figures("test", name)) for name in ("accuracy_same", "accuracy_different")]
-        row += [f"{statistics.fmean(run.results['seconds'] for run in setting.runs):.0f}", _devices(setting.runs)]
+        row += [f"{statistics.fmean(run.results['seconds'] for run in setting.runs):.0f}"]
         rows.append(row)
-    return (markdown_table if markdown else text_table)(header, rows)
+    table = (markdown_table if markdown else text_table)(header, rows)
+    devices = sorted({run.results["device"] for setting in settings for run in setting.runs})
+    return f"{table}\n\nAccuracy in percent, mean ± standard deviation over the runs; on {' and '.join(devices)}."
 
 
 def mean_and_spread(figures: Sequence[float]) -> str:
@@ -61,7 +63,3 @@ def mean_and_spread(figures: Sequence[float]) -> str:
         return "-"
     spread = f" ± {100 * statistics.stdev(figures):.1f}" if len(figures) > 1 else ""
     return f"{100 * statistics.fmean(figures):.1f}{spread}"
-
-
-def _devices(runs: Sequence[Run]) -> str:
-    return " / ".join(sorted({run.results["device"] for run in runs}))

@@ -93,8 +93,16 @@ def gather(runs: Sequence[Run]) -> list[Setting]:
 
 
 def _differing(runs: Sequence[Run]) -> list[str]:
+    """Keys whose values differ between runs of one approach: what else tells approaches apart, their name says."""
+    by_approach: dict[Any, list[Run]] = {}
+    for run in runs:
+        by_approach.setdefault(run.settings.get("approach.name"), []).append(run)
     keys = dict.fromkeys(key for run in runs for key in run.settings)
-    return [key for key in keys if len({repr(run.settings.get(key)) for run in runs}) > 1]
+    return [
+        key
+        for key in keys
+        if any(len({repr(run.settings.get(key)) for run in members}) > 1 for members in by_approach.values())
+    ]
 
 
 def _label(run: Run, keys: Sequence[str]) -> str:

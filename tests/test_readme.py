@@ -1,0 +1,39 @@
+"""The commands of the README do what it says, with shortened settings."""
+
+import re
+from pathlib import Path
+
+import pytest
+from conftest import TINY, run_here
+
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+
+
+def commands() -> list[str]:
+    blocks = re.findall(r"^```\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    lines = [line.partition("#")[0].strip() for block in blocks for line in block.splitlines()]
+    return [line for line in lines if line.startswith("shoepair ")]
+
+
+def test_every_command_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, drawn_photos: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert len(commands()) >= 6
+    for command in commands():
+        words = command.replace("data.root=photos", f"data.root={drawn_photos}").split()[1:]
+        if words[0] == "train":
+            tiny = [setting for setting in TINY if "num_test_people" not in setting or "data=photos" not in words]
+            words += [setting for setting in tiny if setting.partition("=")[0] not in command]
+        outcome = run_here(*words)
+        assert outcome.code == 0, f"{command}\n{outcome.err}"
+
+
+def test_the_two_commands_stand_in_the_makefile() -> None:
+    makefile = (Path(__file__).parents[1] / "Makefile").read_text(encoding="utf-8")
+    for target in re.findall(r"^make (\w+)", README, re.MULTILINE):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE)
+
+
+def test_every_group_and_option_stands_in_the_readme() -> None:
+    for path in (Path(__file__).parents[1] / "conf").glob("*/*.yaml"):
+        row = next(line for line in README.splitlines() if line.startswith(f"| `{path.parent.name}` |"))
+        assert f"`{path.stem}`" in row
