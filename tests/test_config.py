@@ -9,7 +9,7 @@ from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
 from shoepair.config import RULES, check_train_config, check_values, parameters_of
-from shoepair.models.networks import DualImageCNN, SingleImageCNN, convolutional_classifier
+from shoepair.models.networks import DualImageCNN, SingleImageCNN, StackedCNN
 
 CONF = Path(__file__).parents[1] / "conf"
 
@@ -125,8 +125,9 @@ def test_original_experiments_are_the_networks_defaults(approach: str, network: 
     check_values(plain)
     settings = {**plain["approach"], "image_size": plain["data"]["image_size"]}
     own = {name: p.default for name, p in inspect.signature(network).parameters.items() if name != "settings"}
-    assert convolutional_classifier.__kwdefaults__ is not None
-    defaults = {**own, **convolutional_classifier.__kwdefaults__}
+    shared = {name: p.default for name, p in inspect.signature(StackedCNN).parameters.items()}
+    shared = {name: default for name, default in shared.items() if default is not inspect.Parameter.empty}
+    defaults = {**own, **shared}
     assert settings == {"name": approach, **defaults}
     assert plain["data"]["batch_size"] == 42 and plain["data"]["negatives"] == "cyclic"
     assert not any(plain["data"]["augment"].values())

@@ -108,7 +108,7 @@ def test_no_person_appears_in_two_splits_of_the_real_photos(real_photos: Path, f
         {
             "name": "photos", "root": str(real_photos), "image_size": 16, "batch_size": 42, "balanced": True,
             "drop_last": False, "negatives": "fresh", "num_people": None, "train_fraction": 0.8, "folds": 5,
-            "fold": fold, "cache_dir": None, "num_workers": 0, "augment": {},
+            "fold": fold, "cache_dir": None, "validate_on_train": False, "num_workers": 0, "augment": {},
         },
         seed=0,
     )  # fmt: skip

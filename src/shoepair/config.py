@@ -76,12 +76,16 @@ DEVICES = Rule(
 RULES: dict[str, Rule] = {
     "output_dir": TEXT,
     "checkpoint": TEXT,
-    "mode": one_of("fit"),
+    "mode": one_of("fit", "sanity"),
     "seed": integer(0, 2**32 - 1),
     "test": optional(BOOLEAN),
     "resume": optional(TEXT),
     "early_stopping.patience": optional(integer(1)),
+    "sanity.accuracy": FRACTION,
+    "sanity.loss_gap": number(0),
+    "sanity.patience": integer(1),
     "approach.name": one_of("single", "dual"),
+    "approach.fusion": one_of("stack", "compare"),
     "approach.kernel_size": ODD,
     "approach.width": integer(1),
     "approach.stages": integer(1),
@@ -102,6 +106,7 @@ RULES: dict[str, Rule] = {
     "data.train_fraction": FRACTION,
     "data.folds": integer(2),
     "data.fold": optional(integer(0)),
+    "data.validate_on_train": BOOLEAN,
     "data.cache_dir": optional(TEXT),
     "data.num_workers": integer(0),
     "data.augment.mirror": CHANCE,
@@ -138,8 +143,16 @@ RULES: dict[str, Rule] = {
     "trainer.deterministic": Rule("true, false or warn", lambda v: isinstance(v, bool) or v == "warn"),
 }
 
+# Read only by some data set, command or mode.
+_OPTIONAL_KEYS = {
+    "checkpoint",
+    "approach.fusion",
+    "data.root",
+    "data.seed",
+    "data.num_test_people",
+    *(key for key in RULES if key.startswith("sanity.")),
+}
 _PREFIXES = {".".join(parts[:i]) for parts in (key.split(".") for key in RULES) for i in range(1, len(parts))}
-_OPTIONAL_KEYS = {"checkpoint", "data.root", "data.seed", "data.num_test_people"}  # of one data set only
 _ABSENT = object()
 _GIVEN_BY_US = {"self", "params", "optimizer"}
 
@@ -260,7 +273,7 @@ def _check_known_to_target(key: str, section: str, target: str | None) -> None:
 
 def _check_complete(plain: Mapping[str, Any]) -> None:
     """Nothing that is read may have been deleted (~data.batch_size) or replaced by a bare value (data.augment=3)."""
-    for prefix in sorted(_PREFIXES):
+    for prefix in sorted(_PREFIXES - {"sanity"}):
         node = _lookup(plain, prefix)
         if not isinstance(node, dict):
             raise UserError(

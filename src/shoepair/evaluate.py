@@ -17,6 +17,7 @@ from shoepair.environment import device_name, versions
 from shoepair.models.classifiers import PairClassifier, load_checkpoint, num_parameters
 from shoepair.progress import quiet_lightning
 from shoepair.results import records
+from shoepair.results.figures import draw_confusion, draw_roc, draw_scores
 from shoepair.results.metrics import Predictions, measure, measure_mean, write_predictions
 from shoepair.results.table import splits_table
 
@@ -32,7 +33,7 @@ def evaluate(config: DictConfig) -> None:
     asked = check_evaluate_config(config)
     classifier = load_checkpoint(asked["checkpoint"])
     hydra = HydraConfig.get()
-    run_dir = Path(hydra.runtime.output_dir)
+    run_dir = records.relative_to_here(hydra.runtime.output_dir)
     records.claim(run_dir, resumed=False)
     try:
         measure_checkpoint(classifier, asked, run_dir, overrides=list(hydra.overrides.task))
@@ -77,8 +78,12 @@ def measure_checkpoint(
         "device": device_name(trainer),
     }
     write_predictions(run_dir / "predictions.csv", predictions)
+    draw_roc(run_dir / "roc.png", predictions)
+    draw_scores(run_dir / "scores.png", predictions)
+    draw_confusion(run_dir / "confusion.png", predictions)
     records.write_json(run_dir / "results.json", results)
-    log.info("\n%s\n\nFolder     %s", splits_table(results["splits"]), run_dir)
+    log.info("\n%s\n", splits_table(results["splits"]))
+    log.info("Pictures   %s/roc.png, scores.png, confusion.png", run_dir)
 
 
 def data_settings(trained: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]:

@@ -78,9 +78,10 @@ def run_hydra(command: str, arguments: list[str]) -> None:
 
 
 def run_train(config: DictConfig) -> float:
+    from shoepair.sanity import NotLearned
     from shoepair.train import train
 
-    with _inside_task("train"):
+    with _inside_task("train", verdicts=NotLearned):
         return train(config)
 
 
@@ -170,7 +171,7 @@ def _hydra_raises() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _inside_task(command: str) -> Iterator[None]:
+def _inside_task(command: str, verdicts: type[Exception] | tuple[()] = ()) -> Iterator[None]:
     """What holds while a task runs under Hydra.
 
     Lightning starts further processes (ddp) with sys.argv: it gets the subcommand back. And what the user can mend
@@ -189,5 +190,10 @@ def _inside_task(command: str) -> Iterator[None]:
             raise
         print(f"shoepair: {error}", file=sys.stderr)
         raise SystemExit(2) from None
+    except verdicts as verdict:
+        if HydraConfig.get().mode == RunMode.MULTIRUN:
+            raise
+        print(f"\n{verdict}")
+        raise SystemExit(1) from None
     finally:
         sys.argv = without

@@ -5,6 +5,7 @@ import math
 import sys
 import time
 import warnings
+from typing import Any
 
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, TQDMProgressBar
@@ -13,38 +14,44 @@ log = logging.getLogger(__name__)
 
 
 class EpochLines(Callback):
-    """One line for each epoch, into the terminal and the run's log."""
+    """One line for each epoch, into the terminal and the run's log, and the figures of all epochs so far.
+
+    Attributes:
+        history: the figures of every epoch, by name.
+    """
 
     def __init__(self) -> None:
-        self.best = -math.inf
+        self.history: dict[str, list[float]] = {}
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.started = time.perf_counter()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if not trainer.is_global_zero:
-            return
+        # The scheduler moves after this hook, so this is the learning rate of the epoch that ends here.
+        pl_module.log("lr", trainer.optimizers[0].param_groups[0]["lr"])
         figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        rank = figures.get("val/rank", -math.inf)
-        log.info(
-            "Epoch %*d/%d   train: loss %.4f, accuracy %5.1f %%   val: loss %.4f, accuracy %5.1f %%   %.1f s%s",
-            len(str(trainer.max_epochs)),
-            trainer.current_epoch + 1,
-            trainer.max_epochs,
-            figures["train/loss"],
-            100 * figures["train/accuracy"],
-            figures["val/loss"],
-            100 * figures["val/accuracy"],
-            time.perf_counter() - self.started,
-            "   best" if rank > self.best else "",
-        )
-        self.best = max(self.best, rank)
+        is_best = figures["val/rank"] > max(self.history.get("val/rank", [-math.inf]))
+        for name, value in figures.items():
+            self.history.setdefault(name, []).append(value)
+        if trainer.is_global_zero:
+            log.info(
+                "Epoch %*d/%d   train: loss %.4f, accuracy %5.1f %%   val: loss %.4f, accuracy %5.1f %%   %.1f s%s",
+                len(str(trainer.max_epochs)),
+                trainer.current_epoch + 1,
+                trainer.max_epochs,
+                figures["train/loss"],
+                100 * figures["train/accuracy"],
+                figures["val/loss"],
+                100 * figures["val/accuracy"],
+                time.perf_counter() - self.started,
+                "   best" if is_best else "",
+            )
 
-    def state_dict(self) -> dict[str, float]:
-        return {"best": self.best}
+    def state_dict(self) -> dict[str, Any]:
+        return {"history": self.history}
 
-    def load_state_dict(self, state_dict: dict[str, float]) -> None:
-        self.best = state_dict["best"]
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.history = state_dict["history"]
 
 
 class StopOnDivergence(Callback):

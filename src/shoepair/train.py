@@ -12,8 +12,7 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from lightning import LightningModule, Trainer, seed_everything
-from lightning.pytorch.callbacks import Callback, EarlyStopping, LearningRateMonitor, ModelCheckpoint
-from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig
 
@@ -25,8 +24,11 @@ from shoepair.evaluate import measure_splits, predict_splits
 from shoepair.models.classifiers import PairClassifier, build_classifier, load_checkpoint, num_parameters
 from shoepair.progress import EpochLines, StopOnDivergence, progress_bar, quiet_lightning
 from shoepair.results import records
-from shoepair.results.metrics import write_predictions
+from shoepair.results.figures import confident_pairs, draw_confusion, draw_curves, draw_pairs, draw_roc
+from shoepair.results.metrics import Predictions, cross_entropy, measure, write_predictions
 from shoepair.results.table import splits_table
+from shoepair.sanity import NotLearned, StopWhenLearned, judge, where_to_look
+from shoepair.tensorboard import EpochLogger, FirstPairs, HyperparameterRow, write_best_epoch, write_picture
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +43,7 @@ def train(config: DictConfig) -> float:
     """
     plain = check_train_config(config)
     hydra = HydraConfig.get()
-    run_dir = relative_to_here(hydra.runtime.output_dir)
+    run_dir = records.relative_to_here(hydra.runtime.output_dir)
     is_main_process = os.environ.get("LOCAL_RANK", "0") == "0"  # the others are started by Lightning's ddp
     if is_main_process:
         records.claim(run_dir, resumed=plain["resume"] is not None)
@@ -60,12 +62,6 @@ def train(config: DictConfig) -> float:
     return best_accuracy
 
 
-def relative_to_here(folder: str) -> Path:
-    """The path as a person would type it, where that is shorter."""
-    path = Path(folder)
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-
-
 def run(config: dict[str, Any], run_dir: Path, *, test: bool, overrides: list[str]) -> float:
     """The run itself, from plain values; see train()."""
     quiet_lightning()
@@ -73,8 +69,11 @@ def run(config: dict[str, Any], run_dir: Path, *, test: bool, overrides: list[st
     datamodule = ShoePairDataModule(config["data"], config["seed"])
     datamodule.setup()
     classifier = build_classifier(config)
-    best, last = best_epoch_checkpoint(run_dir), last_epoch_checkpoint(run_dir)
-    trainer = build_trainer(config, run_dir, [best, last])
+    lines, row = EpochLines(), HyperparameterRow(config)
+    callbacks: list[Callback] = [lines, row, FirstPairs(run_dir)]
+    if config["mode"] == "sanity":
+        callbacks.append(StopWhenLearned(lines, config["sanity"]))
+    trainer = build_trainer(config, run_dir, callbacks)
     if trainer.is_global_zero:
         log.info(opening_lines(config, datamodule, classifier, trainer, run_dir))
 
@@ -89,12 +88,13 @@ def run(config: dict[str, Any], run_dir: Path, *, test: bool, overrides: list[st
     if trainer.interrupted:
         raise KeyboardInterrupt
 
-    chosen = load_checkpoint(records.best_checkpoint(run_dir))
+    best_path = records.best_checkpoint(run_dir)
     splits = ["val", *datamodule.test_splits] if test else ["val"]
-    predictions = predict_splits(trainer, chosen, datamodule, splits)
+    predictions = predict_splits(trainer, load_checkpoint(best_path), datamodule, splits)
     results = {
         "splits": measure_splits(predictions),
-        "best_epoch": best_epoch_of(records.best_checkpoint(run_dir)),
+        "best_epoch": best_epoch_of(best_path),
+        "num_epochs": len(lines.history["val/loss"]),
         "num_parameters": num_parameters(classifier),
         "seconds": round(seconds, 3),
         "seed": config["seed"],
@@ -102,19 +102,38 @@ def run(config: dict[str, Any], run_dir: Path, *, test: bool, overrides: list[st
         "versions": versions(),
         "device": device_name(trainer),
     }
-    if not trainer.is_global_zero:
-        return results["splits"]["val"]["accuracy"]
-    write_predictions(run_dir / "predictions.csv", predictions)
-    records.write_json(run_dir / "results.json", results)
-    log.info(
-        "\nBest epoch: %d of %d\n%s\n",
-        results["best_epoch"],
-        trainer.current_epoch,
-        splits_table(results["splits"]),
-    )
-    log.info("Look at it     tensorboard --logdir %s", config["output_dir"])
-    log.info("Measure again  shoepair evaluate checkpoint=%s", run_dir)
+    if trainer.is_global_zero:
+        write_predictions(run_dir / "predictions.csv", predictions)
+        draw_run(trainer, datamodule, predictions["val"], lines.history, results["best_epoch"], run_dir)
+        records.write_json(run_dir / "results.json", results)
+        row.end(trainer)
+        log.info(closing_lines(config, results, run_dir))
+    if config["mode"] == "sanity":
+        verdict = judge(lines.history, config["sanity"])
+        if not verdict.learned:
+            raise NotLearned(f"{verdict} {where_to_look(config, classifier)}")
+        log.info("\n%s", verdict)
     return results["splits"]["val"]["accuracy"]
+
+
+def draw_run(
+    trainer: Trainer,
+    datamodule: ShoePairDataModule,
+    val: Predictions,
+    history: dict[str, list[float]],
+    best_epoch: int,
+    run_dir: Path,
+) -> None:
+    """The pictures of a run, in its folder and in TensorBoard."""
+    draw_curves(run_dir / "curves.png", history, best_epoch, run_dir.name)
+    images, pairs = datamodule.shoes["val"].images.numpy(), datamodule.pairs["val"]
+    draw_pairs(run_dir / "mistakes.png", confident_pairs(val, images, pairs.left, pairs.right))
+    draw_confusion(run_dir / "confusion.png", {"val": val})
+    draw_roc(run_dir / "roc.png", {"val": val})
+    for name in ("mistakes", "confusion", "roc"):
+        write_picture(trainer, f"best/{name}", run_dir / f"{name}.png", best_epoch)
+    figures = {"accuracy": measure(val)["accuracy"], "loss": cross_entropy(val)}
+    write_best_epoch(trainer, best_epoch, figures, val.logit, val.label)
 
 
 class SeedEveryEpoch(Callback):
@@ -132,12 +151,12 @@ def build_trainer(config: dict[str, Any], run_dir: Path, callbacks: list[Callbac
     """Lightning's Trainer with the settings of `trainer`, writing into `run_dir` only."""
     bar = progress_bar()
     callbacks = [
-        *callbacks,
-        *bar,
         SeedEveryEpoch(config["seed"]),
-        EpochLines(),
+        *bar,
+        *callbacks,
         StopOnDivergence(),
-        LearningRateMonitor(logging_interval="epoch"),
+        best_epoch_checkpoint(run_dir),
+        last_epoch_checkpoint(run_dir),
     ]
     if config["early_stopping"]["patience"] is not None:
         callbacks.append(
@@ -145,8 +164,7 @@ def build_trainer(config: dict[str, Any], run_dir: Path, callbacks: list[Callbac
         )
     try:
         return Trainer(
-            # An empty name and version put the event file into the run's folder: TensorBoard shows the folder's name.
-            logger=TensorBoardLogger(save_dir=run_dir, name="", version="", default_hp_metric=False),
+            logger=EpochLogger(run_dir),
             callbacks=callbacks,
             enable_progress_bar=bool(bar),
             enable_model_summary=False,
@@ -203,5 +221,18 @@ def opening_lines(
             f"Data       {config['data']['name']}, {config['data']['image_size']} pixels: {'; '.join(counts)}",
             f"Device     {device_name(trainer)}, precision {trainer.precision}",
             f"Folder     {run_dir}\n",
+        ]
+    )
+
+
+def closing_lines(config: dict[str, Any], results: dict[str, Any], run_dir: Path) -> str:
+    """How it went, and what to type next."""
+    return "\n".join(
+        [
+            f"\nBest epoch {results['best_epoch']} of {results['num_epochs']}, {results['seconds']:.0f} s\n",
+            splits_table(results["splits"]),
+            f"\nPictures       {run_dir}/curves.png, mistakes.png, pairs.png",
+            f"Look at runs   tensorboard --logdir {config['output_dir']}",
+            f"Measure again  shoepair evaluate checkpoint={run_dir}",
         ]
     )

@@ -68,7 +68,9 @@ class ShoePairDataModule(LightningDataModule):
             return
         collections = load_shoes(self.settings)
         everybody = collections["train"].people[: self.settings["num_people"]]
-        if self.settings["fold"] is None:
+        if self.settings["validate_on_train"]:
+            train, val = everybody, everybody
+        elif self.settings["fold"] is None:
             train, val = split_by_person(everybody, self.settings["train_fraction"])
         else:
             train, val = fold_of_people(everybody, self.settings["folds"], self.settings["fold"])

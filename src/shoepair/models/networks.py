@@ -10,51 +10,69 @@ NORMS = {"batch": (nn.BatchNorm2d, nn.BatchNorm1d), "none": (nn.Identity, nn.Ide
 POOLINGS = {"max": nn.MaxPool2d, "average": nn.AvgPool2d}
 
 
-def convolutional_classifier(
-    in_channels: int,
-    height: int,
-    width_px: int,
-    *,
-    norm: str,
-    kernel_size: int = 5,
-    width: int = 4,
-    stages: int = 4,
-    pooling: str = "max",
-    hidden_units: int = 100,
-    dropout: float = 0.0,
+def convolution_stages(
+    in_channels: int, *, norm: str, kernel_size: int, width: int, stages: int, pooling: str
 ) -> nn.Sequential:
-    """Convolution stages on one stacked input, then two linear layers: what both approaches have in common.
+    """Stages of [convolution with same padding -> norm -> ReLU -> 2 x 2 pooling]; stage i has width * 2**i channels.
 
-    A stage is [convolution with same padding -> norm -> ReLU -> 2 x 2 pooling]; stage i has width * 2**i channels.
-    The defaults are the original's.
-
-    Args:
-        in_channels: 3 (one image) or 6 (two images).
-        height, width_px: size of the input in pixels, each divisible by 2**stages.
-        norm: "batch" or "none", after the convolutions and the first linear layer.
-        kernel_size: odd.
+    (B, in_channels, H, W) -> (B, width * 2**(stages - 1), H / 2**stages, W / 2**stages).
     """
-    norm_2d, norm_1d = NORMS[norm]
     channels = [in_channels, *(width * 2**stage for stage in range(stages))]
     layers: list[nn.Module] = []
     for before, after in pairwise(channels):
         layers += [
             nn.Conv2d(before, after, kernel_size, padding=kernel_size // 2),
-            norm_2d(after),
+            NORMS[norm][0](after),
             nn.ReLU(),
             POOLINGS[pooling](2),
         ]
-    features = channels[-1] * (height // 2**stages) * (width_px // 2**stages)
+    return nn.Sequential(*layers)
+
+
+def linear_head(in_features: int, *, norm: str, hidden_units: int, dropout: float) -> nn.Sequential:
+    """[linear -> norm -> ReLU -> linear], with dropout before each linear layer: (B, in_features) -> (B, 2)."""
     return nn.Sequential(
-        *layers,
-        nn.Flatten(),  # (B, channels, height / 2**stages, width_px / 2**stages) -> (B, features)
         nn.Dropout(dropout),
-        nn.Linear(features, hidden_units),
-        norm_1d(hidden_units),
+        nn.Linear(in_features, hidden_units),
+        NORMS[norm][1](hidden_units),
         nn.ReLU(),
         nn.Dropout(dropout),
         nn.Linear(hidden_units, 2),
     )
+
+
+class StackedCNN(nn.Module):
+    """Convolution stages and a linear head on one stacked input: what both approaches of the original have in common.
+
+    Args:
+        in_channels: 3 (one image) or 6 (two images).
+        num_pixels: height times width of the input; each divisible by 2**stages.
+        norm: "batch" or "none", after the convolutions and the first linear layer.
+        kernel_size: odd.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        num_pixels: int,
+        *,
+        norm: str,
+        kernel_size: int = 5,
+        width: int = 4,
+        stages: int = 4,
+        pooling: str = "max",
+        hidden_units: int = 100,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.stages = convolution_stages(
+            in_channels, norm=norm, kernel_size=kernel_size, width=width, stages=stages, pooling=pooling
+        )
+        features = width * 2 ** (stages - 1) * num_pixels // 4**stages
+        self.head = linear_head(features, norm=norm, hidden_units=hidden_units, dropout=dropout)
+
+    def forward(self, stacked: Tensor) -> Tensor:
+        return self.head(self.stages(stacked).flatten(1))
 
 
 class SingleImageCNN(nn.Module):
@@ -65,7 +83,7 @@ class SingleImageCNN(nn.Module):
 
     def __init__(self, image_size: int = 224, norm: str = "batch", **settings: Any) -> None:
         super().__init__()
-        self.classifier = convolutional_classifier(3, 2 * image_size, image_size, norm=norm, **settings)
+        self.classifier = StackedCNN(3, 2 * image_size**2, norm=norm, **settings)
 
     def forward(self, left: Tensor, right: Tensor) -> Tensor:
         """Two outputs for every pair, index 1 for "same pair".
@@ -79,14 +97,24 @@ class SingleImageCNN(nn.Module):
 
 
 class DualImageCNN(nn.Module):
-    """Approach 2: two images, stacked as six channels.
+    """Approach 2: two images, stacked as six channels or each encoded by the same stages and then compared.
 
-    The defaults are the original's network, 644,962 parameters. Other settings: see convolutional_classifier.
+    The defaults are the original's network, 644,962 parameters.
+
+    Args:
+        fusion: "stack", as the original, or "compare". To compare, each shoe's last feature maps are averaged over
+            the image to one vector; the head sees the absolute difference and the product of the two vectors, so it
+            makes no difference where in the image a shoe lies, nor which of the two comes first.
+        settings: of StackedCNN.
     """
 
-    def __init__(self, image_size: int = 224, norm: str = "none", **settings: Any) -> None:
+    def __init__(self, image_size: int = 224, norm: str = "none", fusion: str = "stack", **settings: Any) -> None:
         super().__init__()
-        self.classifier = convolutional_classifier(6, image_size, image_size, norm=norm, **settings)
+        self.classifier: StackedCNN | ComparingCNN
+        if fusion == "stack":
+            self.classifier = StackedCNN(6, image_size**2, norm=norm, **settings)
+        else:
+            self.classifier = ComparingCNN(norm=norm, **settings)
 
     def forward(self, left: Tensor, right: Tensor) -> Tensor:
         """Two outputs for every pair, index 1 for "same pair".
@@ -96,7 +124,35 @@ class DualImageCNN(nn.Module):
         Returns:
             (B, 2).
         """
+        if isinstance(self.classifier, ComparingCNN):
+            return self.classifier(left, right)
         return self.classifier(torch.cat([left, right], dim=1))  # (B, 6, H, W): one behind the other
+
+
+class ComparingCNN(nn.Module):
+    """One encoder for both shoes, and a head that compares the two vectors; see DualImageCNN."""
+
+    def __init__(
+        self,
+        *,
+        norm: str,
+        kernel_size: int,
+        width: int,
+        stages: int,
+        pooling: str,
+        hidden_units: int,
+        dropout: float,
+    ) -> None:
+        super().__init__()
+        self.encoder = convolution_stages(
+            3, norm=norm, kernel_size=kernel_size, width=width, stages=stages, pooling=pooling
+        )
+        self.head = linear_head(width * 2**stages, norm=norm, hidden_units=hidden_units, dropout=dropout)
+
+    def forward(self, left: Tensor, right: Tensor) -> Tensor:
+        both = self.encoder(torch.cat([left, right]))  # (2B, C, H, W): both shoes in one pass
+        one, other = both.mean(dim=(2, 3)).chunk(2)  # (B, C) each
+        return self.head(torch.cat([(one - other).abs(), one * other], dim=1))
 
 
 NETWORKS: dict[str, type[nn.Module]] = {"single": SingleImageCNN, "dual": DualImageCNN}

@@ -1,10 +1,21 @@
-"""Pictures of pairs and of curves. matplotlib is imported where it draws, since it takes a second."""
+"""Pictures of pairs, curves and scores. matplotlib is imported where it draws, since that takes a second."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+from shoepair.results.metrics import Predictions, probability
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Told apart by people who cannot tell red from green (Okabe and Ito 2008).
+BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#888888"
+NUM_BOOTSTRAP_CURVES = 500
 
 
 @dataclass(frozen=True)
@@ -19,19 +30,165 @@ class ShownPair:
 
 def draw_pairs(path: Path, rows: Sequence[tuple[str, Sequence[ShownPair]]]) -> None:
     """A PNG with one row of pairs for each heading."""
-    from matplotlib.figure import Figure
-
     columns = max(1, *(len(pairs) for _, pairs in rows))
-    figure = Figure(figsize=(2.3 * columns, 1.5 * len(rows)), dpi=110, layout="constrained")
+    figure = _figure(2.3 * columns, 1.65 * len(rows))
     grid = figure.subfigures(len(rows), 1, squeeze=False)[:, 0]
     for subfigure, (heading, pairs) in zip(grid, rows, strict=True):
         subfigure.suptitle(heading, fontsize=9, x=0.01, ha="left", fontweight="bold")
-        for axes, pair in zip(
-            subfigure.subplots(1, columns, squeeze=False)[0], [*pairs, *[None] * columns], strict=False
-        ):
+        shown = [*pairs, *[None] * (columns - len(pairs))]
+        for axes, pair in zip(subfigure.subplots(1, columns, squeeze=False)[0], shown, strict=True):
             axes.set_axis_off()
             if pair is not None:
                 gap = np.full((3, pair.left.shape[1], max(1, pair.left.shape[2] // 40)), 255, np.uint8)
                 axes.imshow(np.concatenate([pair.left, gap, pair.right], axis=2).transpose(1, 2, 0))
                 axes.set_title(pair.title, fontsize=8, color=pair.colour, pad=2)
     figure.savefig(path)
+
+
+def confident_pairs(
+    predictions: Predictions, images: np.ndarray, left: np.ndarray, right: np.ndarray, num: int = 6
+) -> list[tuple[str, list[ShownPair]]]:
+    """Rows for draw_pairs: the wrong pairs that the network was surest of, and the right ones.
+
+    Args:
+        images: (num_shoes, 3, H, W) uint8.
+        left, right: (num_pairs,) indices into images, in the order of the predictions.
+    """
+    surest = np.argsort(-np.abs(predictions.logit), kind="stable")
+    correct = predictions.correct[surest]
+    rows = []
+    for heading, chosen, colour in (
+        ("Wrong, and surest of it", surest[~correct], RED),
+        ("Right, and surest of it: same pairs", surest[correct & (predictions.label[surest] == 1)], "black"),
+        ("Right, and surest of it: different pairs", surest[correct & (predictions.label[surest] == 0)], "black"),
+    ):
+        pairs = [
+            ShownPair(images[left[i]], images[right[i]], verdict(predictions, i), colour) for i in chosen[:num].tolist()
+        ]
+        rows.append((heading if pairs else f"{heading}: none", pairs))
+    return rows
+
+
+def verdict(predictions: Predictions, index: int) -> str:
+    """What the network says of a pair and what is true, in a few words."""
+    same = float(probability(predictions.logit[index]))
+    said = f"same, {100 * same:.0f} %" if same > 0.5 else f"different, {100 * (1 - same):.0f} %"
+    return f"{predictions.person[index]}: {said}"
+
+
+def draw_curves(path: Path, history: Mapping[str, Sequence[float]], best_epoch: int, title: str) -> None:
+    """Loss and accuracy of training and validation by epoch.
+
+    Args:
+        history: "train/loss", "val/loss", "train/accuracy", "val/accuracy": one value for each epoch.
+    """
+    figure = _figure(9, 3.6)
+    figure.suptitle(title, fontsize=10)
+    epochs = np.arange(1, len(history["train/loss"]) + 1)
+    for axes, name in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
+        factor = 100 if name == "accuracy" else 1
+        for split, colour in (("train", BLUE), ("val", ORANGE)):
+            label = {"train": "training", "val": "validation"}[split]
+            values = factor * np.asarray(history[f"{split}/{name}"])
+            axes.plot(epochs, values, color=colour, label=label, marker="." if len(epochs) < 40 else None)
+        axes.axvline(best_epoch, color=GREY, linestyle=":", label=f"best epoch ({best_epoch})")
+        axes.set_xlabel("epoch")
+        axes.set_ylabel("accuracy (%)" if name == "accuracy" else "loss (cross-entropy)")
+        axes.set_ylim(bottom=0 if name == "loss" else None, top=None if name == "loss" else 101)
+        _tidy(axes)
+    figure.savefig(path)
+
+
+def draw_roc(path: Path, splits: Mapping[str, Predictions]) -> None:
+    """Receiver operating characteristic of every split, with the band in which 95 % of resampled people fall."""
+    figure = _figure(4.6, 4.4)
+    axes = figure.subplots()
+    grid = np.linspace(0, 1, 201)
+    for (split, predictions), colour in zip(splits.items(), (BLUE, ORANGE, GREEN, RED), strict=False):
+        if len(np.unique(predictions.label)) < 2:
+            continue
+        label, logit = predictions.label, predictions.logit
+        rates = true_positive_rates(label, logit, grid)
+        _, person = np.unique(np.asarray(predictions.person), return_inverse=True)
+        pairs_of = [np.flatnonzero(person == p) for p in range(person.max() + 1)]
+        random = np.random.default_rng(0)
+        resampled = []
+        for _ in range(NUM_BOOTSTRAP_CURVES):
+            drawn = np.concatenate([pairs_of[p] for p in random.integers(len(pairs_of), size=len(pairs_of))])
+            if len(np.unique(label[drawn])) == 2:
+                resampled.append(true_positive_rates(label[drawn], logit[drawn], grid))
+        if resampled:
+            low, high = np.quantile(resampled, [0.025, 0.975], axis=0)
+            axes.fill_between(grid, low, high, color=colour, alpha=0.15, linewidth=0)
+        axes.plot(grid, rates, color=colour, label=f"{split} ({len(label)} pairs)")
+    axes.plot([0, 1], [0, 1], color=GREY, linestyle=":", label="guessing")
+    axes.set_xlabel("different pairs called same")
+    axes.set_ylabel("same pairs called same")
+    axes.set_title("ROC, with 95 % bands over people", fontsize=10)
+    axes.set_aspect("equal")
+    _tidy(axes)
+    axes.legend(loc="lower right", fontsize=8, frameon=False)
+    figure.savefig(path)
+
+
+def true_positive_rates(label: np.ndarray, logit: np.ndarray, false_positive_rates: np.ndarray) -> np.ndarray:
+    """The ROC curve at given false positive rates, as the step function that the pairs give."""
+    order = np.argsort(-logit, kind="stable")
+    last_of_ties = np.append(np.diff(logit[order]) != 0, True)
+    positives = np.cumsum(label[order] == 1)[last_of_ties] / max(1, (label == 1).sum())
+    negatives = np.cumsum(label[order] == 0)[last_of_ties] / max(1, (label == 0).sum())
+    return np.interp(false_positive_rates, np.append(0, negatives), np.append(0, positives))
+
+
+def draw_scores(path: Path, splits: Mapping[str, Predictions]) -> None:
+    """Histogram of the probabilities that a network gave to same and to different pairs, for every split."""
+    figure = _figure(3.4 * len(splits) + 0.4, 3.2)
+    bins = np.linspace(0, 1, 21)
+    for axes, (split, predictions) in zip(
+        figure.subplots(1, len(splits), squeeze=False)[0], splits.items(), strict=True
+    ):
+        same = probability(predictions.logit)
+        for label, colour, name in ((1, BLUE, "same"), (0, ORANGE, "different")):
+            axes.hist(same[predictions.label == label], bins, color=colour, alpha=0.6, label=name)
+        axes.axvline(0.5, color=GREY, linestyle=":")
+        axes.set_title(split, fontsize=10)
+        axes.set_xlabel("probability of the same pair")
+        axes.set_ylabel("pairs")
+        _tidy(axes)
+    figure.savefig(path)
+
+
+def draw_confusion(path: Path, splits: Mapping[str, Predictions]) -> None:
+    """Confusion matrix of every split: what is true in rows, what the network says in columns."""
+    figure = _figure(2.7 * len(splits) + 0.4, 3.0)
+    names = ("different", "same")
+    for axes, (split, predictions) in zip(
+        figure.subplots(1, len(splits), squeeze=False)[0], splits.items(), strict=True
+    ):
+        said = (predictions.logit > 0).astype(int)
+        counts = np.array([[np.sum((predictions.label == t) & (said == s)) for s in (0, 1)] for t in (0, 1)])
+        parts = counts / np.maximum(1, counts.sum(1, keepdims=True))
+        axes.imshow(parts, cmap="Blues", vmin=0, vmax=1)
+        for true in (0, 1):
+            for said_index in (0, 1):
+                part = parts[true, said_index]
+                text = f"{counts[true, said_index]}\n{100 * part:.0f} %"
+                axes.text(said_index, true, text, ha="center", va="center", color="white" if part > 0.5 else "black")
+        axes.set_xticks((0, 1), names)
+        axes.set_yticks((0, 1), names, rotation=90, va="center")
+        axes.set_xlabel("network says")
+        axes.set_ylabel("true")
+        axes.set_title(split, fontsize=10)
+    figure.savefig(path)
+
+
+def _figure(width: float, height: float) -> "Figure":
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), dpi=120, layout="constrained")
+
+
+def _tidy(axes: "Axes") -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(alpha=0.25)
+    axes.legend(fontsize=8, frameon=False)

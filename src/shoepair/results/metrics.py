@@ -38,6 +38,17 @@ class Predictions:
         return (self.logit > 0) == (self.label == 1)
 
 
+def probability(logit: np.ndarray) -> np.ndarray:
+    """The logistic function: how probable the same pair is, from 0 to 1."""
+    return 0.5 * (1 + np.tanh(0.5 * logit))  # never overflows
+
+
+def cross_entropy(predictions: Predictions) -> float:
+    """The mean loss over all pairs."""
+    sign = np.where(predictions.label == 1, -1.0, 1.0)
+    return float(np.logaddexp(0, sign * predictions.logit).mean())
+
+
 def measure(predictions: Predictions) -> dict[str, Any]:
     """Accuracy, apart for same and different pairs, AUROC, and a 95 % interval of the accuracy.
 

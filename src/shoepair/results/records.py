@@ -21,6 +21,12 @@ def last_checkpoint(run_dir: str | Path) -> Path:
     return Path(run_dir, "checkpoints", "last.ckpt")
 
 
+def relative_to_here(folder: str) -> Path:
+    """The path as a person would type it, where that is shorter."""
+    path = Path(folder)
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
 def claim(run_dir: Path, *, resumed: bool) -> None:
     """Make `run_dir` this run's own, or refuse it.
 
