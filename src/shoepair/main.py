@@ -93,16 +93,16 @@ def run_evaluate(config: DictConfig) -> None:
 
 
 def run_name(what: str, choices: DictConfig) -> str:
-    """Folder name of a new run: when and what, and never the same twice.
+    """Folder name of a new run or sweep: when and what, and never the same twice.
 
     The last four letters keep two runs apart that start in the same second.
     """
+    now = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
     chosen = choices.get("experiment") or "-".join(
         str(choices[group]) for group in ("approach", "data") if choices.get(group)
     )
-    kind = [] if what == "train" else [what]
-    now = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
-    return "_".join([now, *kind, *([path_safe(chosen)] if chosen else []), secrets.token_hex(2)])
+    named = {"train": [chosen], "sweep": ["sweep"]}.get(what, [what, chosen])
+    return path_safe("_".join([now, *filter(None, named), secrets.token_hex(2)]))
 
 
 def run_label(override_dirname: str) -> str:

@@ -127,7 +127,7 @@ def write_best_epoch(
     writer = trainer.logger.experiment  # type: ignore[union-attr]
     for name in ("accuracy", "loss"):
         writer.add_scalar(f"best/{name}", figures[name], epoch)
-    writer.add_pr_curve("val/precision_recall", label, 1 / (1 + np.exp(-logit)), epoch)
+    writer.add_pr_curve("best/precision_recall", label, 1 / (1 + np.exp(-logit)), epoch)
 
 
 def write_picture(trainer: Trainer, tag: str, path: Path, epoch: int) -> None:
