@@ -45,7 +45,7 @@ MISTAKES = [
     ("trainer.precision=8", "trainer.precision=8: expected one of 32-true, bf16-mixed"),
     ("trainer.accelerator=abacus", "trainer.accelerator=abacus: expected one of auto, cpu"),
     ("data.augment=3", "data.augment=3: expected an option or settings"),
-    ("~optimizer", "optimizer=(removed): expected an option or settings"),
+    ("~approach", "approach=(removed): expected an option or settings"),
     ("~data.batch_size", "data.batch_size was removed: give it a value"),
     ("optimizer.lr=${nothing}", "Interpolation key 'nothing' not found"),
     ("optimizer.lr==3", "Error parsing override 'optimizer.lr==3'"),

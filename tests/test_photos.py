@@ -106,8 +106,9 @@ def test_a_photo_that_is_not_square_is_padded_with_its_edge_colour() -> None:
 def test_no_person_appears_in_two_splits_of_the_real_photos(real_photos: Path, fold: int | None) -> None:
     datamodule = ShoePairDataModule(
         {
-            "name": "photos", "root": str(real_photos), "image_size": 16, "batch_size": 42, "balanced": True,
-            "drop_last": False, "negatives": "fresh", "num_people": None, "train_fraction": 0.8, "folds": 5,
+            "name": "photos", "root": str(real_photos), "download": False, "image_size": 16, "batch_size": 42,
+            "balanced": True,             "drop_last": False, "negatives": "fresh",
+            "num_people": None, "train_fraction": 0.8, "folds": 5,
             "fold": fold, "cache_dir": None, "validate_on_train": False, "num_workers": 0, "augment": {},
         },
         seed=0,

@@ -183,7 +183,10 @@ def test_a_multirun_trains_every_combination_without_tests(shoepair: Command, tm
     for folder in folders:
         assert set(results(folder)["splits"]) == {"val"}
         assert not set("=,() ") & set(folder.name)
-    assert folders[0].name.startswith("0_") and "approach-single" in folders[0].name and "lr-0.001" in folders[0].name
+    assert [folder.name for folder in folders] == [
+        "0_approach-single_lr-0.001", "1_approach-single_lr-0.0003",
+        "2_approach-dual_lr-0.001", "3_approach-dual_lr-0.0003",
+    ]  # fmt: skip
     outcome = shoepair("compare", "outputs")
     assert outcome.code == 0 and "optimizer.lr=0.0003" in outcome.out and "single" in outcome.out
 

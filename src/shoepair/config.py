@@ -95,6 +95,7 @@ RULES: dict[str, Rule] = {
     "approach.dropout": PROPORTION,
     "data.name": one_of("synthetic", "photos"),
     "data.root": TEXT,
+    "data.download": BOOLEAN,
     "data.seed": integer(0),
     "data.image_size": integer(1),
     "data.batch_size": integer(1),
@@ -148,6 +149,7 @@ _OPTIONAL_KEYS = {
     "checkpoint",
     "approach.fusion",
     "data.root",
+    "data.download",
     "data.seed",
     "data.num_test_people",
     *(key for key in RULES if key.startswith("sanity.")),
@@ -189,7 +191,7 @@ def check_evaluate_config(config: DictConfig) -> dict[str, Any]:
     """
     plain = plain_values(config)
     _check_each(plain, null_is_fine=True)
-    if plain["data"]["root"] is not None:
+    if plain["data"]["root"] is not None and not plain["data"].get("download"):
         check_photo_root(plain["data"]["root"])
     plain["checkpoint"] = str(find_checkpoint(plain["checkpoint"], plain["output_dir"]))
     return plain
@@ -311,7 +313,7 @@ def _check_together(plain: Mapping[str, Any]) -> None:
             f"data.fold={data['fold']}: expected a whole number from 0 to {data['folds'] - 1}, "
             f"since data.folds={data['folds']}."
         )
-    if data["name"] == "photos":
+    if data["name"] == "photos" and not data.get("download"):
         check_photo_root(data["root"])
     if plain.get("resume") is not None and not last_checkpoint(plain["resume"]).is_file():
         raise UserError(
@@ -326,7 +328,8 @@ def check_photo_root(root: str) -> None:
         raise UserError(f"data.root={root}: no such folder; set data.root to the folder that holds train/.")
     if not Path(root, "train").is_dir():
         raise UserError(
-            f"data.root={root}: there is no folder train/ in it; set data.root to the folder that holds train/."
+            f"data.root={root}: there is no folder train/ in it; set data.root to the folder that holds train/, "
+            "or fetch the photos of the course by data.download=true."
         )
 
 

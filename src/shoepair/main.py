@@ -66,6 +66,8 @@ def run_hydra(command: str, arguments: list[str]) -> None:
             return
     if command == "train":
         arguments = _replay_resumed(arguments)
+    if "-m" in arguments or "--multirun" in arguments:
+        arguments = [*arguments, *_name_jobs_by_what_is_swept(arguments)]
     task = run_train if command == "train" else run_evaluate
     # Hydra reads sys.argv; Lightning reads it again for the processes it starts, and must find the subcommand.
     typed = sys.argv
@@ -134,6 +136,19 @@ def _replay_resumed(arguments: list[str]) -> list[str]:
     now = {a.partition("=")[0].lstrip("+~") for a in arguments}
     before = [o for o in loaded if o.partition("=")[0].lstrip("+~") not in now]
     return [*before, *arguments, f"hydra.run.dir={folder}"]
+
+
+def _name_jobs_by_what_is_swept(arguments: list[str]) -> list[str]:
+    """An override that keeps what is the same for all jobs out of the names of their folders."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import OverrideParseException
+
+    try:
+        overrides = OverridesParser.create().parse_overrides([a for a in arguments if "=" in a and a[0] != "-"])
+    except OverrideParseException:
+        return []  # Hydra will say what is wrong
+    fixed = [override.get_key_element() for override in overrides if not override.is_sweep_override()]
+    return [f"hydra.job.config.override_dirname.exclude_keys=[{','.join(['output_dir', *fixed])}]"]
 
 
 def _strip_command_from_completion(command: str, arguments: list[str]) -> str:

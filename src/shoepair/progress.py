@@ -25,10 +25,9 @@ class EpochLines(Callback):
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.started = time.perf_counter()
+        pl_module.log("lr", trainer.optimizers[0].param_groups[0]["lr"])
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        # The scheduler moves after this hook, so this is the learning rate of the epoch that ends here.
-        pl_module.log("lr", trainer.optimizers[0].param_groups[0]["lr"])
         figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
         is_best = figures["val/rank"] > max(self.history.get("val/rank", [-math.inf]))
         for name, value in figures.items():

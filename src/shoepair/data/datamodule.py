@@ -143,8 +143,11 @@ class ShoePairDataModule(LightningDataModule):
 def load_shoes(settings: Mapping[str, Any]) -> dict[str, ShoeSet]:
     """The collections that `data.name` names: "train" and, where there are any, "test_m" and "test_w"."""
     if settings["name"] == "photos":
+        from shoepair.data.download import fetch_photos
         from shoepair.data.photos import read_photos
 
+        if settings["download"]:
+            fetch_photos(settings["root"])
         return read_photos(settings["root"], settings["image_size"], settings["cache_dir"])
     from shoepair.data.synthetic import draw_shoes
 

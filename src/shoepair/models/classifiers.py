@@ -49,7 +49,7 @@ class PairClassifier(LightningModule):
             },
             prefix="val/",
         )
-        self.val_loss = MeanMetric()
+        self.val_loss = MeanMetric(nan_strategy="disable")  # a diverged run is told apart by its training loss
         self.config: dict[str, Any] = {}  # of the whole run; goes into its checkpoints
 
     def forward(self, left: Tensor, right: Tensor) -> Tensor:
