@@ -86,11 +86,15 @@ def test_completion_works_in_bash_itself(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_ddp_processes_find_the_subcommand(tmp_path: Path) -> None:
-    ddp = ("trainer.accelerator=cpu", "trainer.devices=2", "+trainer.strategy=ddp")
-    done = run(PROGRAM, *TINY, *ddp, "test=false", "hydra.run.dir=outputs/ddp", cwd=tmp_path)
+def test_two_processes_train_together_and_evaluate_to_the_same_figures(tmp_path: Path) -> None:
+    two = ("trainer.accelerator=cpu", "trainer.devices=2", "+trainer.strategy=ddp")
+    done = run(PROGRAM, *TINY, "trainer=ddp", "trainer.accelerator=cpu", "hydra.run.dir=outputs/ddp", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "splits" in json.loads((tmp_path / "outputs/ddp/results.json").read_text())
+    figures = json.loads((tmp_path / "outputs/ddp/results.json").read_text())["splits"]
+    for name, more in (("one", ()), ("two", two)):
+        done = run(PROGRAM, "evaluate", "checkpoint=outputs/ddp", *more, f"hydra.run.dir=outputs/{name}", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert json.loads((tmp_path / f"outputs/{name}/results.json").read_text())["splits"] == figures
 
 
 @pytest.mark.slow

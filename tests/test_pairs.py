@@ -145,3 +145,27 @@ def test_evaluation_keeps_the_order() -> None:
     batches = EvaluationBatches(pairs, 5)
     assert len(batches) == 3
     assert [t for batch in batches for t in triples(batch)] == triples(pairs)
+
+
+@pytest.mark.parametrize("num_ranks", [2, 3])
+def test_processes_share_every_batch_without_repeats(num_ranks: int) -> None:
+    shoes = shoe_set({f"u{i}": 3 for i in range(7)})  # 42 pairs: batches of 8 leave 2
+
+    def batches(rank: int, num_ranks: int) -> list[Pairs]:
+        sampler = TrainingBatches(
+            shoes, shoes.people, negatives="fresh", batch_size=8, balanced=True, drop_last=False, seed=0
+        )
+        sampler.set_rank(rank, num_ranks)
+        found = list(sampler)
+        assert len(found) == len(sampler)
+        return found
+
+    whole = batches(0, 1)
+    parts = [batches(rank, num_ranks) for rank in range(num_ranks)]
+    assert len({len(part) for part in parts}) == 1  # or the processes would wait for each other for ever
+    for i, of_ranks in enumerate(zip(*parts, strict=True)):
+        assert sorted(t for part in of_ranks for t in triples(part)) == sorted(triples(whole[i]))
+    evaluated = [
+        t for rank in range(num_ranks) for b in EvaluationBatches(whole[0], 3, rank, num_ranks) for t in triples(b)
+    ]
+    assert sorted(evaluated) == sorted(triples(whole[0]))

@@ -138,6 +138,7 @@ RULES: dict[str, Rule] = {
     "trainer.max_epochs": integer(1),
     "trainer.accelerator": one_of("auto", "cpu", "gpu", "cuda", "mps", "tpu", "hpu"),
     "trainer.devices": DEVICES,
+    "trainer.strategy": TEXT,
     "trainer.precision": one_of("32-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true", "64-true"),
     "trainer.gradient_clip_val": optional(number(0)),
     "trainer.accumulate_grad_batches": integer(1),
@@ -148,6 +149,7 @@ RULES: dict[str, Rule] = {
 _OPTIONAL_KEYS = {
     "checkpoint",
     "approach.fusion",
+    "trainer.strategy",
     "data.root",
     "data.download",
     "data.seed",
@@ -349,7 +351,11 @@ def _shown(value: Any) -> str:
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
-CHECKS = {"train": check_train_config, "evaluate": check_evaluate_config}
+def check_config(config: DictConfig) -> dict[str, Any]:
+    """The check of the command that a configuration (with Hydra's part) was composed for."""
+    # Not hydra.job.name: Lightning gives the processes of ddp another one.
+    check = check_evaluate_config if config.hydra.job.config_name == "evaluate" else check_train_config
+    return check(config)
 
 
 class CheckBeforeRun(Callback):
@@ -359,7 +365,7 @@ class CheckBeforeRun(Callback):
     """
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
-        _refuse_if_unusable(lambda: CHECKS[config.hydra.job.name](config))
+        _refuse_if_unusable(lambda: check_config(config))
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         _refuse_if_unusable(lambda: self._check_every_job(config))
@@ -376,9 +382,9 @@ class CheckBeforeRun(Callback):
         overrides = OverridesParser.create().parse_overrides([*swept, *config.hydra.overrides.task])
         jobs = itertools.chain.from_iterable(BasicSweeper.split_arguments(overrides, max_batch_size=None))
         for job in jobs:
-            composed = compose(config_name=config.hydra.job.config_name, overrides=list(job))
+            composed = compose(config_name=config.hydra.job.config_name, overrides=list(job), return_hydra_config=True)
             try:
-                CHECKS[config.hydra.job.name](composed)
+                check_config(composed)
             except UserError as error:
                 raise UserError(f"{error} (in the job {' '.join(job)}; nothing was run)") from error
 

@@ -62,6 +62,7 @@ def measure_checkpoint(
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
+        use_distributed_sampler=False,
         **asked["trainer"],
     )
     log.info("Checkpoint %s", asked["checkpoint"])
@@ -77,6 +78,8 @@ def measure_checkpoint(
         "versions": versions(),
         "device": device_name(trainer),
     }
+    if not trainer.is_global_zero:
+        return
     write_predictions(run_dir / "predictions.csv", predictions)
     draw_roc(run_dir / "roc.png", predictions)
     draw_scores(run_dir / "scores.png", predictions)

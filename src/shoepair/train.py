@@ -1,7 +1,6 @@
 """`shoepair train`: one run from its configuration to results.json."""
 
 import logging
-import os
 import time
 import traceback
 from pathlib import Path
@@ -44,21 +43,17 @@ def train(config: DictConfig) -> float:
     plain = check_train_config(config)
     hydra = HydraConfig.get()
     run_dir = records.relative_to_here(hydra.runtime.output_dir)
-    is_main_process = os.environ.get("LOCAL_RANK", "0") == "0"  # the others are started by Lightning's ddp
-    if is_main_process:
-        records.claim(run_dir, resumed=plain["resume"] is not None)
+    records.claim(run_dir, resumed=plain["resume"] is not None)
     try:
         test = plain["test"] if plain["test"] is not None else hydra.mode == RunMode.RUN
         best_accuracy = run(plain, run_dir, test=test, overrides=list(hydra.overrides.task))
     except BaseException as error:
         reason = f"{type(error).__name__}: {error}"
-        if not isinstance(error, UserError):
-            log.debug("Failed: %s\n%s", reason, traceback.format_exc())
-        if is_main_process:
-            records.set_status(run_dir, records.FAILED, reason)
+        if hydra.mode == RunMode.MULTIRUN:  # Hydra shows the first job's only, and only when all have ended
+            log.error("Failed: %s\n%s", reason, "" if isinstance(error, UserError) else traceback.format_exc())
+        records.set_status(run_dir, records.FAILED, reason)
         raise
-    if is_main_process:
-        records.set_status(run_dir, records.COMPLETED)
+    records.set_status(run_dir, records.COMPLETED)
     return best_accuracy
 
 

@@ -107,12 +107,18 @@ class ShoePairDataModule(LightningDataModule):
         return [split for split in self.pairs if split != "val"]
 
     def train_dataloader(self) -> DataLoader:
-        if self.trainer is not None:  # a resumed run fetches its first batch before Lightning sets the epoch
+        if self.trainer is not None:
+            self.training_batches.set_rank(*self._rank())
+            # A resumed run fetches its first batch before Lightning sets the epoch.
             self.training_batches.set_epoch(self.trainer.fit_loop.epoch_progress.current.processed)  # type: ignore[attr-defined]
         return self._loader(self.shoes["train"], self.training_batches)
 
     def val_dataloader(self) -> DataLoader:
-        return self.evaluation_loader("val")
+        batches = EvaluationBatches(self.pairs["val"], self.settings["batch_size"], *self._rank())
+        return self._loader(self.shoes["val"], batches)
+
+    def _rank(self) -> tuple[int, int]:
+        return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
 
     def evaluation_loader(self, split: str) -> DataLoader:
         """The pairs of "val", "test_m" or "test_w", in the order of `self.pairs[split]`."""

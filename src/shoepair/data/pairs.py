@@ -129,6 +129,7 @@ class TrainingBatches:
         self.drop_last = drop_last
         self.seed = seed
         self.epoch = 0
+        self.rank, self.num_ranks = 0, 1
         self.same = same_pairs(shoes, people)
         # A fresh draw has as many different pairs as the cyclic choice.
         self.different = different_pairs(shoes, people, "all" if negatives == "all" else "cyclic")
@@ -140,11 +141,16 @@ class TrainingBatches:
             return 2 * max(len(self.same), len(self.different))
         return len(self.same) + len(self.different)
 
+    def set_rank(self, rank: int, num_ranks: int) -> None:
+        """With several processes (ddp), each takes its own part of every batch."""
+        self.rank, self.num_ranks = rank, num_ranks
+
     def set_epoch(self, epoch: int) -> None:  # called by Lightning before every epoch
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return self.num_pairs // self.batch_size if self.drop_last else math.ceil(self.num_pairs / self.batch_size)
+        full, rest = divmod(self.num_pairs, self.batch_size)
+        return full + (rest >= self.num_ranks and rest > 0 and not self.drop_last)
 
     def __iter__(self) -> Iterator[Pairs]:
         random = np.random.default_rng([self.seed, self.epoch])
@@ -160,15 +166,16 @@ class TrainingBatches:
             both = both[random.permutation(len(both))]
             batches = (both[i : i + self.batch_size] for i in range(0, len(both), self.batch_size))
         for batch in batches:
-            if len(batch) == self.batch_size or not self.drop_last:
-                yield batch
+            if len(batch) < self.num_ranks or (self.drop_last and len(batch) < self.batch_size):
+                continue
+            yield batch[self.rank :: self.num_ranks]
 
 
 class EvaluationBatches:
-    """A sampler: yields the given pairs in their order."""
+    """A sampler: yields the given pairs in their order, or of them one rank's part."""
 
-    def __init__(self, pairs: Pairs, batch_size: int) -> None:
-        self.pairs = pairs
+    def __init__(self, pairs: Pairs, batch_size: int, rank: int = 0, num_ranks: int = 1) -> None:
+        self.pairs = pairs[rank::num_ranks]
         self.batch_size = batch_size
 
     def __len__(self) -> int:

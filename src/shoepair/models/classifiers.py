@@ -73,7 +73,7 @@ class PairClassifier(LightningModule):
         logits = self(left, right)
         loss = binary_cross_entropy_with_logits(logits, label)
         self.train_metrics.update(logits.detach(), label)
-        self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=len(label))
+        self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=len(label), sync_dist=True)
         self.log_dict(self.train_metrics, on_step=False, on_epoch=True)
         return loss
 

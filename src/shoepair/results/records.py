@@ -27,12 +27,19 @@ def relative_to_here(folder: str) -> Path:
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
+def is_main_process() -> bool:
+    """False in the further processes that Lightning starts for ddp; they share the folder of the first one."""
+    return os.environ.get("LOCAL_RANK", "0") == "0"
+
+
 def claim(run_dir: Path, *, resumed: bool) -> None:
     """Make `run_dir` this run's own, or refuse it.
 
     Raises:
         UserError: if another run has it and this one does not resume it.
     """
+    if not is_main_process():
+        return
     run_dir.mkdir(parents=True, exist_ok=True)
     try:
         (run_dir / "status.json").open("x").close()
