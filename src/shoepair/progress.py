@@ -8,16 +8,17 @@ import warnings
 from typing import Any
 
 from lightning import LightningModule, Trainer
-from lightning.pytorch.callbacks import Callback, TQDMProgressBar
+from lightning.pytorch.callbacks import Callback
+from tqdm import tqdm
 
 log = logging.getLogger(__name__)
 
 
 class EpochLines(Callback):
-    """One line for each epoch, into the terminal and the run's log, and the figures of all epochs so far.
+    """A bar while an epoch runs, where somebody looks at a terminal, and then one line for it, also in the run's log.
 
     Attributes:
-        history: the figures of every epoch, by name.
+        history: the figures of every epoch so far, by name.
     """
 
     def __init__(self) -> None:
@@ -25,9 +26,24 @@ class EpochLines(Callback):
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.started = time.perf_counter()
+        self.bar = tqdm(
+            total=int(trainer.num_training_batches),
+            desc=f"Epoch {trainer.current_epoch + 1}/{trainer.max_epochs}",
+            unit="batch",
+            leave=False,
+            disable=not (sys.stderr.isatty() and trainer.is_global_zero),
+        )
         pl_module.log("lr", trainer.optimizers[0].param_groups[0]["lr"])
 
+    def on_train_batch_end(self, *args: Any, **kwargs: Any) -> None:
+        self.bar.update()
+
+    def on_exception(self, *args: Any, **kwargs: Any) -> None:
+        if hasattr(self, "bar"):
+            self.bar.close()
+
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.bar.close()
         figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
         is_best = figures["val/rank"] > max(self.history.get("val/rank", [-math.inf]))
         for name, value in figures.items():
@@ -63,11 +79,6 @@ class StopOnDivergence(Callback):
                 f"the training loss is {loss} in epoch {trainer.current_epoch + 1}: lower optimizer.lr, "
                 "or set trainer.gradient_clip_val"
             )
-
-
-def progress_bar() -> list[Callback]:
-    """A bar for the batches of the running epoch, where somebody looks at a terminal."""
-    return [TQDMProgressBar(refresh_rate=1, leave=False)] if sys.stdout.isatty() else []
 
 
 def quiet_lightning() -> None:

@@ -21,7 +21,7 @@ from shoepair.environment import device_name, versions
 from shoepair.errors import UserError, one_line
 from shoepair.evaluate import measure_splits, predict_splits
 from shoepair.models.classifiers import PairClassifier, build_classifier, load_checkpoint, num_parameters
-from shoepair.progress import EpochLines, StopOnDivergence, progress_bar, quiet_lightning
+from shoepair.progress import EpochLines, StopOnDivergence, quiet_lightning
 from shoepair.results import records
 from shoepair.results.figures import confident_pairs, draw_confusion, draw_curves, draw_pairs, draw_roc
 from shoepair.results.metrics import Predictions, cross_entropy, measure, write_predictions
@@ -144,10 +144,8 @@ class SeedEveryEpoch(Callback):
 
 def build_trainer(config: dict[str, Any], run_dir: Path, callbacks: list[Callback]) -> Trainer:
     """Lightning's Trainer with the settings of `trainer`, writing into `run_dir` only."""
-    bar = progress_bar()
     callbacks = [
         SeedEveryEpoch(config["seed"]),
-        *bar,
         *callbacks,
         StopOnDivergence(),
         best_epoch_checkpoint(run_dir),
@@ -161,7 +159,7 @@ def build_trainer(config: dict[str, Any], run_dir: Path, callbacks: list[Callbac
         return Trainer(
             logger=EpochLogger(run_dir),
             callbacks=callbacks,
-            enable_progress_bar=bool(bar),
+            enable_progress_bar=False,
             enable_model_summary=False,
             log_every_n_steps=1,
             num_sanity_val_steps=0,
