@@ -17,7 +17,7 @@ from omegaconf import DictConfig
 
 from shoepair.config import check_train_config
 from shoepair.data.datamodule import ShoePairDataModule
-from shoepair.environment import device_name, versions
+from shoepair.environment import device_name, keep_freed_memory, versions
 from shoepair.errors import UserError, one_line
 from shoepair.evaluate import measure_splits, predict_splits
 from shoepair.models.classifiers import PairClassifier, build_classifier, load_checkpoint, num_parameters
@@ -60,6 +60,7 @@ def train(config: DictConfig) -> float:
 def run(config: dict[str, Any], run_dir: Path, *, test: bool, overrides: list[str]) -> float:
     """The run itself, from plain values; see train()."""
     quiet_lightning()
+    keep_freed_memory()
     seed_everything(config["seed"], workers=True, verbose=False)
     datamodule = ShoePairDataModule(config["data"], config["seed"])
     datamodule.setup()
