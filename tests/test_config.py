@@ -51,6 +51,7 @@ MISTAKES = [
     ("optimizer.lr==3", "Error parsing override 'optimizer.lr==3'"),
     ("trian", "trian: no such command; the commands are train, evaluate, compare"),
     ("-m optimizer.lr=1e-3,fast", "optimizer.lr=fast: expected a number of at least 0. (in the job optimizer.lr=fast"),
+    ("-m seed=0,1 trainer=ddp", "trainer.devices=2: expected 1 in a multirun"),
     ("-m approach=single,dul", "approach=dul: no such option; choose from dual, single."),
     ("evaluate", "checkpoint has no value: give checkpoint=latest"),
     ("evaluate checkpoint=nowhere", "checkpoint=nowhere: no such file or folder."),

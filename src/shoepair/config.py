@@ -384,9 +384,19 @@ class CheckBeforeRun(Callback):
         for job in jobs:
             composed = compose(config_name=config.hydra.job.config_name, overrides=list(job), return_hydra_config=True)
             try:
-                check_config(composed)
+                _refuse_ddp(check_config(composed))
             except UserError as error:
                 raise UserError(f"{error} (in the job {' '.join(job)}; nothing was run)") from error
+
+
+def _refuse_ddp(plain: Mapping[str, Any]) -> None:
+    """The processes of ddp repeat the whole command: in a sweep, each of them would run the sweep again."""
+    devices = plain["trainer"].get("devices")
+    if devices not in (1, "1") and not (isinstance(devices, list) and len(devices) == 1):
+        raise UserError(
+            f"trainer.devices={_shown(devices)}: expected 1 in a multirun; run jobs beside one another instead of one "
+            "job on several devices."
+        )
 
 
 def _refuse_if_unusable(check: Callable[[], object]) -> None:

@@ -57,13 +57,14 @@ def measure_checkpoint(
     seed_everything(config["seed"], workers=True, verbose=False)
     datamodule = ShoePairDataModule(config["data"], config["seed"])
     datamodule.setup()
+    precision = asked["trainer"]["precision"] or config["trainer"]["precision"]
     trainer = Trainer(
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
         use_distributed_sampler=False,
-        **asked["trainer"],
+        **{**asked["trainer"], "precision": precision},
     )
     log.info("Checkpoint %s", asked["checkpoint"])
     started = time.perf_counter()
