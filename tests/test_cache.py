@@ -108,6 +108,13 @@ def test_what_was_left_out_is_said_again_from_the_cache(
         assert str(broken) in caplog.text and "the other shoe of this pair is missing" in caplog.text
 
 
+def test_nobody_is_drawn_into_two_sets_however_large_they_are(tmp_path: Path) -> None:
+    few = draw_shoes(num_people=2, num_test_people=2, image_size=16, seed=0, cache_dir=tmp_path)
+    many = draw_shoes(num_people=5, num_test_people=2, image_size=16, seed=0, cache_dir=tmp_path)
+    assert not set(many["train"].people) & {*few["test_m"].people, *few["test_w"].people}
+    assert torch.equal(few["test_m"].images, many["test_m"].images)
+
+
 def test_a_drawn_shoe_is_the_same_whatever_else_is_drawn(tmp_path: Path) -> None:
     few = draw_shoes(num_people=2, num_test_people=0, image_size=32, seed=5, cache_dir=tmp_path)["train"]
     many = draw_shoes(num_people=12, num_test_people=1, image_size=32, seed=5, cache_dir=tmp_path)["train"]

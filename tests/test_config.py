@@ -44,6 +44,8 @@ MISTAKES = [
     ("resume=nowhere", "resume=nowhere: expected the folder of an interrupted run"),
     ("trainer.precision=8", "trainer.precision=8: expected one of 32-true, bf16-mixed"),
     ("trainer.accelerator=abacus", "trainer.accelerator=abacus: expected one of auto, cpu"),
+    ("data.num_people=null", "data.num_people=null: expected a whole number, since data=synthetic"),
+    ("+trainer.sync_batchnorm=true", "trainer.sync_batchnorm=true: expected false"),
     ("data.augment=3", "data.augment=3: expected an option or settings"),
     ("~approach", "approach=(removed): expected an option or settings"),
     ("~data.batch_size", "data.batch_size was removed: give it a value"),

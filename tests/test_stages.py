@@ -59,6 +59,16 @@ def test_pooling_before_relu_is_the_same() -> None:
         assert torch.equal(ReluPool(pooling)(x), pool(torch.relu(x)))
 
 
+@pytest.mark.parametrize("offset", [0.0, 5.0, 20.0])
+def test_statistics_stay_in_float32_under_autocast(offset: float) -> None:
+    x = (torch.randn(8, 4, 32, 32) + offset).contiguous(memory_format=torch.channels_last)
+    fused = NormReluPool(4, "max")
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        fused(x)
+    close(fused.running_mean, 0.1 * x.mean((0, 2, 3)))
+    torch.testing.assert_close(fused.running_var, 0.9 + 0.1 * x.var((0, 2, 3)), rtol=1e-3, atol=1e-3)
+
+
 def test_fused_stage_works_in_bfloat16() -> None:
     x, y = inputs(4, 32)
     fused = NormReluPool(4, "max")

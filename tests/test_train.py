@@ -161,6 +161,22 @@ def test_what_only_training_can_know_is_one_line_too(shoepair: Command, typed: s
     assert json.loads(Path("outputs/run/status.json").read_text())["status"] == "failed"
 
 
+def test_a_resumed_run_goes_on_as_it_was_started(shoepair: Command) -> None:
+    assert shoepair(*TINY, "hydra.run.dir=outputs/run").code == 0
+    for typed, said in (
+        ("optimizer.lr=1", "optimizer.lr cannot be changed by resume"),
+        ("trainer.max_epochs=9", "trainer.max_epochs cannot be changed by resume"),  # one-cycle knows its end
+        ("-m", "resume=outputs/run: expected no multirun"),
+    ):
+        outcome = shoepair("resume=outputs/run", typed)
+        assert outcome.code == 2 and outcome.err.startswith(f"shoepair: {said}")
+
+
+def test_evaluate_never_measures_people_of_the_training(shoepair: Command, trained: Path) -> None:
+    outcome = shoepair("evaluate", f"checkpoint={trained}", "data.num_people=3")
+    assert outcome.code == 2 and "data.num_people=3: expected 6, as in training" in outcome.err
+
+
 def test_a_folder_belongs_to_one_run(shoepair: Command) -> None:
     assert shoepair(*TINY, "trainer.max_epochs=1", "hydra.run.dir=outputs/mine").code == 0
     outcome = shoepair(*TINY, "trainer.max_epochs=1", "hydra.run.dir=outputs/mine")

@@ -30,7 +30,10 @@ def main(arguments: Sequence[str]) -> None:
     runs = read_runs(options.folders)
     if not runs:
         raise UserError(f"{', '.join(options.folders)}: there is no run in it; `shoepair train` makes one.")
-    print(settings_table(gather(runs), test=options.test, markdown=options.markdown))
+    settings = gather(runs)
+    if not settings:
+        raise UserError(f"{', '.join(options.folders)}: none of its {len(runs)} runs is completed.")
+    print(settings_table(settings, test=options.test, markdown=options.markdown))
     for run in runs:
         if run.status != COMPLETED:
             print(f"Not counted: {run.path} ({run.status})")

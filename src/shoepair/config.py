@@ -139,7 +139,7 @@ RULES: dict[str, Rule] = {
     "trainer.accelerator": one_of("auto", "cpu", "gpu", "cuda", "mps", "tpu", "hpu"),
     "trainer.devices": DEVICES,
     "trainer.strategy": TEXT,
-    "trainer.precision": one_of("32-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true", "64-true"),
+    "trainer.precision": one_of("32-true", "bf16-mixed", "16-mixed"),
     "trainer.gradient_clip_val": optional(number(0)),
     "trainer.accumulate_grad_batches": integer(1),
     "trainer.deterministic": Rule("true, false or warn", lambda v: isinstance(v, bool) or v == "warn"),
@@ -314,6 +314,15 @@ def _check_together(plain: Mapping[str, Any]) -> None:
         raise UserError(
             f"data.fold={data['fold']}: expected a whole number from 0 to {data['folds'] - 1}, "
             f"since data.folds={data['folds']}."
+        )
+    if data["name"] == "synthetic":
+        for key in ("num_people", "num_test_people", "seed"):
+            if data.get(key) is None:
+                raise UserError(f"data.{key}=null: expected a whole number, since data=synthetic draws so many.")
+    if plain["trainer"].get("sync_batchnorm"):
+        raise UserError(
+            "trainer.sync_batchnorm=true: expected false, since Lightning would replace whole stages of the network, "
+            "which hold their batch norm, ReLU and pooling in one."
         )
     if data["name"] == "photos" and not data.get("download"):
         check_photo_root(data["root"])

@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 from shoepair.config import check_evaluate_config, check_values
 from shoepair.data.datamodule import ShoePairDataModule
 from shoepair.environment import device_name, versions
+from shoepair.errors import UserError
 from shoepair.models.classifiers import PairClassifier, load_checkpoint, num_parameters
 from shoepair.progress import quiet_lightning
 from shoepair.results import records
@@ -96,6 +97,13 @@ def data_settings(trained: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[
     Another collection brings its own number of people: a limit that the training set had says nothing about it.
     """
     settings = dict(trained) | {key: value for key, value in asked.items() if value is not None}
+    if all(settings.get(key) == trained.get(key) for key in ("name", "root", "seed")):
+        for key in ("num_people", "train_fraction", "folds", "fold"):
+            if settings[key] != trained[key]:
+                raise UserError(
+                    f"data.{key}={settings[key]}: expected {trained[key]}, as in training; with another split, people "
+                    "that the network was trained on would be measured."
+                )
     if settings["name"] != trained["name"]:
         settings["num_people"] = asked["num_people"]
     return settings

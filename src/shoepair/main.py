@@ -132,10 +132,30 @@ def _replay_resumed(arguments: list[str]) -> list[str]:
     recorded = Path(folder, ".hydra", "overrides.yaml")
     if not recorded.is_file():
         raise UserError(f"resume={folder}: expected the folder of an interrupted run; there is no {recorded}.")
+    if "-m" in arguments or "--multirun" in arguments:
+        raise UserError(f"resume={folder}: expected no multirun; resume one run at a time.")
     loaded: Any = OmegaConf.to_container(OmegaConf.load(recorded))
     now = {a.partition("=")[0].lstrip("+~") for a in arguments}
+    _refuse_changes_to_resumed(folder, now)
     before = [o for o in loaded if o.partition("=")[0].lstrip("+~") not in now]
+    job_of_sweep = OmegaConf.load(recorded.with_name("hydra.yaml")).hydra.mode == "MULTIRUN"
+    if job_of_sweep and not any(o.startswith("test=") for o in [*before, *arguments]):
+        before.append("test=false")
     return [*before, *arguments, f"hydra.run.dir={folder}"]
+
+
+def _refuse_changes_to_resumed(folder: str, keys: set[str]) -> None:
+    """What a checkpoint restores (weights, optimizer, schedule) would silently win over what is typed now."""
+    allowed = {"resume", "test", "output_dir", "data.root", "data.cache_dir", "data.num_workers", "trainer.accelerator",
+               "trainer.devices", "early_stopping.patience"}  # fmt: skip
+    scheduler = OmegaConf.load(Path(folder, ".hydra", "config.yaml")).scheduler._target_
+    if scheduler.rpartition(".")[2] in ("ConstantLR", "ReduceLROnPlateau"):
+        allowed.add("trainer.max_epochs")
+    refused = sorted(key for key in keys - allowed if not key.startswith(("-", "hydra.")))
+    if refused:
+        raise UserError(
+            f"{refused[0]} cannot be changed by resume: the run goes on as it was started; a new run can change it."
+        )
 
 
 def _name_jobs_by_what_is_swept(arguments: list[str]) -> list[str]:

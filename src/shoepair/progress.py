@@ -23,6 +23,8 @@ class EpochLines(Callback):
 
     def __init__(self) -> None:
         self.history: dict[str, list[float]] = {}
+        self.seconds = 0.0  # of all epochs so far
+        self.earlier_seconds = 0.0  # before the run was resumed
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.started = time.perf_counter()
@@ -44,6 +46,7 @@ class EpochLines(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.bar.close()
+        self.seconds += time.perf_counter() - self.started
         figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
         is_best = figures["val/rank"] > max(self.history.get("val/rank", [-math.inf]))
         for name, value in figures.items():
@@ -63,10 +66,11 @@ class EpochLines(Callback):
             )
 
     def state_dict(self) -> dict[str, Any]:
-        return {"history": self.history}
+        return {"history": self.history, "seconds": self.seconds}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.history = state_dict["history"]
+        self.seconds = self.earlier_seconds = state_dict["seconds"]
 
 
 class StopOnDivergence(Callback):

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.utils.tensorboard.summary import hparams
 
 from shoepair.results.figures import ShownPair, draw_pairs
+from shoepair.results.metrics import probability
 
 # Two curves on one chart each; add_scalars would make a run of its own for every curve.
 LAYOUT = {
@@ -127,7 +128,7 @@ def write_best_epoch(
     writer = trainer.logger.experiment  # type: ignore[union-attr]
     for name in ("accuracy", "loss"):
         writer.add_scalar(f"best/{name}", figures[name], epoch)
-    writer.add_pr_curve("best/precision_recall", label, 1 / (1 + np.exp(-logit)), epoch)
+    writer.add_pr_curve("best/precision_recall", label, probability(logit), epoch)
 
 
 def write_picture(trainer: Trainer, tag: str, path: Path, epoch: int) -> None:

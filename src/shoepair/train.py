@@ -74,15 +74,19 @@ def run(config: dict[str, Any], run_dir: Path, *, test: bool, overrides: list[st
         log.info(opening_lines(config, datamodule, classifier, trainer, run_dir))
 
     started = time.perf_counter()
-    trainer.fit(
-        classifier,
-        datamodule=datamodule,
-        ckpt_path=None if config["resume"] is None else str(records.last_checkpoint(config["resume"])),
-        weights_only=True,
-    )
-    seconds = time.perf_counter() - started
-    if trainer.interrupted:
-        raise KeyboardInterrupt
+    try:
+        trainer.fit(
+            classifier,
+            datamodule=datamodule,
+            ckpt_path=None if config["resume"] is None else str(records.last_checkpoint(config["resume"])),
+            weights_only=True,
+        )
+    except SystemExit:  # what Lightning makes of Ctrl-C
+        if trainer.interrupted:
+            log.info("Interrupted. Go on with: shoepair train resume=%s", run_dir)
+            raise KeyboardInterrupt from None
+        raise
+    seconds = lines.earlier_seconds + time.perf_counter() - started
 
     best_path = records.best_checkpoint(run_dir)
     splits = ["val", *datamodule.test_splits] if test else ["val"]

@@ -55,16 +55,17 @@ def cached_images(
     folder = Path(cache_dir).expanduser() if cache_dir is not None else default_cache_dir()
     record_path = folder / f"{key}.json"
     try:
-        if not record_path.is_file():
+        images_path = folder / f"{key}.bin"
+        if not (record_path.is_file() and images_path.is_file()):
             folder.mkdir(parents=True, exist_ok=True)
             with FileLock(folder / f"{key}.lock"):
-                if not record_path.is_file():
-                    _make(folder / f"{key}.bin", record_path, (num_images, 3, image_size, image_size), fill)
+                if not (record_path.is_file() and images_path.is_file()):
+                    _make(images_path, record_path, (num_images, 3, image_size, image_size), fill)
         record = json.loads(record_path.read_text(encoding="utf-8"))
         if record["shape"][0] == 0:  # an empty file cannot be mapped
             return torch.empty(record["shape"], dtype=torch.uint8), record
         # Copy on write: torch gets an array it may write to, the file stays as it is.
-        images = np.memmap(folder / f"{key}.bin", dtype=np.uint8, mode="c", shape=tuple(record["shape"]))
+        images = np.memmap(images_path, dtype=np.uint8, mode="c", shape=tuple(record["shape"]))
     except OSError as error:
         raise UserError(
             f"data.cache_dir={folder}: {error.strerror or error}; it needs "

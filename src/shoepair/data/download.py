@@ -42,7 +42,8 @@ def fetch_photos(root: str | Path, url: str | None = None) -> None:
         _download(url, archive)
         unpacked = Path(scratch, "unpacked")
         unpack(archive, unpacked)
-        train = next((path for path in sorted(unpacked.rglob("train")) if path.is_dir()), None)
+        folders = [path for path in sorted(unpacked.rglob("train")) if path.is_dir() and "__MACOSX" not in path.parts]
+        train = next(iter(folders), None)
         if train is None:
             raise UserError(f"{url}: there is no folder train/ in this archive; fetch the photos by hand into {root}.")
         for folder in sorted(train.parent.iterdir(), key=lambda path: path.name == "train"):  # train last: it counts

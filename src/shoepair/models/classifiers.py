@@ -89,7 +89,7 @@ class PairClassifier(LightningModule):
         # What the best epoch is chosen by: accuracy, and of equal accuracies the lower loss. Loss moves the rank by
         # less than half a pair, which is the smallest step that accuracy can make.
         accuracy, loss = self.val_metrics.compute()["val/accuracy"], self.val_loss.compute()
-        num_pairs = self.val_loss.weight
+        num_pairs = len(self.trainer.datamodule.pairs["val"])  # type: ignore[attr-defined]
         rank = accuracy - loss / (1 + loss) / (2 * num_pairs)
         self.log("val/rank", torch.nan_to_num(rank, nan=-1.0), logger=False)
 

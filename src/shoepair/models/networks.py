@@ -75,7 +75,7 @@ class StackedCNN(nn.Module):
 class SingleImageCNN(nn.Module):
     """Approach 1: one image with both shoes in it, the left one above the right one.
 
-    The defaults are the original's network, 1,272,182 parameters. Other settings: see convolutional_classifier.
+    The defaults are the original's network, 1,272,182 parameters. Other settings: see StackedCNN.
     """
 
     def __init__(self, image_size: int = 224, norm: str = "batch", **settings: Any) -> None:
@@ -133,12 +133,12 @@ class ComparingCNN(nn.Module):
         self,
         *,
         norm: str,
-        kernel_size: int,
-        width: int,
-        stages: int,
-        pooling: str,
-        hidden_units: int,
-        dropout: float,
+        kernel_size: int = 5,
+        width: int = 4,
+        stages: int = 4,
+        pooling: str = "max",
+        hidden_units: int = 100,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.encoder = convolution_stages(
@@ -165,7 +165,7 @@ def build_network(approach: str, **settings: Any) -> nn.Module:
 
     Args:
         approach: "single" or "dual".
-        settings: image_size, kernel_size, width, stages, norm, pooling, hidden_units, dropout.
+        settings: image_size, fusion (of dual), kernel_size, width, stages, norm, pooling, hidden_units, dropout.
     Raises:
         ValueError: if there is no such approach.
     """

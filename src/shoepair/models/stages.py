@@ -50,8 +50,9 @@ class NormReluPool(nn.BatchNorm2d):
         pooled = nn.functional.max_pool2d(x, 2)
         if (scale < 0).any():
             pooled = torch.where(scale.view(1, -1, 1, 1) < 0, -nn.functional.max_pool2d(-x, 2), pooled)
-        scale, shift = (values.view(1, -1, 1, 1).to(x.dtype) for values in (scale, shift))
-        return torch.relu(torch.addcmul(shift, pooled, scale))
+        # In float32 also under autocast, as torch's own batch norm: these are a quarter of the numbers.
+        scaled = torch.addcmul(shift.view(1, -1, 1, 1), pooled.float(), scale.view(1, -1, 1, 1))
+        return torch.relu(scaled).to(x.dtype)
 
     def _statistics(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and variance of every channel: in training of this batch, which moves the running ones along."""
@@ -80,7 +81,9 @@ class _ChannelStatistics(torch.autograd.Function):
             side_by_side *= 2
         rows = _rows(x, side_by_side).float()  # (num_values / side_by_side, side_by_side * C)
         # Sums of squares are the diagonal of rows.T @ rows: a matrix product is much the fastest way to reduce here.
-        squares = (rows.T @ rows).diagonal().view(side_by_side, channels).sum(0)
+        # Not under autocast: of a product in bfloat16, the difference below would keep nothing.
+        with torch.autocast("cpu", enabled=False):
+            squares = (rows.T @ rows).diagonal().view(side_by_side, channels).sum(0)
         mean = rows.sum(0).view(side_by_side, channels).sum(0) / num_values
         variance = (squares / num_values - mean * mean).clamp_min(0)
         ctx.save_for_backward(x, mean)

@@ -132,7 +132,7 @@ def draw_roc(path: Path, splits: Mapping[str, Predictions]) -> None:
 
 
 def true_positive_rates(label: np.ndarray, logit: np.ndarray, false_positive_rates: np.ndarray) -> np.ndarray:
-    """The ROC curve at given false positive rates, as the step function that the pairs give."""
+    """The ROC curve at given false positive rates, straight between the points that the pairs give."""
     order = np.argsort(-logit, kind="stable")
     last_of_ties = np.append(np.diff(logit[order]) != 0, True)
     positives = np.cumsum(label[order] == 1)[last_of_ties] / max(1, (label == 1).sum())

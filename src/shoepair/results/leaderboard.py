@@ -13,7 +13,14 @@ from omegaconf import DictConfig, OmegaConf
 from shoepair.results.records import COMPLETED, read_status
 
 REPEATED_OVER = ("seed", "data.fold")  # runs that differ in these only are repetitions of one setting
-NO_SETTINGS = ("output_dir", "test", "resume", "data.root")  # do not change what is learned
+NO_SETTINGS = (
+    "output_dir",
+    "test",
+    "resume",
+    "data.cache_dir",
+    "data.num_workers",
+    "data.download",
+)  # do not change what is learned
 
 
 @dataclass(frozen=True)
