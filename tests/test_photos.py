@@ -51,11 +51,13 @@ def test_what_is_left_out_is_named(photos: Path, caplog: pytest.LogCaptureFixtur
     broken = next(train.glob("u002_1_left_*.png"))
     broken.write_bytes(b"no image at all")
     (train / "notes.txt").write_text("shoes")
+    dangling = train / "u009_1_left_m.jpg"
+    dangling.symlink_to(train / "nowhere.jpg")
     lonely = next(train.glob("u003_3_right_*.png"))
     missing = next(train.glob("u003_3_left_*.png"))
     missing.unlink()
     shoes = read_photos(photos, 64)["train"]
-    for left_out in (duplicate, broken, train / "notes.txt", lonely):
+    for left_out in (duplicate, broken, dangling, train / "notes.txt", lonely):
         assert str(left_out) in caplog.text
     assert "a second photo of the shoe" in caplog.text
     assert len(shoes.images) == 24 - 2 - 2

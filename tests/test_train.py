@@ -83,6 +83,13 @@ def test_evaluate_takes_other_data(shoepair: Command, tmp_path: Path, trained: P
     assert results(folder)["splits"]["test"]["num_pairs"] == 12
 
 
+def test_evaluate_without_the_accelerator_is_one_line(shoepair: Command, trained: Path) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("this machine has what the test wants to miss")
+    outcome = shoepair("evaluate", f"checkpoint={trained}", "trainer.accelerator=cuda")
+    assert outcome.code == 2 and outcome.err.startswith("shoepair: trainer: ") and outcome.err.count("\n") == 1
+
+
 def test_latest_is_the_newest_runs_best(shoepair: Command) -> None:
     for width in (2, 3):
         assert shoepair(*TINY, f"approach.width={width}", "trainer.max_epochs=1").code == 0

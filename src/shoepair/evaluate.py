@@ -9,12 +9,13 @@ from typing import Any
 import torch
 from hydra.core.hydra_config import HydraConfig
 from lightning import Trainer, seed_everything
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig
 
 from shoepair.config import check_evaluate_config, check_values
 from shoepair.data.datamodule import ShoePairDataModule
 from shoepair.environment import device_name, versions
-from shoepair.errors import UserError
+from shoepair.errors import UserError, one_line
 from shoepair.models.classifiers import PairClassifier, load_checkpoint, num_parameters
 from shoepair.progress import quiet_lightning
 from shoepair.results import records
@@ -59,14 +60,17 @@ def measure_checkpoint(
     datamodule = ShoePairDataModule(config["data"], config["seed"])
     datamodule.setup()
     precision = asked["trainer"]["precision"] or config["trainer"]["precision"]
-    trainer = Trainer(
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        use_distributed_sampler=False,
-        **{**asked["trainer"], "precision": precision},
-    )
+    try:
+        trainer = Trainer(
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            use_distributed_sampler=False,
+            **{**asked["trainer"], "precision": precision},
+        )
+    except (MisconfigurationException, TypeError, ValueError) as error:  # an accelerator that is not there, for one
+        raise UserError(f"trainer: {one_line(str(error))}") from error
     log.info("Checkpoint %s", asked["checkpoint"])
     started = time.perf_counter()
     predictions = predict_splits(trainer, classifier, datamodule, list(datamodule.pairs))

@@ -74,7 +74,7 @@ def read_folder(folder: Path, image_size: int, cache_dir: str | Path | None = No
         return {"kept": kept, "shoes": [astuple(shoes[i]) for i in kept], "left_out": left_out}
 
     with ThreadPoolExecutor() as pool:
-        contents = pool.map(lambda shoe: digest([named[shoe].name, named[shoe].read_bytes()]), shoes)
+        contents = pool.map(lambda shoe: digest([named[shoe].name, _content(named[shoe])]), shoes)
         key = "photos-" + digest([READER_VERSION, str(image_size), *contents])
     images, record = cached_images(cache_dir, key, len(shoes), image_size, fill)
     for name, reason in record["left_out"]:
@@ -103,6 +103,13 @@ def _shoes_by_name(folder: Path) -> dict[Shoe, Path]:
         else:
             log.warning("Left out %s: a second photo of the shoe in %s.", path, first.name)
     return shoes
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:  # a broken link, or not ours to read: reading it as an image will say so
+        return b""
 
 
 def _key(shoe: Shoe, *, other_side: bool = False) -> tuple[str, str, str]:
