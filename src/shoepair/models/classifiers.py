@@ -129,7 +129,7 @@ class SingleImageClassifier(PairClassifier):
 
 
 class DualImageClassifier(PairClassifier):
-    """Approach 2: the network sees two images, stacked as channels."""
+    """Approach 2: the network sees two images, stacked as channels or encoded alike and compared."""
 
     approach = "dual"
 
