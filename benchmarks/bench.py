@@ -13,18 +13,21 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from shoepair.data.datamodule import ShoePairDataModule
-from shoepair.data.pairs import EvaluationBatches
-from shoepair.data.shoes import normalise
+from shoepair.data.cache import cached_images, default_cache_dir
+from shoepair.data.datamodule import GatheredPairs, ShoePairDataModule
+from shoepair.data.pairs import EvaluationBatches, TrainingBatches
+from shoepair.data.shoes import LEFT, RIGHT, Shoe, ShoeSet, normalise
 from shoepair.environment import keep_freed_memory, versions
 from shoepair.models import build_network
 from shoepair.models.classifiers import CLASSIFIERS
@@ -69,7 +72,8 @@ class BareLoop:
                 return self.network(torch.cat([left, right], dim=2 if self.plain == "single" else 1)).float()
             return self.network(left, right).float()
 
-    def epoch(self) -> None:
+    def epoch(self) -> float:
+        started = time.perf_counter()
         self.network.train()
         for left, right, label in self.batches:
             self.optimizer.zero_grad()
@@ -79,62 +83,73 @@ class BareLoop:
         with torch.inference_mode():
             for left, right, _ in self.val:
                 self.forward(left, right)
+        return time.perf_counter() - started
 
 
-class Alternately(Callback):
-    """Times our epochs, and after each of them an epoch of every bare loop."""
+class OurEpoch(Callback):
+    """One epoch after the other of what `shoepair train` does, by Lightning's Trainer, each timed from start to end."""
 
-    def __init__(self, loops: dict[str, Callable[[], None]]) -> None:
-        self.loops = loops
-        self.seconds: dict[str, list[float]] = {"shoepair": [], **{name: [] for name in loops}}
+    def __init__(self, approach: str, datamodule: ShoePairDataModule, precision: Any) -> None:
+        self.datamodule = datamodule
+        self.classifier = CLASSIFIERS[approach](
+            {"image_size": 224},
+            {"_target_": "torch.optim.Adam", **ADAM},
+            {"_target_": "torch.optim.lr_scheduler.ConstantLR", "interval": "epoch", "factor": 1.0},
+        )
+        self.trainer = Trainer(
+            max_epochs=0, callbacks=[self], accelerator="cpu", devices=1, logger=False, precision=precision,
+            enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0,
+        )  # fmt: skip
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.started = time.perf_counter()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.seconds["shoepair"].append(time.perf_counter() - self.started)
-        for name, epoch in self.loops.items():
-            started = time.perf_counter()
-            epoch()
-            self.seconds[name].append(time.perf_counter() - started)
+        self.seconds = time.perf_counter() - self.started
+
+    def epoch(self) -> float:
+        self.trainer.fit_loop.max_epochs = (self.trainer.fit_loop.max_epochs or 0) + 1
+        self.trainer.fit(self.classifier, datamodule=self.datamodule)
+        return self.seconds
 
 
 def measure_epochs(approach: str, num_epochs: int) -> dict[str, dict[str, float]]:
-    """Seconds of an epoch (the median), and its ratio to the bare loop on torch's own layers in float32."""
+    """Seconds of an epoch (the median), and its ratio to the bare loop on torch's own layers in float32.
+
+    A second ratio of shoepair's epochs is that to the bare loop on the same network in the same precision.
+    """
     datamodule = ShoePairDataModule(DATA, seed=0)
     datamodule.setup()
 
     def ready(sampler: Any) -> list[Any]:
-        images = datamodule.shoes["train"].images
+        images = datamodule.shoes["train"].images.contiguous()  # not channels-last: a plain loop would not know of it
         return [(normalise(images[p.left]), normalise(images[p.right]), torch.from_numpy(p.label)) for p in sampler]
 
     batches, val = ready(datamodule.training_batches), ready(EvaluationBatches(datamodule.pairs["val"], 42))
-    classifier = CLASSIFIERS[approach](
-        {"image_size": 224},
-        {"_target_": "torch.optim.Adam", **ADAM},
-        {"_target_": "torch.optim.lr_scheduler.ConstantLR", "interval": "epoch", "factor": 1.0},
-    )
-    loops = {
-        "bare loop, torch's layers": BareLoop(plain_network(approach), batches, val, bf16=False, plain=approach),
-        "bare loop, torch's layers, bf16": BareLoop(plain_network(approach), batches, val, bf16=True, plain=approach),
-        "bare loop, our network": BareLoop(build_network(approach), batches, val, bf16=False),
-        "bare loop, our network, bf16": BareLoop(build_network(approach), batches, val, bf16=True),
+
+    def bare(network: nn.Module, **settings: Any) -> Callable[[], float]:
+        return BareLoop(network, batches, val, **settings).epoch
+
+    contenders = {
+        "bare loop, torch's layers": bare(plain_network(approach), bf16=False, plain=approach),
+        "bare loop, torch's layers, bf16": bare(plain_network(approach), bf16=True, plain=approach),
+        "bare loop, our network": bare(build_network(approach), bf16=False),
+        "bare loop, our network, bf16": bare(build_network(approach), bf16=True),
+        "shoepair": OurEpoch(approach, datamodule, "32-true").epoch,
+        "shoepair, bf16": OurEpoch(approach, datamodule, "bf16-mixed").epoch,
     }
-    timer = Alternately({name: loop.epoch for name, loop in loops.items()})
-    trainer = Trainer(
-        max_epochs=num_epochs + 1, callbacks=[timer], accelerator="cpu", devices=1, logger=False,
-        enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0,
-    )  # fmt: skip
-    trainer.fit(classifier, datamodule=datamodule)
-    medians = {name: statistics.median(seconds[1:]) for name, seconds in timer.seconds.items()}  # the first warms up
-    reference = medians["bare loop, torch's layers"]
+    seconds: dict[str, list[float]] = {name: [] for name in contenders}
+    for _ in range(num_epochs + 1):
+        for name, epoch in contenders.items():
+            seconds[name].append(epoch())
+    medians = {name: statistics.median(values[1:]) for name, values in seconds.items()}  # the first warms up
     figures = {
-        name: {"seconds": round(seconds, 3), "ratio": round(seconds / reference, 3)}
-        for name, seconds in medians.items()
+        name: {"seconds": round(median, 3), "ratio": round(median / medians["bare loop, torch's layers"], 3)}
+        for name, median in medians.items()
     }
-    figures["shoepair"]["ratio to the bare loop, our network"] = round(
-        medians["shoepair"] / medians["bare loop, our network"], 3
-    )
+    for end in ("", ", bf16"):
+        ratio = medians[f"shoepair{end}"] / medians[f"bare loop, our network{end}"]
+        figures[f"shoepair{end}"]["to the bare loop, our network"] = round(ratio, 3)
     return figures
 
 
@@ -149,8 +164,19 @@ def measure_data() -> dict[str, float]:
     return seconds
 
 
+# Prints when every step of an optimizer ended, on the clock that files are dated by, besides what the command does.
+STEPS_TIMED = """
+import sys, time
+from torch.optim.optimizer import register_optimizer_step_post_hook
+register_optimizer_step_post_hook(lambda *_: print(f"step {time.time()}", file=sys.stderr))
+sys.argv = ["shoepair", *sys.argv[1:]]
+from shoepair.main import main
+main()
+"""
+
+
 def measure_commands() -> dict[str, float]:
-    """Seconds of --help, and of a whole run of one epoch of the original with its peak memory in MB."""
+    """Seconds of --help, of a start, of a sweep beside its training loops; peak memory in MB of the original's runs."""
     program = [sys.executable, "-m", "shoepair"]
     with tempfile.TemporaryDirectory() as folder:
         help_seconds = []
@@ -161,13 +187,60 @@ def measure_commands() -> dict[str, float]:
         figures = {"--help": round(statistics.median(help_seconds), 3)}
         for approach in ("single", "dual"):
             words = [f"experiment=original_{approach}", "trainer.max_epochs=1", "test=false"]
-            started = time.perf_counter()
             process = subprocess.Popen([*program, *words], cwd=folder, stdout=subprocess.DEVNULL)
             _, status, usage = os.wait4(process.pid, 0)
             assert status == 0
-            figures[f"run of one epoch, original_{approach}"] = round(time.perf_counter() - started, 2)
             figures[f"peak memory in MB, original_{approach}"] = round(usage.ru_maxrss / 1024)
+
+        sweep = ["-m", "optimizer.lr=3e-4,1e-3", "approach.kernel_size=3,5", "approach.width=4,8", "data.num_people=30"]
+        subprocess.run([*program, "trainer.max_epochs=1", sweep[-1]], check=True, capture_output=True, cwd=folder)
+        started, clock = time.perf_counter(), time.time()
+        timed = subprocess.run(
+            [sys.executable, "-c", STEPS_TIMED, *sweep, "hydra.sweep.dir=sweep"],
+            check=True, capture_output=True, text=True, cwd=folder,
+        )  # fmt: skip
+        whole = time.perf_counter() - started
+        steps = [float(line.split()[1]) for line in timed.stderr.splitlines() if line.startswith("step ")]
+        runs = sorted(Path(folder, "sweep").glob("*/results.json"), key=lambda path: path.stat().st_mtime)
+        loops = sum(json.loads(path.read_text())["seconds"] for path in runs)
+        first_ended = runs[0].with_name("status.json").stat().st_mtime
+        figures["from the command to the first step"] = round(steps[0] - clock, 2)
+        figures["from a job's end to the next one's first step"] = round(
+            min(s for s in steps if s > first_ended) - first_ended, 2
+        )
+        figures[f"sweep of {len(runs)} runs"] = round(whole, 1)
+        figures["its training loops"] = round(loops, 1)
+        figures["ratio of the two"] = round(whole / loops, 3)
     return figures
+
+
+def measure_growth(num_shoes: int, cache_dir: str) -> dict[str, float]:
+    """Pairs a second gathered and turned to floats from a collection of random bytes, and memory of our own in MB."""
+
+    def fill(images: np.ndarray) -> dict[str, Any]:
+        random = np.random.default_rng(0)
+        for image in images:
+            image[:] = random.integers(0, 256, image.shape, dtype=np.uint8)
+        return {}
+
+    images, _ = cached_images(cache_dir, f"random-{num_shoes}", num_shoes, 224, fill)
+    people = num_shoes // 6
+    names = [(f"u{i // 6:06d}", str(i % 6 // 2 + 1), (LEFT, RIGHT)[i % 2]) for i in range(6 * people)]
+    shoes = ShoeSet(images[: 6 * people], tuple(Shoe(*name, "m", "-".join(name)) for name in names))
+    batches = TrainingBatches(
+        shoes, shoes.people, negatives="fresh", batch_size=42, balanced=True, drop_last=False, seed=0
+    )
+    gathered = GatheredPairs(shoes)
+    started, num_pairs = time.perf_counter(), 0
+    for pairs in batches:
+        left, right, label = gathered[pairs]
+        normalise(left), normalise(right)
+        num_pairs += len(label)
+        if time.perf_counter() - started > 20:
+            break
+    seconds = time.perf_counter() - started
+    own = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("RssAnon"))
+    return {"pairs a second": round(num_pairs / seconds), "anonymous memory in MB": int(own.split()[1]) // 1024}
 
 
 def measure_predictions(approach: str) -> dict[str, float]:
@@ -186,23 +259,42 @@ def measure_predictions(approach: str) -> dict[str, float]:
     return figures
 
 
+def grow_alone(num_shoes: int) -> dict[str, Any]:
+    """measure_growth in a process of its own, twice, so that the second finds the collection made."""
+    default_cache_dir().mkdir(parents=True, exist_ok=True)  # on a disk, unlike some /tmp
+    with tempfile.TemporaryDirectory(dir=default_cache_dir()) as cache:
+        code = "import bench, json, sys; print(json.dumps(bench.measure_growth(int(sys.argv[1]), sys.argv[2])))"
+        for _ in range(2):
+            command = [sys.executable, "-c", code, str(num_shoes), cache]
+            done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parent)
+    return json.loads(done.stdout)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--epochs", type=int, default=5, help="timed epochs of each (default: 5)")
     parser.add_argument("--json", type=Path, default=Path("outputs/bench.json"), help="where the figures go")
+    parser.add_argument(
+        "--growth", action="store_true", help="measure collections of up to 79,800 shoes (12 GB of disk)"
+    )
     options = parser.parse_args()
     quiet_lightning()
     keep_freed_memory()
     figures: dict[str, Any] = {"machine": {"processor": platform.processor() or platform.machine(),
                                            "threads": torch.get_num_threads()}, "versions": versions()}  # fmt: skip
-    for name, measure in (
-        ("data", measure_data),
-        ("commands", measure_commands),
-        ("epoch, single", lambda: measure_epochs("single", options.epochs)),
-        ("epoch, dual", lambda: measure_epochs("dual", options.epochs)),
-        ("predictions, single", lambda: measure_predictions("single")),
-        ("predictions, dual", lambda: measure_predictions("dual")),
-    ):
+    measures: dict[str, Callable[[], dict[str, Any]]] = {
+        "data": measure_data,
+        "commands": measure_commands,
+        "epoch, single": lambda: measure_epochs("single", options.epochs),
+        "epoch, dual": lambda: measure_epochs("dual", options.epochs),
+        "predictions, single": lambda: measure_predictions("single"),
+        "predictions, dual": lambda: measure_predictions("dual"),
+    }
+    if options.growth:
+        measures = {}
+        for times in (1, 10, 100):
+            measures[f"{798 * times:,} shoes"] = partial(grow_alone, 798 * times)
+    for name, measure in measures.items():
         figures[name] = measure()
         print(f"\n{name}")
         for key, value in figures[name].items():

@@ -32,6 +32,12 @@ def test_images_are_made_once(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("*.partial"))
 
 
+def test_images_are_in_the_memory_format_of_fast_convolutions(tmp_path: Path) -> None:
+    images, _ = cached_images(tmp_path, "key", 5, 4, numbered)
+    assert images.shape == (5, 3, 4, 4) and images.is_contiguous(memory_format=torch.channels_last)
+    assert images[torch.tensor([3, 1])].is_contiguous(memory_format=torch.channels_last)
+
+
 def test_writing_to_the_images_does_not_change_the_cache(tmp_path: Path) -> None:
     images, _ = cached_images(tmp_path, "key", 2, 4, numbered)
     images[1] = 99
@@ -41,7 +47,7 @@ def test_writing_to_the_images_does_not_change_the_cache(tmp_path: Path) -> None
 def test_rows_that_do_not_count_are_left_out(tmp_path: Path) -> None:
     images, _ = cached_images(tmp_path, "key", 6, 4, lambda images: numbered(images) | {"kept": [1, 2, 5]})
     assert images[:, 0, 0, 0].tolist() == [1, 2, 5]
-    assert (tmp_path / "key.bin").stat().st_size == 3 * 3 * 16
+    assert next(tmp_path.glob("key.*.bin")).stat().st_size == 3 * 3 * 16
 
 
 def test_a_failed_filling_leaves_nothing_that_counts(tmp_path: Path) -> None:
@@ -72,7 +78,7 @@ def test_a_full_disk_is_one_clear_line(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(os, "posix_fallocate", full)
     with pytest.raises(UserError, match=r"data\.cache_dir=.*No space left on device; it needs 1 MB"):
         cached_images(tmp_path, "key", 100, 64, numbered)
-    assert not list(tmp_path.glob("key.bin")) and not list(tmp_path.glob("*.partial"))
+    assert not list(tmp_path.glob("key.*.bin")) and not list(tmp_path.glob("*.partial"))
 
 
 def test_a_folder_that_cannot_be_made_is_one_clear_line(tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ MISTAKES = [
     ("data=photos data.root=nowhere", "data.root=nowhere: no such folder; set data.root to"),
     ("data=photos data.root=.", "data.root=.: there is no folder train/ in it"),
     ("resume=nowhere", "resume=nowhere: expected the folder of an interrupted run"),
-    ("trainer.precision=8", "trainer.precision=8: expected one of 32-true, bf16-mixed"),
+    ("trainer.precision=8", "trainer.precision=8: expected one of auto, 32-true, bf16-mixed"),
     ("trainer.accelerator=abacus", "trainer.accelerator=abacus: expected one of auto, cpu"),
     ("data.num_people=null", "data.num_people=null: expected a whole number, since data=synthetic"),
     ("+trainer.sync_batchnorm=true", "trainer.sync_batchnorm=true: expected false"),

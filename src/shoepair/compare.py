@@ -1,68 +1,69 @@
-"""`shoepair compare`: runs side by side, repetitions over seeds and folds gathered into mean and spread."""
+"""`shoepair compare`: runs side by side, repetitions over seeds and folds gathered into mean, spread and interval."""
 
 import argparse
-import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
 from shoepair.errors import UserError
-from shoepair.results.leaderboard import Setting, gather, read_runs
-from shoepair.results.records import COMPLETED
-from shoepair.results.table import markdown_table, text_table
+from shoepair.results.figures import draw_settings
+from shoepair.results.leaderboard import gather
+from shoepair.results.report import (
+    best_lines,
+    markdown_report,
+    problem_lines,
+    terminal_table,
+    write_csv,
+    write_markdown,
+)
+from shoepair.results.runs import read_runs
 
 
 def main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(
         prog="shoepair compare",
         description="Compare the training runs in folders, best validation accuracy first. Runs that differ in seed or "
-        "fold only are gathered: mean and standard deviation over them.",
+        "fold only are gathered: mean, standard deviation, and a 95 %% interval over people. Writes leaderboard.md, "
+        "leaderboard.csv (one row for each run) and leaderboard.png beside the runs.",
         epilog="Example: shoepair compare outputs",
     )
     parser.add_argument("folders", nargs="+", metavar="FOLDER", help="a run's folder, or any folder above run folders")
     parser.add_argument(
         "--test", action="store_true", help="show the test sets as well; choose on validation, not on them"
     )
-    parser.add_argument("--markdown", action="store_true", help="print a Markdown table")
+    parser.add_argument("--markdown", action="store_true", help="print the table as Markdown")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="where the files go (default: the first FOLDER)")
     options = parser.parse_args(arguments)
     for folder in options.folders:
         if not Path(folder).is_dir():
             raise UserError(f"{folder}: no such folder.")
-    runs = read_runs(options.folders)
+    print(
+        compare(options.folders, options.out or Path(options.folders[0]), test=options.test, markdown=options.markdown)
+    )
+
+
+def compare(folders: Sequence[str | Path], out: Path, *, test: bool = False, markdown: bool = False) -> str:
+    """Write the leaderboard's files into `out`.
+
+    Returns:
+        The leaderboard as text, what did not complete or could not be read, and where the best run is.
+    Raises:
+        UserError: if there is no run that can be read.
+    """
+    runs, unreadable = read_runs(folders)
     if not runs:
-        raise UserError(f"{', '.join(options.folders)}: there is no run in it; `shoepair train` makes one.")
+        names = ", ".join(map(str, folders))
+        raise UserError("; ".join([f"{names}: there is no run in it; `shoepair train` makes one.", *unreadable]))
     settings = gather(runs)
-    if not settings:
-        raise UserError(f"{', '.join(options.folders)}: none of its {len(runs)} runs is completed.")
-    print(settings_table(settings, test=options.test, markdown=options.markdown))
-    for run in runs:
-        if run.status != COMPLETED:
-            print(f"Not counted: {run.path} ({run.status})")
-
-
-def settings_table(settings: Sequence[Setting], *, test: bool, markdown: bool) -> str:
-    """One row for each setting: accuracies in percent, mean and standard deviation over its runs."""
-    header = ["setting", "parameters", "runs", "val"]
-    splits = ["val"]
-    if test:
-        header += ["test_m", "test_w", "tests", "same", "different"]
-        splits += ["test_m", "test_w", "test"]
-    header += ["seconds"]
-    rows = []
-    for setting in settings:
-        row = [setting.label, f"{setting.runs[0].results['num_parameters']:,}", str(len(setting.runs))]
-        row += [mean_and_spread(setting.figures(split, "accuracy")) for split in splits]
-        if test:
-            row += [mean_and_spread(setting.figures("test", name)) for name in ("accuracy_same", "accuracy_different")]
-        row += [f"{statistics.fmean(run.results['seconds'] for run in setting.runs):.0f}"]
-        rows.append(row)
-    table = (markdown_table if markdown else text_table)(header, rows)
-    devices = sorted({run.results["device"] for setting in settings for run in setting.runs})
-    return f"{table}\n\nAccuracy in percent, mean ± standard deviation over the runs; on {' and '.join(devices)}."
-
-
-def mean_and_spread(figures: Sequence[float]) -> str:
-    """In percent, with the standard deviation where there is more than one."""
-    if not figures:
-        return "-"
-    spread = f" ± {100 * statistics.stdev(figures):.1f}" if len(figures) > 1 else ""
-    return f"{100 * statistics.fmean(figures):.1f}{spread}"
+    table = markdown_report(settings, test=test) if markdown else terminal_table(settings, test=test)
+    said = [table, *problem_lines(runs, unreadable), ""]
+    if settings[0].completed:
+        said += best_lines(settings[0], out)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        write_markdown(out / "leaderboard.md", settings, test=test)
+        write_csv(out / "leaderboard.csv", runs, test=test)
+        drawn = draw_settings(out / "leaderboard.png", settings)
+        said.append(f"Written       {out}/leaderboard.md, .csv{', .png' if drawn else ''}")
+    except OSError as error:
+        said.append(f"Not written   {out}: {error.strerror or error}; choose another folder by --out.")
+    return "\n".join(said)

@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hydra.core.global_hydra import GlobalHydra
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from shoepair.checkpoints import find_checkpoint
 from shoepair.errors import UserError, explain, one_line, unknown_key
-from shoepair.results.records import find_checkpoint, last_checkpoint
+from shoepair.results.records import last_checkpoint
 
 
 @dataclass(frozen=True)
@@ -139,7 +141,7 @@ RULES: dict[str, Rule] = {
     "trainer.accelerator": one_of("auto", "cpu", "gpu", "cuda", "mps", "tpu", "hpu"),
     "trainer.devices": DEVICES,
     "trainer.strategy": TEXT,
-    "trainer.precision": one_of("32-true", "bf16-mixed", "16-mixed"),
+    "trainer.precision": one_of("auto", "32-true", "bf16-mixed", "16-mixed"),
     "trainer.gradient_clip_val": optional(number(0)),
     "trainer.accumulate_grad_batches": integer(1),
     "trainer.deterministic": Rule("true, false or warn", lambda v: isinstance(v, bool) or v == "warn"),
@@ -385,10 +387,13 @@ class CheckBeforeRun(Callback):
         from hydra.core.override_parser.overrides_parser import OverridesParser
 
         sweeper = config.hydra.sweeper
-        if not sweeper._target_.endswith("BasicSweeper"):
-            return  # another sweeper chooses values as it goes; each job checks its own
+        if not sweeper._target_.endswith("BasicSweeper"):  # it chooses values as it goes; what is fixed can be checked
+            _refuse_ddp(check_config(config))
+            return
         swept = [f"{key}={value}" for key, value in (sweeper.params or {}).items()]
-        overrides = OverridesParser.create().parse_overrides([*swept, *config.hydra.overrides.task])
+        overrides = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader()).parse_overrides(
+            [*swept, *config.hydra.overrides.task]
+        )
         jobs = itertools.chain.from_iterable(BasicSweeper.split_arguments(overrides, max_batch_size=None))
         for job in jobs:
             composed = compose(config_name=config.hydra.job.config_name, overrides=list(job), return_hydra_config=True)

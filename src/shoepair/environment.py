@@ -23,6 +23,32 @@ def keep_freed_memory() -> None:
         mallopt(mmap_threshold, 32 * 2**20)  # the most that glibc takes; without any limit the peak grows by 100 MB
 
 
+def limit_threads(num_threads: int | None) -> None:
+    """Compute with so many threads; None: as many as torch chose.
+
+    joblib and Ray leave each of their processes its share of the cores by themselves, submitit on one machine does not.
+    """
+    if num_threads is not None:
+        torch.set_num_threads(num_threads)
+
+
+def choose_precision(precision: str, accelerator: str) -> str:
+    """For "auto": bf16-mixed where the device computes in bfloat16, else 32-true; anything else as it is.
+
+    On a CPU without such instructions torch emulates them, which takes longer than float32.
+    """
+    if precision != "auto":
+        return precision
+    if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
+        has_bfloat16 = torch.cuda.is_bf16_supported(including_emulation=False)
+    elif accelerator == "cpu" or (accelerator == "auto" and not torch.backends.mps.is_available()):
+        flags = {flag for line in _cpu_lines() if line.startswith("flags") for flag in line.split()}
+        has_bfloat16 = bool(flags & {"avx512_bf16", "amx_bf16"})
+    else:
+        has_bfloat16 = False
+    return "bf16-mixed" if has_bfloat16 else "32-true"
+
+
 def device_name(trainer: Trainer) -> str:
     """What it runs on, in words: the GPU's name, or the processor's and the number of threads."""
     if trainer.strategy.root_device.type == "cuda":

@@ -11,6 +11,21 @@ class UserError(ValueError):
     """
 
 
+class NotLearned(Exception):  # noqa: N818 - it is a verdict, not an error of the program
+    """The sanity check failed; the message says where to look first."""
+
+
+# Hydra plugins that are extras, by where Hydra looks for them: what to install for them.
+EXTRA_OF_PLUGIN = {
+    "hydra/launcher/joblib": "joblib",
+    "hydra/launcher/submitit_local": "slurm",
+    "hydra/launcher/submitit_slurm": "slurm",
+    "hydra/launcher/ray": "ray",
+    "hydra/sweeper/optuna": "search",
+    "hydra/sweeper/sampler/tpe": "search",
+}
+
+
 def explain(error: BaseException) -> str | None:
     """One line for an error that the user can mend, Hydra's and OmegaConf's among them; None for any other."""
     from hydra.errors import HydraException, MissingConfigException
@@ -19,6 +34,9 @@ def explain(error: BaseException) -> str | None:
     if isinstance(error, UserError):
         return str(error)
     if isinstance(error, MissingConfigException) and error.options is not None and error.missing_cfg_file:
+        if str(error.missing_cfg_file) in EXTRA_OF_PLUGIN:
+            extra = EXTRA_OF_PLUGIN[str(error.missing_cfg_file)]
+            return f"{error.missing_cfg_file} is not installed: pip install 'shoepair[{extra}]'"
         group, _, option = str(error.missing_cfg_file).rpartition("/")
         return f"{group}={option}: no such option; choose from {', '.join(sorted(error.options))}."
     cause = error.__cause__

@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 
 from shoepair.config import check_evaluate_config, check_values
 from shoepair.data.datamodule import ShoePairDataModule
-from shoepair.environment import device_name, versions
+from shoepair.environment import choose_precision, device_name, versions
 from shoepair.errors import UserError, one_line
 from shoepair.models.classifiers import PairClassifier, load_checkpoint, num_parameters
 from shoepair.progress import quiet_lightning
@@ -36,13 +36,10 @@ def evaluate(config: DictConfig) -> None:
     classifier = load_checkpoint(asked["checkpoint"])
     hydra = HydraConfig.get()
     run_dir = records.relative_to_here(hydra.runtime.output_dir)
-    records.claim(run_dir, resumed=False)
-    try:
-        measure_checkpoint(classifier, asked, run_dir, overrides=list(hydra.overrides.task))
-    except BaseException as error:
-        records.set_status(run_dir, records.FAILED, f"{type(error).__name__}: {error}")
-        raise
-    records.set_status(run_dir, records.COMPLETED)
+    with records.locked(run_dir, wait=False):
+        records.refuse_used(run_dir)
+        with records.recorded(run_dir, asked):
+            measure_checkpoint(classifier, asked, run_dir, overrides=list(hydra.overrides.task))
 
 
 def measure_checkpoint(
@@ -59,7 +56,9 @@ def measure_checkpoint(
     seed_everything(config["seed"], workers=True, verbose=False)
     datamodule = ShoePairDataModule(config["data"], config["seed"])
     datamodule.setup()
-    precision = asked["trainer"]["precision"] or config["trainer"]["precision"]
+    precision = choose_precision(
+        asked["trainer"]["precision"] or config["trainer"]["precision"], asked["trainer"]["accelerator"]
+    )
     try:
         trainer = Trainer(
             logger=False,

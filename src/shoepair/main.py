@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib
+import logging
 import os
 import re
 import secrets
@@ -13,11 +14,14 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from shoepair.errors import UserError, explain
+from shoepair.errors import NotLearned, UserError, explain
 
 # Hydra applications: the overrides are Hydra's grammar. The others parse an ordinary command line.
 HYDRA_COMMANDS = ("train", "evaluate")
 PLAIN_COMMANDS = ("compare",)
+MULTIRUN = {"-m", "--multirun"}
+
+log = logging.getLogger(__name__)
 
 
 def main() -> None:
@@ -66,25 +70,53 @@ def run_hydra(command: str, arguments: list[str]) -> None:
             return
     if command == "train":
         arguments = _replay_resumed(arguments)
-    if "-m" in arguments or "--multirun" in arguments:
+        if any(re.fullmatch(r"sweep=(?!null$).+", a) for a in arguments) and not _asks_instead_of_running(arguments):
+            arguments = ["-m", *(a for a in arguments if a not in MULTIRUN)]
+    if MULTIRUN & set(arguments):
         arguments = [*arguments, *_name_jobs_by_what_is_swept(arguments)]
     task = run_train if command == "train" else run_evaluate
     # Hydra reads sys.argv; Lightning reads it again for the processes it starts, and must find the subcommand.
     typed = sys.argv
     sys.argv = [typed[0], *arguments]
     try:
-        with _hydra_raises():
+        with _hydra_raises(), _whole_sweep():
             hydra.main(config_path="pkg://shoepair.conf", config_name=command, version_base="1.3")(task)()
     finally:
         sys.argv = typed
 
 
-def run_train(config: DictConfig) -> float:
-    from shoepair.sanity import NotLearned
-    from shoepair.train import train
+@contextlib.contextmanager
+def _whole_sweep() -> Iterator[None]:
+    """After a multirun of `train`: its leaderboard, and exit code 1 if a job failed. Nothing after anything else."""
+    from shoepair.sweep import Sweep
 
-    with _inside_task("train", verdicts=NotLearned):
-        return train(config)
+    Sweep.current = None
+    try:
+        yield
+    except KeyboardInterrupt:
+        if Sweep.current is not None:
+            print(f"\nGo on with the same command and hydra.sweep.dir={Sweep.current.folder}", file=sys.stderr)
+        raise
+    except Exception as error:
+        if Sweep.current is None or "No trials are completed" not in str(error):  # so Optuna ends when all jobs failed
+            raise
+    if Sweep.current is not None and not Sweep.current.end():
+        raise SystemExit(1)
+
+
+def _asks_instead_of_running(arguments: list[str]) -> bool:
+    """Such as --cfg or --help: Hydra answers these for a single run only."""
+    return any(a in ("--help", "-h", "--hydra-help", "--cfg", "-c", "--info", "-i", "--run", "-r") or
+               a.startswith(("--cfg=", "--info=")) for a in arguments)  # fmt: skip
+
+
+def run_train(config: DictConfig) -> float | None:
+    """The task of every job: its validation accuracy, or None if a job of a multirun failed."""
+    from shoepair.job import run_job
+
+    with _inside_task("train"):
+        return run_job(config)
+    return None
 
 
 def run_evaluate(config: DictConfig) -> None:
@@ -110,9 +142,13 @@ def run_name(what: str, choices: DictConfig) -> str:
 def run_label(override_dirname: str) -> str:
     """`optimizer.lr=0.001,approach=dual` as `lr-0.001_approach-dual`: safe to type as a value, short to read."""
     parts = [part for part in override_dirname.split(",") if part]
-    return path_safe(
-        "_".join(part.partition("=")[0].rpartition(".")[2] + "-" + part.partition("=")[2] for part in parts)
-    )
+    return path_safe("_".join(f"{key.rpartition('.')[2]}-{_rounded(value)}" for key, _, value in
+                              (part.partition("=") for part in parts)))  # fmt: skip
+
+
+def _rounded(value: str) -> str:
+    """Five digits of a number that a search has drawn are enough to know it by."""
+    return f"{float(value):.5g}" if re.fullmatch(r"-?\d+\.\d{6,}(e[+-]?\d+)?", value) else value
 
 
 def path_safe(text: str) -> str:
@@ -132,7 +168,7 @@ def _replay_resumed(arguments: list[str]) -> list[str]:
     recorded = Path(folder, ".hydra", "overrides.yaml")
     if not recorded.is_file():
         raise UserError(f"resume={folder}: expected the folder of an interrupted run; there is no {recorded}.")
-    if "-m" in arguments or "--multirun" in arguments:
+    if MULTIRUN & set(arguments):
         raise UserError(f"resume={folder}: expected no multirun; resume one run at a time.")
     loaded: Any = OmegaConf.to_container(OmegaConf.load(recorded))
     now = {a.partition("=")[0].lstrip("+~") for a in arguments}
@@ -206,29 +242,32 @@ def _hydra_raises() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _inside_task(command: str, verdicts: type[Exception] | tuple[()] = ()) -> Iterator[None]:
+def _inside_task(command: str) -> Iterator[None]:
     """What holds while a task runs under Hydra.
 
-    Lightning starts further processes (ddp) with sys.argv: it gets the subcommand back. And what the user can mend
-    leaves a single run as SystemExit, since Hydra adds lines to every exception; in a multirun it stays an exception,
-    so that the other jobs go on.
+    Lightning starts further processes (ddp) with sys.argv: it gets the subcommand back. What the user can mend leaves
+    a single run as SystemExit, since Hydra adds lines to every exception. A job of a multirun of `train` that fails
+    says so in its own log and ends like any other: the others go on, whatever the sweeper does with exceptions.
     """
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
+    in_sweep = command == "train" and HydraConfig.get().mode == RunMode.MULTIRUN
     without = sys.argv
     sys.argv = [without[0], command, *without[1:]]
     try:
         yield
-    except UserError as error:
-        if HydraConfig.get().mode == RunMode.MULTIRUN:
+    except Exception as error:
+        message = str(error) if isinstance(error, UserError | NotLearned) else None
+        if in_sweep:
+            log.error("Failed: %s", message or f"{type(error).__name__}: {error}", exc_info=message is None)
+        elif message is None or HydraConfig.get().mode == RunMode.MULTIRUN:
             raise
-        print(f"shoepair: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
-    except verdicts as verdict:
-        if HydraConfig.get().mode == RunMode.MULTIRUN:
-            raise
-        print(f"\n{verdict}")
-        raise SystemExit(1) from None
+        elif isinstance(error, NotLearned):
+            print(f"\n{message}")
+            raise SystemExit(1) from None
+        else:
+            print(f"shoepair: {message}", file=sys.stderr)
+            raise SystemExit(2) from None
     finally:
         sys.argv = without

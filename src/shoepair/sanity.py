@@ -15,10 +15,6 @@ log = logging.getLogger(__name__)
 ALMOST_NO_LOSS = 0.1
 
 
-class NotLearned(Exception):  # noqa: N818 - it is a verdict, not an error of the program
-    """The sanity check failed; the message says where to look first."""
-
-
 @dataclass(frozen=True)
 class Verdict:
     """What the last epoch says."""

@@ -132,12 +132,14 @@ def write_best_epoch(
 
 
 def write_picture(trainer: Trainer, tag: str, path: Path, epoch: int) -> None:
-    """Show a PNG file in the IMAGES tab."""
+    """Show a PNG file in the IMAGES tab, as it is. After the fit, write_best_epoch() opens the log again."""
     from PIL import Image
 
-    pixels = np.asarray(Image.open(path).convert("RGB"))
-    trainer.logger.experiment.add_image(tag, pixels, epoch, dataformats="HWC")  # type: ignore[union-attr]
+    with Image.open(path) as opened:
+        width, height = opened.size
+    picture = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=path.read_bytes())
+    _write(trainer, Summary(value=[Summary.Value(tag=tag, image=picture)]), epoch)
 
 
-def _write(trainer: Trainer, summary: Summary) -> None:
-    trainer.logger.experiment.file_writer.add_summary(summary)  # type: ignore[union-attr]
+def _write(trainer: Trainer, summary: Summary, epoch: int | None = None) -> None:
+    trainer.logger.experiment.file_writer.add_summary(summary, epoch)  # type: ignore[union-attr]

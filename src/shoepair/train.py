@@ -1,66 +1,50 @@
-"""`shoepair train`: one run from its configuration to results.json."""
+"""Training: one run from its configuration, as plain values, to results.json."""
 
 import logging
 import time
-import traceback
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from lightning import LightningModule, Trainer, seed_everything
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
-from omegaconf import DictConfig
 
-from shoepair.config import check_train_config
 from shoepair.data.datamodule import ShoePairDataModule
-from shoepair.environment import device_name, keep_freed_memory, versions
-from shoepair.errors import UserError, one_line
+from shoepair.environment import choose_precision, device_name, keep_freed_memory, versions
+from shoepair.errors import NotLearned, UserError, one_line
 from shoepair.evaluate import measure_splits, predict_splits
 from shoepair.models.classifiers import PairClassifier, build_classifier, load_checkpoint, num_parameters
 from shoepair.progress import EpochLines, StopOnDivergence, quiet_lightning
 from shoepair.results import records
 from shoepair.results.figures import confident_pairs, draw_confusion, draw_curves, draw_pairs, draw_roc
-from shoepair.results.metrics import Predictions, cross_entropy, measure, write_predictions
+from shoepair.results.metrics import Predictions, measure, write_predictions
 from shoepair.results.table import splits_table
-from shoepair.sanity import NotLearned, StopWhenLearned, judge, where_to_look
+from shoepair.sanity import StopWhenLearned, judge, where_to_look
 from shoepair.tensorboard import EpochLogger, FirstPairs, HyperparameterRow, write_best_epoch, write_picture
 
 log = logging.getLogger(__name__)
 
 
-def train(config: DictConfig) -> float:
+def run(config: dict[str, Any], run_dir: Path, *, test: bool, overrides: list[str]) -> float:
     """Train one network, keep its best epoch, test it, and write what is known of the run into its folder.
 
+    Args:
+        config: the keys of conf/train.yaml as plain values, checked.
+        run_dir: the run's own folder; see job.py.
+        test: look at the test sets in the end.
+        overrides: what was typed, for the record.
     Returns:
         The validation accuracy of the best epoch, from 0 to 1.
     Raises:
         UserError: for what the user can mend.
+        NotLearned: in the sanity mode.
     """
-    plain = check_train_config(config)
-    hydra = HydraConfig.get()
-    run_dir = records.relative_to_here(hydra.runtime.output_dir)
-    records.claim(run_dir, resumed=plain["resume"] is not None)
-    try:
-        test = plain["test"] if plain["test"] is not None else hydra.mode == RunMode.RUN
-        best_accuracy = run(plain, run_dir, test=test, overrides=list(hydra.overrides.task))
-    except BaseException as error:
-        reason = f"{type(error).__name__}: {error}"
-        if hydra.mode == RunMode.MULTIRUN:  # Hydra shows the first job's only, and only when all have ended
-            log.error("Failed: %s\n%s", reason, "" if isinstance(error, UserError) else traceback.format_exc())
-        records.set_status(run_dir, records.FAILED, reason)
-        raise
-    records.set_status(run_dir, records.COMPLETED)
-    return best_accuracy
-
-
-def run(config: dict[str, Any], run_dir: Path, *, test: bool, overrides: list[str]) -> float:
-    """The run itself, from plain values; see train()."""
     quiet_lightning()
     keep_freed_memory()
+    precision = choose_precision(config["trainer"]["precision"], config["trainer"]["accelerator"])
+    config = {**config, "trainer": {**config["trainer"], "precision": precision}}  # as the checkpoint will have it
     seed_everything(config["seed"], workers=True, verbose=False)
     datamodule = ShoePairDataModule(config["data"], config["seed"])
     datamodule.setup()
@@ -101,6 +85,7 @@ def run(config: dict[str, Any], run_dir: Path, *, test: bool, overrides: list[st
         "overrides": overrides,
         "versions": versions(),
         "device": device_name(trainer),
+        "precision": str(trainer.precision),
     }
     if trainer.is_global_zero:
         write_predictions(run_dir / "predictions.csv", predictions)
@@ -130,10 +115,9 @@ def draw_run(
     draw_pairs(run_dir / "mistakes.png", confident_pairs(val, images, pairs.left, pairs.right))
     draw_confusion(run_dir / "confusion.png", {"val": val})
     draw_roc(run_dir / "roc.png", {"val": val})
+    write_best_epoch(trainer, best_epoch, measure(val), val.logit, val.label)
     for name in ("mistakes", "confusion", "roc"):
         write_picture(trainer, f"best/{name}", run_dir / f"{name}.png", best_epoch)
-    figures = {"accuracy": measure(val)["accuracy"], "loss": cross_entropy(val)}
-    write_best_epoch(trainer, best_epoch, figures, val.logit, val.label)
 
 
 class SeedEveryEpoch(Callback):

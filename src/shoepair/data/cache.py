@@ -1,6 +1,8 @@
 """Images that were decoded or drawn once, kept as one memory-mapped file for each collection.
 
 A collection may be larger than the memory: pages are read as they are used and can be dropped again.
+The file holds (num_images, H, W, 3), as photos are decoded and as convolutions are fastest (channels-last memory
+format); it is handed out as (num_images, 3, H, W) without copying.
 """
 
 import errno
@@ -19,6 +21,8 @@ from torch import Tensor
 from shoepair.errors import UserError
 
 Fill = Callable[[np.ndarray], dict[str, Any]]
+
+LAYOUT = "nhwc"  # part of the files' names: another layout is another file
 
 
 def default_cache_dir() -> Path:
@@ -53,25 +57,24 @@ def cached_images(
         UserError: if the cache cannot be written.
     """
     folder = Path(cache_dir).expanduser() if cache_dir is not None else default_cache_dir()
-    record_path = folder / f"{key}.json"
+    record_path = folder / f"{key}.{LAYOUT}.json"
     try:
-        images_path = folder / f"{key}.bin"
+        images_path = folder / f"{key}.{LAYOUT}.bin"
         if not (record_path.is_file() and images_path.is_file()):
             folder.mkdir(parents=True, exist_ok=True)
             with FileLock(folder / f"{key}.lock"):
                 if not (record_path.is_file() and images_path.is_file()):
-                    _make(images_path, record_path, (num_images, 3, image_size, image_size), fill)
+                    _make(images_path, record_path, (num_images, image_size, image_size, 3), fill)
         record = json.loads(record_path.read_text(encoding="utf-8"))
-        if record["shape"][0] == 0:  # an empty file cannot be mapped
-            return torch.empty(record["shape"], dtype=torch.uint8), record
-        # Copy on write: torch gets an array it may write to, the file stays as it is.
-        images = np.memmap(images_path, dtype=np.uint8, mode="c", shape=tuple(record["shape"]))
+        shape = tuple(record["shape"])
+        # Copy on write: torch gets an array it may write to, the file stays as it is. An empty file cannot be mapped.
+        images = np.memmap(images_path, np.uint8, "c", shape=shape) if shape[0] else np.empty(shape, np.uint8)
     except OSError as error:
         raise UserError(
             f"data.cache_dir={folder}: {error.strerror or error}; it needs "
             f"{num_images * 3 * image_size**2 / 1e6:.0f} MB: make room, or choose another folder by data.cache_dir."
         ) from error
-    return torch.from_numpy(images), record
+    return torch.from_numpy(images).permute(0, 3, 1, 2), record
 
 
 def _make(images_path: Path, record_path: Path, shape: tuple[int, ...], fill: Fill) -> None:
@@ -82,7 +85,7 @@ def _make(images_path: Path, record_path: Path, shape: tuple[int, ...], fill: Fi
         with partial.open("wb") as file:
             _reserve(file.fileno(), num_bytes)
         images = np.memmap(partial, dtype=np.uint8, mode="r+", shape=shape) if num_bytes else np.empty(shape, np.uint8)
-        record = fill(images)
+        record = fill(images.transpose(0, 3, 1, 2))
         kept = record.pop("kept", None)
         if kept is not None and len(kept) < len(images):
             for row, source in enumerate(kept):  # never from below: rows only move down

@@ -30,10 +30,9 @@ class GatheredPairs(Dataset):
 
     def __getitem__(self, pairs: Pairs) -> tuple[Tensor, Tensor, Tensor]:
         """(left, right, label): two (B, 3, H, W) uint8 and (B,) float32, 1 for the same pair."""
-        images = self.shoes.images
         return (
-            images[from_numpy(pairs.left)],
-            images[from_numpy(pairs.right)],
+            self.shoes.gather(from_numpy(pairs.left)),
+            self.shoes.gather(from_numpy(pairs.right)),
             from_numpy(pairs.label).float(),
         )
 
@@ -143,6 +142,7 @@ class ShoePairDataModule(LightningDataModule):
             generator=torch.Generator(),  # or each pass would draw from the generator that augmentation uses
             num_workers=num_workers,
             persistent_workers=num_workers > 0,
+            pin_memory=self.trainer is not None and self.trainer.strategy.root_device.type == "cuda",
         )
 
 

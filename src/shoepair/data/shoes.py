@@ -25,7 +25,7 @@ class ShoeSet:
     """All shoes of one collection.
 
     Attributes:
-        images: (num_shoes, 3, H, W) uint8, RGB.
+        images: (num_shoes, 3, H, W) uint8, RGB, from the cache in channels-last memory format.
         shoes: what is known of each, in the same order.
     """
 
@@ -35,6 +35,11 @@ class ShoeSet:
     def __post_init__(self) -> None:
         assert self.images.dtype == torch.uint8 and self.images.ndim == 4, self.images.shape
         assert len(self.images) == len(self.shoes), (len(self.images), len(self.shoes))
+
+    def gather(self, indices: Tensor) -> Tensor:
+        """The images of (B,) shoes: (B, 3, H, W) uint8 in channels-last memory format."""
+        # A third of the time of images[indices], which would copy value by value.
+        return self.images.permute(0, 2, 3, 1).index_select(0, indices).permute(0, 3, 1, 2)
 
     @cached_property
     def pairs_of(self) -> dict[str, list[tuple[int, int]]]:

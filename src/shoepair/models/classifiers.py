@@ -40,12 +40,13 @@ class PairClassifier(LightningModule):
         super().__init__()
         self.save_hyperparameters(logger=False)
         self.network = build_network(self.approach, **network)
-        self.train_metrics = MetricCollection({"accuracy": BinaryAccuracy()}, prefix="train/")
+        # Labels come from our own pairs: checking them would make every step wait for the device.
+        self.train_metrics = MetricCollection({"accuracy": BinaryAccuracy(validate_args=False)}, prefix="train/")
         self.val_metrics = MetricCollection(
             {
-                "accuracy": BinaryAccuracy(),
-                "accuracy_same": BinaryRecall(),  # of the same pairs, the part that was found
-                "accuracy_different": BinarySpecificity(),
+                "accuracy": BinaryAccuracy(validate_args=False),
+                "accuracy_same": BinaryRecall(validate_args=False),  # of the same pairs, the part that was found
+                "accuracy_different": BinarySpecificity(validate_args=False),
             },
             prefix="val/",
         )

@@ -3,10 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from PIL import Image, ImageDraw, ImageFont
 
+from shoepair.results.leaderboard import Setting
 from shoepair.results.metrics import Predictions, probability
 
 if TYPE_CHECKING:
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 # Told apart by people who cannot tell red from green (Okabe and Ito 2008).
 BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#888888"
 NUM_BOOTSTRAP_CURVES = 500
+SHOE_PX = 128  # side of a shoe in a picture of pairs
 
 
 @dataclass(frozen=True)
@@ -30,19 +33,26 @@ class ShownPair:
 
 def draw_pairs(path: Path, rows: Sequence[tuple[str, Sequence[ShownPair]]]) -> None:
     """A PNG with one row of pairs for each heading."""
+    # With pillow, since a run draws two of these and matplotlib takes half a second for each.
+    small, large = ImageFont.load_default(13), ImageFont.load_default(15)
     columns = max(1, *(len(pairs) for _, pairs in rows))
-    figure = _figure(2.3 * columns, 1.65 * len(rows))
-    grid = figure.subfigures(len(rows), 1, squeeze=False)[:, 0]
-    for subfigure, (heading, pairs) in zip(grid, rows, strict=True):
-        subfigure.suptitle(heading, fontsize=9, x=0.01, ha="left", fontweight="bold")
-        shown = [*pairs, *[None] * (columns - len(pairs))]
-        for axes, pair in zip(subfigure.subplots(1, columns, squeeze=False)[0], shown, strict=True):
-            axes.set_axis_off()
-            if pair is not None:
-                gap = np.full((3, pair.left.shape[1], max(1, pair.left.shape[2] // 40)), 255, np.uint8)
-                axes.imshow(np.concatenate([pair.left, gap, pair.right], axis=2).transpose(1, 2, 0))
-                axes.set_title(pair.title, fontsize=8, color=pair.colour, pad=2)
-    figure.savefig(path)
+    width, height = 2 * SHOE_PX + 4, SHOE_PX  # of one pair, the two shoes beside one another
+    heading_px, title_px, gap = 26, 18, 12
+    tops, bottom = [], gap
+    for _, pairs in rows:
+        tops.append(bottom)
+        bottom += heading_px + (title_px + height + gap if pairs else 0)
+    sheet = Image.new("RGB", (columns * (width + gap) + gap, bottom), "white")
+    drawing = ImageDraw.Draw(sheet)
+    for top, (heading, pairs) in zip(tops, rows, strict=True):
+        drawing.text((gap, top), heading, "black", large)
+        for column, pair in enumerate(pairs):
+            left, below = gap + column * (width + gap), top + heading_px
+            drawing.text((left, below), pair.title, pair.colour, small)
+            for pixels, x in ((pair.left, left), (pair.right, left + SHOE_PX + 4)):
+                shoe = Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0)))
+                sheet.paste(shoe.resize((SHOE_PX, SHOE_PX), Image.Resampling.BICUBIC), (x, below + title_px))
+    sheet.save(path)
 
 
 def confident_pairs(
@@ -180,6 +190,45 @@ def draw_confusion(path: Path, splits: Mapping[str, Predictions]) -> None:
         axes.set_ylabel("true")
         axes.set_title(split, fontsize=10)
     figure.savefig(path)
+
+
+def draw_settings(path: Path, settings: Sequence[Setting]) -> bool:
+    """Validation accuracy against every key in which settings differ: a dot for each setting, a line through the means.
+
+    Returns:
+        False, and no picture, if nothing differs.
+    """
+    done = [setting for setting in settings if setting.completed]
+    keys = [key for key in (done[0].values if done else ()) if len({repr(s.values[key]) for s in done}) > 1]
+    if not keys:
+        return False
+    figure = _figure(3.2 * len(keys) + 0.6, 3.2)
+    accuracy = [100 * (setting.mean() or 0.0) for setting in done]
+    for axes, key in zip(figure.subplots(1, len(keys), sharey=True, squeeze=False)[0], keys, strict=True):
+        values = [setting.values[key] for setting in done]
+        means: dict[Any, list[float]] = {}
+        if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
+            places = dict(zip(values, values, strict=True))
+            if min(values) > 0 and max(values) / min(values) >= 8:
+                axes.set_xscale("log")
+        else:
+            names = sorted({str(value).rpartition(".")[2] for value in values})
+            places = {value: names.index(str(value).rpartition(".")[2]) for value in values}
+            axes.set_xticks(range(len(names)), names, rotation=30 if len(names) > 3 else 0)
+            axes.margins(x=0.3)
+        for value, figure_of in zip(values, accuracy, strict=True):
+            means.setdefault(places[value], []).append(figure_of)
+        if len(done) > len(means):
+            ordered = sorted(means)
+            axes.plot(ordered, [np.mean(means[x]) for x in ordered], color=ORANGE, label="mean", zorder=1)
+            axes.legend(fontsize=8, frameon=False)
+        axes.scatter([places[value] for value in values], accuracy, color=BLUE, s=18, alpha=0.8, zorder=2)
+        axes.set_xlabel(key.removesuffix("._target_").removesuffix(".name"))
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(alpha=0.25)
+    figure.axes[0].set_ylabel("validation accuracy (%)")
+    figure.savefig(path)
+    return True
 
 
 def _figure(width: float, height: float) -> "Figure":

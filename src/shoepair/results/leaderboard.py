@@ -1,123 +1,142 @@
-"""Reads what runs left in their folders and gathers runs that differ by their seed or fold only."""
+"""From runs to a ranking of settings: repetitions gathered, intervals over people, paired differences to the best."""
 
-import json
 import math
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+import numpy as np
 
-from shoepair.results.records import COMPLETED, read_status
+from shoepair.results.bootstrap import interval, resampled_ratios
+from shoepair.results.records import COMPLETED
+from shoepair.results.runs import Run
 
 REPEATED_OVER = ("seed", "data.fold")  # runs that differ in these only are repetitions of one setting
-NO_SETTINGS = (
-    "output_dir",
-    "test",
-    "resume",
-    "data.cache_dir",
-    "data.num_workers",
-    "data.download",
-)  # do not change what is learned
-
-
-@dataclass(frozen=True)
-class Run:
-    """One run folder.
-
-    Attributes:
-        settings: the configuration, flat: {"optimizer.lr": 0.001, ...}; empty if it was not found.
-        results: what results.json holds; empty if there is none.
-    """
-
-    path: Path
-    status: str
-    settings: dict[str, Any]
-    results: dict[str, Any]
-
-    def figure(self, split: str, name: str) -> float | None:
-        value = self.results.get("splits", {}).get(split, {}).get(name)
-        return None if value is None else float(value)
-
-
-def read_runs(folders: Iterable[str | Path]) -> list[Run]:
-    """Every training run in these folders and below them, by path."""
-    found = {path.parent for folder in folders for path in Path(folder).rglob("status.json")}
-    runs = [read_run(path) for path in sorted(found)]
-    return [run for run in runs if "checkpoint" not in run.settings]  # an evaluation is no run to compare
-
-
-def read_run(path: Path) -> Run:
-    settings: dict[str, Any] = {}
-    recorded = path / ".hydra" / "config.yaml"
-    if recorded.is_file():
-        loaded = OmegaConf.load(recorded)
-        assert isinstance(loaded, DictConfig)
-        settings = flatten(OmegaConf.to_container(loaded, resolve=True))
-    try:
-        results = json.loads((path / "results.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        results = {}
-    return Run(path, read_status(path), settings, results)
-
-
-def flatten(node: Any, prefix: str = "") -> dict[str, Any]:
-    """{"a": {"b": 1}} as {"a.b": 1}."""
-    if not isinstance(node, dict):
-        return {prefix: node}
-    flat: dict[str, Any] = {}
-    for key, value in node.items():
-        flat |= flatten(value, f"{prefix}.{key}" if prefix else str(key))
-    return flat
+ABSENT = "-"
 
 
 @dataclass(frozen=True)
 class Setting:
-    """Runs that repeat one setting, and how it differs from the others."""
+    """Runs that repeat one setting.
 
-    label: str
+    Attributes:
+        values: of the keys in which settings differ, in that order.
+        runs: all of them, also those that did not complete.
+    """
+
+    values: Mapping[str, Any]
     runs: Sequence[Run]
 
-    def figures(self, split: str, name: str) -> list[float]:
-        return [value for run in self.runs if (value := run.figure(split, name)) is not None]
+    @property
+    def completed(self) -> list[Run]:
+        return [run for run in self.runs if run.status.name == COMPLETED]
 
-    def mean(self, split: str = "val", name: str = "accuracy") -> float:
+    def figures(self, split: str, name: str) -> list[float]:
+        return [value for run in self.completed if (value := run.figure(split, name)) is not None]
+
+    def mean(self, split: str = "val", name: str = "accuracy") -> float | None:
         figures = self.figures(split, name)
-        return statistics.fmean(figures) if figures else -math.inf
+        return statistics.fmean(figures) if figures else None
+
+    @property
+    def best_run(self) -> Run:
+        """The completed run with the highest validation accuracy; of equals, the one with the lower loss."""
+        return min(self.completed, key=_rank_of_run)
+
+    @cached_property
+    def by_pair(self) -> dict[tuple[str, str, str], float] | None:
+        """(person, left, right) -> how often that validation pair was judged rightly, from 0 to 1, over the runs."""
+        verdicts: dict[tuple[str, str, str], list[float]] = {}
+        for run in self.completed:
+            if run.validation is None:
+                return None
+            for person, pair, correct in zip(
+                run.validation.person, run.validation.pair, run.validation.correct, strict=True
+            ):
+                verdicts.setdefault((person, *pair), []).append(float(correct))
+        return {pair: statistics.fmean(found) for pair, found in verdicts.items()} or None
+
+    @property
+    def interval(self) -> list[float] | None:
+        """What the validation accuracy lies between in 95 % of resamplings of the people."""
+        if self.by_pair is None:
+            own = [run.results["splits"]["val"].get("interval") for run in self.completed]
+            return own[0] if len(own) == 1 else None
+        return interval(resampled_ratios(*_by_person(self.by_pair)))
+
+    def difference_to(self, other: "Setting") -> tuple[float, list[float]] | None:
+        """Mean difference of the accuracies and its 95 % interval; None unless both judged the same pairs.
+
+        The same people are drawn for both, so what makes a person's photos hard for both cancels.
+        """
+        mine, theirs = self.by_pair, other.by_pair
+        if mine is None or theirs is None or mine.keys() != theirs.keys():
+            return None
+        sums, numbers = _by_person({pair: mine[pair] - theirs[pair] for pair in mine})
+        return float(sums.sum() / numbers.sum()), interval(resampled_ratios(sums, numbers))
 
 
 def gather(runs: Sequence[Run]) -> list[Setting]:
-    """Completed runs by setting, best mean validation accuracy first."""
-    completed = [run for run in runs if run.status == COMPLETED and run.results]
-    keys = [key for key in _differing(completed) if key not in REPEATED_OVER + NO_SETTINGS]
+    """Settings by validation accuracy, best mean first; those without a completed run come last."""
+    keys = [key for key in differing_keys(runs) if key not in REPEATED_OVER]
     groups: dict[str, list[Run]] = {}
-    for run in completed:
-        groups.setdefault(_label(run, keys), []).append(run)
-    settings = [Setting(label, members) for label, members in groups.items()]
-    return sorted(settings, key=lambda setting: (-setting.mean(), setting.label))
-
-
-def _differing(runs: Sequence[Run]) -> list[str]:
-    """Keys whose values differ between runs of one approach: what else tells approaches apart, their name says."""
-    by_approach: dict[Any, list[Run]] = {}
     for run in runs:
-        by_approach.setdefault(run.settings.get("approach.name"), []).append(run)
-    keys = dict.fromkeys(key for run in runs for key in run.settings)
-    return [
-        key
-        for key in keys
-        if any(len({repr(run.settings.get(key)) for run in members}) > 1 for members in by_approach.values())
-    ]
+        groups.setdefault(repr([run.settings.get(key, ABSENT) for key in keys]), []).append(run)
+    settings = [Setting({key: group[0].settings.get(key, ABSENT) for key in keys}, group) for group in groups.values()]
+    return sorted(settings, key=_rank)
 
 
-def _label(run: Run, keys: Sequence[str]) -> str:
-    """The values that tell this setting from the others; the approach always."""
-    parts = [str(run.settings.get("approach.name", run.path.name))]
-    absent = object()
-    for key in keys:
-        value = run.settings.get(key, absent)
-        if value is not absent and key != "approach.name":
-            parts.append(f"{key}={'null' if value is None else value}")
-    return " ".join(parts)
+def differing_keys(runs: Sequence[Run]) -> list[str]:
+    """Keys whose values differ between runs: the approach, then what was typed, then the rest.
+
+    Of the rest, a key that tells nothing that an earlier one does not tell is left out: a schedule's max_lr that
+    follows the optimizer's lr, or the norm of an approach.
+    """
+    all_keys = dict.fromkeys(key for run in runs for key in run.settings)
+    typed = {o.partition("=")[0].lstrip("+~") for run in runs for o in run.overrides}
+    order = sorted(all_keys, key=lambda key: (key != "approach.name", key not in typed))
+    kept: list[str] = []
+    partitions = []
+    for key in order:
+        values = [repr(run.settings.get(key, ABSENT)) for run in runs]
+        partition = [values.index(value) for value in values]
+        if any(partition) and (key in typed or partition not in partitions):
+            kept.append(key)
+            partitions.append(partition)
+    return kept
+
+
+def short_names(keys: Sequence[str]) -> dict[str, str]:
+    """The last part of each key where that is enough to tell it from the others."""
+    last = {key: key.rpartition(".")[2] for key in keys}
+    last |= {key: key.split(".")[0] for key in keys if last[key] in ("name", "_target_")}
+    return {key: name if list(last.values()).count(name) == 1 else key for key, name in last.items()}
+
+
+def best_run(runs: Sequence[Run]) -> Run | None:
+    """The best run of the best setting; None if none is completed. Chosen on validation only."""
+    settings = gather(runs)
+    return settings[0].best_run if settings and settings[0].completed else None
+
+
+def _rank(setting: Setting) -> tuple[float, float, Path]:
+    accuracy, loss = setting.mean(), setting.mean("val", "loss")
+    return math.inf if accuracy is None else -accuracy, math.inf if loss is None else loss, setting.runs[0].path
+
+
+def _rank_of_run(run: Run) -> tuple[float, float, Path]:
+    accuracy, loss = run.figure("val", "accuracy"), run.figure("val", "loss")
+    assert accuracy is not None
+    return -accuracy, math.inf if loss is None else loss, run.path
+
+
+def _by_person(by_pair: Mapping[tuple[str, str, str], float]) -> tuple[np.ndarray, np.ndarray]:
+    """(sum over each person's pairs, number of them), each (num_people,), people by name."""
+    sums: dict[str, list[float]] = {}
+    for (person, _, _), value in by_pair.items():
+        sums.setdefault(person, []).append(value)
+    values = [sums[person] for person in sorted(sums)]
+    return np.array([math.fsum(v) for v in values]), np.array([len(v) for v in values])

@@ -8,11 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torchmetrics.functional.classification import binary_auroc
 
-NUM_RESAMPLES = 10_000
-LEVEL = 0.95
+from shoepair.results.bootstrap import interval, resampled_ratios, sums_by_person
 
 
 @dataclass(frozen=True)
@@ -50,19 +47,21 @@ def cross_entropy(predictions: Predictions) -> float:
 
 
 def measure(predictions: Predictions) -> dict[str, Any]:
-    """Accuracy, apart for same and different pairs, AUROC, and a 95 % interval of the accuracy.
+    """Accuracy, apart for same and different pairs, loss, AUROC, and a 95 % interval of the accuracy.
 
     Returns:
-        accuracy, accuracy_same, accuracy_different, auroc (None where undefined), num_pairs, interval [low, high].
+        accuracy, accuracy_same, accuracy_different, loss, auroc (None where undefined), num_pairs and
+        interval [low, high].
     """
     correct, same = predictions.correct, predictions.label == 1
     return {
         "accuracy": float(correct.mean()),
         "accuracy_same": float(correct[same].mean()) if same.any() else None,
         "accuracy_different": float(correct[~same].mean()) if (~same).any() else None,
+        "loss": cross_entropy(predictions),
         "auroc": _auroc(predictions),
         "num_pairs": len(correct),
-        "interval": _interval(resampled_accuracies(predictions)),
+        "interval": interval(resampled_accuracies(predictions)),
     }
 
 
@@ -72,32 +71,20 @@ def measure_mean(splits: Mapping[str, Predictions]) -> dict[str, Any]:
     return {
         **{
             name: _mean([f[name] for f in figures])
-            for name in ("accuracy", "accuracy_same", "accuracy_different", "auroc")
+            for name in ("accuracy", "accuracy_same", "accuracy_different", "loss", "auroc")
         },
         "num_pairs": sum(f["num_pairs"] for f in figures),
-        "interval": _interval(
-            np.mean([resampled_accuracies(p, seed=i) for i, p in enumerate(splits.values())], axis=0)
-        ),
+        "interval": interval(np.mean([resampled_accuracies(p, seed=i) for i, p in enumerate(splits.values())], axis=0)),
     }
 
 
 def resampled_accuracies(predictions: Predictions, seed: int = 0) -> np.ndarray:
-    """The accuracy on NUM_RESAMPLES sets of people drawn with replacement (Efron's bootstrap).
-
-    People are drawn, not pairs: one person's pairs share a floor, a light and shoes, so they go right or wrong
-    together, and an interval over pairs would be too narrow.
+    """The accuracy on sets of people drawn with replacement; see bootstrap.py.
 
     Returns:
         (NUM_RESAMPLES,) accuracies.
     """
-    _, person = np.unique(np.asarray(predictions.person), return_inverse=True)
-    num_pairs = np.bincount(person)  # (num_people,)
-    num_correct = np.bincount(person, weights=predictions.correct)
-    num_people = len(num_pairs)
-    draws = np.random.default_rng(seed).multinomial(
-        num_people, np.full(num_people, 1 / num_people), size=NUM_RESAMPLES
-    )  # (NUM_RESAMPLES, num_people): how often each person was drawn
-    return (draws @ num_correct) / (draws @ num_pairs)
+    return resampled_ratios(*sums_by_person(predictions.person, predictions.correct), seed=seed)
 
 
 def write_predictions(path: Path, splits: Mapping[str, Predictions]) -> None:
@@ -111,17 +98,15 @@ def write_predictions(path: Path, splits: Mapping[str, Predictions]) -> None:
 
 
 def _auroc(predictions: Predictions) -> float | None:
+    import torch  # here, since `shoepair compare` needs the rest of this module but not torch
+    from torchmetrics.functional.classification import binary_auroc
+
     label = torch.from_numpy(predictions.label)
     if label.min() == label.max() or not np.isfinite(predictions.logit).all():
         return None
     # Ranks are all that counts, so float64 without a sigmoid, which would make large logits equal.
     ranks = torch.from_numpy(np.unique(predictions.logit, return_inverse=True)[1]).double()
     return float(binary_auroc(ranks / max(1.0, float(ranks.max())), label))
-
-
-def _interval(accuracies: np.ndarray) -> list[float]:
-    low, high = np.quantile(accuracies, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return [float(low), float(high)]
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

@@ -1,14 +1,39 @@
-"""The files by which a run is known afterwards: status.json while and after it runs, results.json when it is whole."""
+"""The files by which a run is known afterwards, and by which another process knows that it goes on.
 
+In a run's folder: config.json (its settings) and status.json from its start, results.json when it is whole.
+"""
+
+import contextlib
 import json
 import os
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from shoepair.errors import UserError
 
-RUNNING, COMPLETED, FAILED = "running", "completed", "failed"
+RUNNING, COMPLETED, FAILED, INTERRUPTED, UNKNOWN = "running", "completed", "failed", "interrupted", "unknown"
+LOCK = ".lock"
+
+
+@dataclass(frozen=True)
+class Status:
+    """How a run ended, or that it goes on.
+
+    Attributes:
+        name: running, completed, failed, interrupted (by Ctrl-C, or its process is gone), or unknown.
+        reason: of a failed run, the exception.
+        since: when it became so; empty if unknown.
+    """
+
+    name: str
+    reason: str | None = None
+    since: str = ""
 
 
 def best_checkpoint(run_dir: str | Path) -> Path:
@@ -21,7 +46,7 @@ def last_checkpoint(run_dir: str | Path) -> Path:
     return Path(run_dir, "checkpoints", "last.ckpt")
 
 
-def relative_to_here(folder: str) -> Path:
+def relative_to_here(folder: str | Path) -> Path:
     """The path as a person would type it, where that is shorter."""
     path = Path(folder)
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
@@ -32,66 +57,103 @@ def is_main_process() -> bool:
     return os.environ.get("LOCAL_RANK", "0") == "0"
 
 
-def claim(run_dir: Path, *, resumed: bool) -> None:
-    """Make `run_dir` this run's own, or refuse it.
+@contextlib.contextmanager
+def locked(run_dir: Path, *, wait: bool) -> Iterator[None]:
+    """Keep other processes out of `run_dir`; the lock is gone when its process is, however that ended.
 
+    Args:
+        wait: for another process that has it, instead of refusing.
     Raises:
-        UserError: if another run has it and this one does not resume it.
+        UserError: if another process has it and `wait` is false.
     """
     if not is_main_process():
+        yield
         return
     run_dir.mkdir(parents=True, exist_ok=True)
     try:
-        (run_dir / "status.json").open("x").close()
-    except FileExistsError:
-        if not resumed:
-            raise UserError(
-                f"{run_dir} holds another run: leave hydra.run.dir away, or go on with that run by resume={run_dir}."
-            ) from None
+        with FileLock(run_dir / LOCK, timeout=-1 if wait else 0):
+            yield
+    except Timeout:
+        raise UserError(f"{run_dir}: another process trains this run; wait for it, or end it.") from None
+
+
+@contextlib.contextmanager
+def recorded(run_dir: Path, config: Mapping[str, Any]) -> Iterator[None]:
+    """Write config.json and status.json: running now, and afterwards how the block ended."""
+    if is_main_process():
+        write_json(run_dir / "config.json", dict(config))
     set_status(run_dir, RUNNING)
-
-
-def set_status(run_dir: Path, status: str, reason: str | None = None) -> None:
-    """Write status.json: "running", "completed" or "failed", with the reason."""
-    record = {
-        "status": status,
-        "reason": reason,
-        "since": datetime.now().astimezone().isoformat(timespec="seconds"),
-    }
-    write_json(run_dir / "status.json", record)
-
-
-def read_status(run_dir: Path) -> str:
-    """The status of a run; "unknown" if it left none."""
     try:
-        return json.loads((run_dir / "status.json").read_text(encoding="utf-8"))["status"]
-    except (OSError, ValueError, KeyError):
-        return "unknown"
+        yield
+    except BaseException as error:
+        name = INTERRUPTED if isinstance(error, KeyboardInterrupt) else FAILED
+        set_status(run_dir, name, f"{type(error).__name__}: {error}")
+        raise
+    set_status(run_dir, COMPLETED)
 
 
-def write_json(path: Path, record: dict[str, Any]) -> None:
+def refuse_used(run_dir: Path) -> None:
+    """Raises UserError if a run has been in this folder."""
+    if is_main_process() and (run_dir / "status.json").is_file():
+        raise UserError(
+            f"{run_dir} holds another run: leave hydra.run.dir away, or go on with that run by resume={run_dir}."
+        )
+
+
+def clear(run_dir: Path) -> None:
+    """Remove what an earlier attempt left, but for the lock and what Hydra has just written for this one."""
+    for path in run_dir.iterdir():
+        if path.name in (LOCK, ".hydra") or path.suffix == ".log":
+            continue
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def set_status(run_dir: Path, name: str, reason: str | None = None) -> None:
+    if is_main_process():
+        since = datetime.now().astimezone().isoformat(timespec="milliseconds")
+        write_json(run_dir / "status.json", {"status": name, "reason": reason, "since": since})
+
+
+def read_status(run_dir: Path, *, mine: bool = False) -> Status:
+    """The status of a run; "unknown" if it left none that can be read.
+
+    Args:
+        mine: this process has locked the folder, so whatever ran there is gone.
+    """
+    record = read_json(run_dir / "status.json")
+    if record is None or "status" not in record:
+        return Status(UNKNOWN)
+    status = Status(record["status"], record.get("reason"), record.get("since", ""))
+    if status.name == RUNNING and (mine or not _has_process(run_dir)):
+        return Status(INTERRUPTED, "its process is gone", status.since)
+    return status
+
+
+def _has_process(run_dir: Path) -> bool:
+    """Whether a process (of this machine) has the lock of a run."""
+    lock = run_dir / LOCK
+    if not lock.is_file():
+        return False
+    try:
+        with FileLock(lock, timeout=0):
+            return False
+    except Timeout:
+        return True
+    except OSError:  # a copy that may not be written to
+        return False
+
+
+def write_json(path: Path, record: Mapping[str, Any]) -> None:
     """Write a file that is either the old one or the new one, never half of it."""
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     partial.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     partial.replace(path)
 
 
-def find_checkpoint(checkpoint: str, output_dir: str) -> Path:
-    """The file that `checkpoint=` means: itself, the best of a run's folder, or with "latest" the newest run's best.
-
-    Raises:
-        UserError: if there is none.
-    """
-    if checkpoint == "latest":
-        runs = [path for path in Path(output_dir).rglob("checkpoints/best.ckpt") if path.is_file()]
-        if not runs:
-            raise UserError(f"checkpoint=latest: there is no trained run in {output_dir}/; run `shoepair train` first.")
-        return max(runs, key=lambda path: (path.stat().st_mtime, path))
-    path = Path(checkpoint)
-    if path.is_dir():
-        path = best_checkpoint(path)
-        if not path.is_file():
-            raise UserError(f"checkpoint={checkpoint}: there is no checkpoints/best.ckpt in this folder.")
-    if not path.is_file():
-        raise UserError(f"checkpoint={checkpoint}: no such file or folder.")
-    return path
+def read_json(path: Path) -> dict[str, Any] | None:
+    """A JSON object; None if there is none that can be read."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return record if isinstance(record, dict) else None

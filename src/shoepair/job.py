@@ -1,0 +1,82 @@
+"""One training run in its folder: keeps others out, takes up what an earlier attempt left, records how it ended.
+
+Imports torch only when there is something to train, so that a sweep that is complete answers at once.
+"""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from shoepair.config import check_train_config
+from shoepair.results import records
+from shoepair.results.runs import flatten
+
+log = logging.getLogger(__name__)
+
+
+def run_job(config: DictConfig) -> float:
+    """Train what a composed configuration asks for.
+
+    A job of a multirun whose folder holds the completed run of the same settings returns that run's result; one that
+    was interrupted goes on after its last whole epoch.
+
+    Returns:
+        The validation accuracy of the best epoch, from 0 to 1.
+    Raises:
+        UserError: for what the user can mend.
+    """
+    plain = check_train_config(config)
+    hydra = HydraConfig.get()
+    run_dir = records.relative_to_here(hydra.runtime.output_dir)
+    in_sweep = hydra.mode == RunMode.MULTIRUN
+    test = plain["test"] if plain["test"] is not None else not in_sweep
+    with records.locked(run_dir, wait=in_sweep):
+        if in_sweep:
+            earlier = earlier_result(run_dir, plain, test=test)
+            if earlier is not None:
+                log.info("Completed before: %s, validation accuracy %.1f %%", run_dir, 100 * earlier)
+                return earlier
+            plain = plain | {"resume": take_up(run_dir, plain)}
+        elif plain["resume"] is None:
+            records.refuse_used(run_dir)
+        with records.recorded(run_dir, plain):
+            from shoepair.environment import limit_threads
+            from shoepair.train import run
+
+            limit_threads(hydra.launcher.get("cpus_per_task") if in_sweep else None)
+            return run(plain, run_dir, test=test, overrides=list(hydra.overrides.task))
+
+
+def earlier_result(run_dir: Path, plain: Mapping[str, Any], *, test: bool) -> float | None:
+    """The validation accuracy of the completed run of the same settings in `run_dir`, if there is one."""
+    results = records.read_json(run_dir / "results.json")
+    if records.read_status(run_dir, mine=True).name != records.COMPLETED or results is None:
+        return None
+    if not same_settings(records.read_json(run_dir / "config.json"), plain) or (
+        test and "test" not in results["splits"]
+    ):
+        return None
+    return float(results["splits"]["val"]["accuracy"])
+
+
+def take_up(run_dir: Path, plain: Mapping[str, Any]) -> str | None:
+    """What `resume` is to be: `run_dir` if an attempt with the same settings can go on; else clears the folder."""
+    before = records.read_json(run_dir / "config.json")
+    if before is None and records.read_status(run_dir, mine=True).name == records.UNKNOWN:
+        return None
+    unfinished = not (run_dir / "results.json").is_file()
+    if unfinished and same_settings(before, plain) and records.last_checkpoint(run_dir).is_file():
+        log.info("Going on with %s", run_dir)
+        return str(run_dir)
+    log.info("Starting anew in %s", run_dir)
+    records.clear(run_dir)
+    return None
+
+
+def same_settings(before: Mapping[str, Any] | None, now: Mapping[str, Any]) -> bool:
+    return before is not None and flatten(before) == flatten(dict(now))
