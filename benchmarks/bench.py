@@ -192,7 +192,7 @@ def measure_commands() -> dict[str, float]:
             assert status == 0
             figures[f"peak memory in MB, original_{approach}"] = round(usage.ru_maxrss / 1024)
 
-        sweep = ["-m", "optimizer.lr=3e-4,1e-3", "approach.kernel_size=3,5", "approach.width=4,8", "data.num_people=30"]
+        sweep = ["-m", "optimizer.lr=3e-4,1e-3", "approach.kernel_size=3,5", "approach.width=4,8", "data.num_people=60"]
         subprocess.run([*program, "trainer.max_epochs=1", sweep[-1]], check=True, capture_output=True, cwd=folder)
         started, clock = time.perf_counter(), time.time()
         timed = subprocess.run(
