@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -246,7 +246,7 @@ def _save(figure: "Figure", path: Path) -> None:
     figure.savefig(path, pil_kwargs={"compress_level": 1})
 
 
-def _tidy(axes: "Axes", legend: str = "best") -> None:
+def _tidy(axes: "Axes", legend: Literal["best", "upper right", "lower right"] = "best") -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.25)
     if axes.get_legend_handles_labels()[0]:
