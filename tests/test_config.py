@@ -54,7 +54,7 @@ MISTAKES = [
     ("trian", "trian: no such command; the commands are train, evaluate, compare"),
     ("-m optimizer.lr=1e-3,fast", "optimizer.lr=fast: expected a number of at least 0. (in the job optimizer.lr=fast"),
     ("-m seed=0,1 trainer=ddp", "trainer.devices=2: expected 1 in a multirun"),
-    ("-m approach=single,dul", "approach=dul: no such option; choose from dual, single."),
+    ("-m approach=single,dul", "approach=dul: no such option; choose from dual, histogram, single."),
     ("evaluate", "checkpoint has no value: give checkpoint=latest"),
     ("evaluate checkpoint=nowhere", "checkpoint=nowhere: no such file or folder."),
     ("evaluate checkpoint=latest", "checkpoint=latest: there is no trained run in outputs/"),
@@ -98,7 +98,7 @@ def options(group: str) -> list[str]:
     return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
 
 
-@pytest.mark.parametrize("group", ["approach", "optimizer", "scheduler", "trainer", "mode", "experiment"])
+@pytest.mark.parametrize("group", ["approach", "optimizer", "scheduler", "trainer", "mode", "experiment", "sweep"])
 def test_every_option_composes_and_passes_its_own_check(group: str) -> None:
     with initialize_config_module("shoepair.conf", version_base="1.3"):
         for option in options(group):

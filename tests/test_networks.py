@@ -8,6 +8,7 @@ from torch.nn.functional import cross_entropy
 
 from shoepair.models import build_network
 from shoepair.models.classifiers import CLASSIFIERS, DualImageClassifier, SingleImageClassifier
+from shoepair.models.histogram import histograms
 
 ORIGINAL_SHAPES = {
     # By hand from the original's table: four stages of 5 x 5 convolutions, two linear layers, norm where there is one.
@@ -140,3 +141,14 @@ def test_mixed_precision_learns_what_float32_learns(settings: dict[str, Any]) ->
             probabilities.append(network(left, right).float().softmax(1)[:, 1])
     assert losses[1] == pytest.approx(losses[0], rel=0.02)
     torch.testing.assert_close(probabilities[1], probabilities[0], rtol=0, atol=0.05)
+
+
+def test_histograms_count_what_is_there() -> None:
+    images = torch.full((2, 3, 4, 4), -0.5)  # black
+    images[1, 0, :2] = 0.5  # the upper half red
+    found = histograms(images, 4)
+    assert found.shape == (2, 64)
+    assert found[0].nonzero().flatten().tolist() == [0] and found[0, 0] == 1
+    assert found[1, 0] == 0.5 and found[1, 3 * 16] == 0.5
+    turned = images.flip(-1).transpose(2, 3)
+    assert torch.equal(histograms(turned, 4), found)  # where a colour stands does not count

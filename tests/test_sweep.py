@@ -133,7 +133,7 @@ def test_what_fails_does_not_take_the_others_down(
     assert "4 jobs: 1 completed, 3 failed" in outcome.out
     by_status = {(r["approach.kernel_size"], r["optimizer.lr"]): r for r in board(Path("outputs/sweep"))}
     assert by_status["3", "0.01"]["status"] == "completed"
-    assert "FloatingPointError: the training loss is nan" in by_status["3", "1e+30"]["reason"]
+    assert "Diverged: the training loss is nan" in by_status["3", "1e+30"]["reason"]
     for lr in ("0.01", "1e+30"):
         row = by_status["7", lr]
         assert row["status"] == "failed" and row["reason"] == "MemoryError: none left"
@@ -163,6 +163,11 @@ def test_the_same_command_goes_on_with_what_is_missing(shoepair: Command, tmp_pa
     assert f"Going on with {jobs[2]}" in outcome.out
     assert "4 jobs: 4 completed; 2 of them from before, 2 run now" in outcome.out
     assert [(job / "checkpoints/best.ckpt").stat().st_mtime_ns for job in jobs[:3]] == trained[:3]
+    assert board_of(Path("outputs/sweep")) == first
+    # What is missing may be the test sets only.
+    outcome = shoepair(*sweep, "test=true")
+    assert outcome.code == 0 and "Epoch 1/2" not in outcome.out
+    assert "test" in json.loads((jobs[0] / "results.json").read_text())["splits"]
     assert board_of(Path("outputs/sweep")) == first
     # Other settings are another result, for the same folder too.
     outcome = shoepair(*sweep, "trainer.max_epochs=1")

@@ -54,8 +54,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         patch.chdir(folder)
         sweep = ("hydra.sweep.dir=outputs/sweep", "approach=single,dual", "optimizer.lr=1e-3,3e-4")
         assert run_here("-m", *TINY, "approach.width=2", *sweep).code == 0
-        with pytest.raises(FloatingPointError):
-            run_here(*TINY, "optimizer=sgd", "optimizer.lr=1e30", "hydra.run.dir=outputs/crashed")
+        crashing = ("optimizer=sgd", "optimizer.lr=1e30", "hydra.sweep.dir=outputs/crashed")
+        assert run_here("-m", *TINY, *crashing, "hydra.sweep.subdir=job").code == 1
     server = Server(folder / "outputs")
     try:
         for _ in range(60):  # it reads the files in the background
@@ -70,16 +70,18 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 def test_runs_are_named_like_their_folders(server: Server) -> None:
     runs = server.get("runs")
-    assert len(runs) == 5 and "crashed" in runs
+    assert len(runs) == 5 and "crashed/job" in runs
     assert sum(run.startswith("sweep/") and "approach-single" in run for run in runs) == 2
 
 
 def test_tags_are_few_and_every_finished_run_has_them(server: Server) -> None:
     tags = server.get("plugin/scalars/tags")
     for run, of_run in tags.items():
-        if run != "crashed":
+        if run != "crashed/job":
             assert set(of_run) == CURVES | {"best/accuracy", "best/loss"}
-    points = server.get("plugin/scalars/scalars?tag=val/accuracy&run=" + next(iter(r for r in tags if r != "crashed")))
+    points = server.get(
+        "plugin/scalars/scalars?tag=val/accuracy&run=" + next(iter(r for r in tags if r != "crashed/job"))
+    )
     assert [step for _, step, _ in points] == [1, 2]  # epochs
 
 
@@ -118,6 +120,6 @@ def test_training_and_validation_stand_on_one_chart(server: Server) -> None:
 def test_pictures_and_curves_of_the_best_epoch_are_there(server: Server) -> None:
     images = server.get("plugin/images/tags")
     curves = server.get("plugin/pr_curves/tags")
-    for run in (run for run in images if run != "crashed"):
+    for run in (run for run in images if run != "crashed/job"):
         assert set(images[run]) == {"train/pairs", "best/mistakes", "best/confusion", "best/roc"}
         assert set(curves[run]) == {"best/precision_recall"}

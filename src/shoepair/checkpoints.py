@@ -1,4 +1,4 @@
-"""Which file `checkpoint=` means: itself, the best of a run, the best run of a sweep, or the newest run's best."""
+"""Which file `checkpoint=` and `init=` mean: itself, the best of a run, of a sweep, or of the newest run."""
 
 from datetime import datetime
 from pathlib import Path
@@ -9,31 +9,32 @@ from shoepair.results.records import best_checkpoint, read_status
 from shoepair.results.runs import read_runs
 
 
-def find_checkpoint(checkpoint: str, output_dir: str) -> Path:
+def find_checkpoint(checkpoint: str, output_dir: str, key: str = "checkpoint") -> Path:
     """The file that `checkpoint=` means.
 
     Args:
         checkpoint: a file; the folder of a run (its best epoch); a folder with several runs, such as a sweep's (the
             best run by validation accuracy); or "latest" (the run in output_dir that ended last).
+        key: what the setting is called.
     Raises:
         UserError: if there is none.
     """
     if checkpoint == "latest":
         trained = [path.parent.parent for path in Path(output_dir).rglob("checkpoints/best.ckpt") if path.is_file()]
         if not trained:
-            raise UserError(f"checkpoint=latest: there is no trained run in {output_dir}/; run `shoepair train` first.")
+            raise UserError(f"{key}=latest: there is no trained run in {output_dir}/; run `shoepair train` first.")
         return best_checkpoint(max(trained, key=_ended))
     path = Path(checkpoint)
     if path.is_file():
         return path
     if not path.is_dir():
-        raise UserError(f"checkpoint={checkpoint}: no such file or folder.")
+        raise UserError(f"{key}={checkpoint}: no such file or folder.")
     if best_checkpoint(path).is_file():
         return best_checkpoint(path)
     runs = [run for run in read_runs([path])[0] if best_checkpoint(run.path).is_file()]
     best = best_run(runs)
     if best is None:
-        raise UserError(f"checkpoint={checkpoint}: there is neither checkpoints/best.ckpt nor a completed run in it.")
+        raise UserError(f"{key}={checkpoint}: there is neither checkpoints/best.ckpt nor a completed run in it.")
     return best_checkpoint(best.path)
 
 

@@ -86,7 +86,9 @@ RULES: dict[str, Rule] = {
     "sanity.accuracy": FRACTION,
     "sanity.loss_gap": number(0),
     "sanity.patience": integer(1),
-    "approach.name": one_of("single", "dual"),
+    "init": optional(TEXT),
+    "approach.name": one_of("single", "dual", "histogram"),
+    "approach.bins": integer(2, 16),
     "approach.fusion": one_of("stack", "compare"),
     "approach.kernel_size": ODD,
     "approach.width": integer(1),
@@ -147,10 +149,17 @@ RULES: dict[str, Rule] = {
     "trainer.deterministic": Rule("true, false or warn", lambda v: isinstance(v, bool) or v == "warn"),
 }
 
-# Read only by some data set, command or mode.
+_OF_NETWORKS = {f"approach.{key}" for key in ("kernel_size", "width", "stages", "norm", "pooling", "hidden_units")}
+# What an approach reads besides its name and dropout.
+_OF_APPROACH = {
+    "single": _OF_NETWORKS,
+    "dual": _OF_NETWORKS | {"approach.fusion"},
+    "histogram": {"approach.bins"},
+}
+# Read only by some approach, data set, command or mode.
 _OPTIONAL_KEYS = {
     "checkpoint",
-    "approach.fusion",
+    *set().union(*_OF_APPROACH.values()),
     "trainer.strategy",
     "data.root",
     "data.download",
@@ -306,7 +315,8 @@ def _check_together(plain: Mapping[str, Any]) -> None:
             f"data.batch_size={data['batch_size']}: expected an even number, since data.balanced=true makes "
             "half of every batch same and half different pairs."
         )
-    halvings = 2 ** approach["stages"]
+    _check_approach(approach)
+    halvings = 2 ** approach.get("stages", 0)
     if data["image_size"] % halvings:
         raise UserError(
             f"data.image_size={data['image_size']}: expected a multiple of {halvings}, since "
@@ -328,11 +338,24 @@ def _check_together(plain: Mapping[str, Any]) -> None:
         )
     if data["name"] == "photos" and not data.get("download"):
         check_photo_root(data["root"])
+    if plain["init"] is not None:
+        find_checkpoint(plain["init"], plain["output_dir"], key="init")
     if plain.get("resume") is not None and not last_checkpoint(plain["resume"]).is_file():
         raise UserError(
             f"resume={plain['resume']}: expected the folder of an interrupted run; "
             "there is no checkpoints/last.ckpt in it."
         )
+
+
+def _check_approach(approach: Mapping[str, Any]) -> None:
+    """An approach has the keys that it reads, and no others."""
+    known = _OF_APPROACH[approach["name"]] | {"approach.name", "approach.dropout"}
+    for key in sorted(f"approach.{name}" for name in approach):
+        if key not in known:
+            raise unknown_key(key, known)
+    for key in sorted(known):
+        if _lookup({"approach": approach}, key) is _ABSENT:
+            raise UserError(f"{key} was removed: give it a value, {RULES[key].allowed}.")
 
 
 def check_photo_root(root: str) -> None:

@@ -15,6 +15,10 @@ class NotLearned(Exception):  # noqa: N818 - it is a verdict, not an error of th
     """The sanity check failed; the message says where to look first."""
 
 
+class Diverged(FloatingPointError):  # noqa: N818 - as above
+    """The loss of a run is no longer a number; the message says what to change."""
+
+
 # Hydra plugins that are extras, by where Hydra looks for them: what to install for them.
 EXTRA_OF_PLUGIN = {
     "hydra/launcher/joblib": "joblib",

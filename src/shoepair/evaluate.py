@@ -50,6 +50,7 @@ def measure_checkpoint(
         **classifier.config,
         "data": data_settings(classifier.config["data"], asked["data"]),
         "resume": None,
+        "init": None,
     }
     check_values(config)
     quiet_lightning()

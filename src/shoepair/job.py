@@ -69,8 +69,7 @@ def take_up(run_dir: Path, plain: Mapping[str, Any]) -> str | None:
     before = records.read_json(run_dir / "config.json")
     if before is None and records.read_status(run_dir, mine=True).name == records.UNKNOWN:
         return None
-    unfinished = not (run_dir / "results.json").is_file()
-    if unfinished and same_settings(before, plain) and records.last_checkpoint(run_dir).is_file():
+    if same_settings(before, plain) and records.last_checkpoint(run_dir).is_file():
         log.info("Going on with %s", run_dir)
         return str(run_dir)
     log.info("Starting anew in %s", run_dir)

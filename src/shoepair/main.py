@@ -14,7 +14,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from shoepair.errors import NotLearned, UserError, explain
+from shoepair.errors import Diverged, NotLearned, UserError, explain
 
 # Hydra applications: the overrides are Hydra's grammar. The others parse an ordinary command line.
 HYDRA_COMMANDS = ("train", "evaluate")
@@ -71,9 +71,9 @@ def run_hydra(command: str, arguments: list[str]) -> None:
     if command == "train":
         arguments = _replay_resumed(arguments)
         if any(re.fullmatch(r"sweep=(?!null$).+", a) for a in arguments) and not _asks_instead_of_running(arguments):
-            arguments = ["-m", *(a for a in arguments if a not in MULTIRUN)]
+            arguments = ["-m", *arguments]
     if MULTIRUN & set(arguments):
-        arguments = [*arguments, *_name_jobs_by_what_is_swept(arguments)]
+        arguments = _as_multirun(arguments)
     task = run_train if command == "train" else run_evaluate
     # Hydra reads sys.argv; Lightning reads it again for the processes it starts, and must find the subcommand.
     typed = sys.argv
@@ -194,17 +194,24 @@ def _refuse_changes_to_resumed(folder: str, keys: set[str]) -> None:
         )
 
 
-def _name_jobs_by_what_is_swept(arguments: list[str]) -> list[str]:
-    """An override that keeps what is the same for all jobs out of the names of their folders."""
+def _as_multirun(arguments: list[str]) -> list[str]:
+    """-m first, and one more override, which keeps what is the same for all jobs out of the names of their folders.
+
+    Hydra's parser wants all overrides side by side: the new one goes to the others, wherever flags stand.
+    """
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import OverrideParseException
 
+    arguments = ["-m", *(a for a in arguments if a not in MULTIRUN)]
+    places = [i for i, a in enumerate(arguments) if "=" in a and a[0] != "-"]
     try:
-        overrides = OverridesParser.create().parse_overrides([a for a in arguments if "=" in a and a[0] != "-"])
+        overrides = OverridesParser.create().parse_overrides([arguments[i] for i in places])
     except OverrideParseException:
-        return []  # Hydra will say what is wrong
+        return arguments  # Hydra will say what is wrong
     fixed = [override.get_key_element() for override in overrides if not override.is_sweep_override()]
-    return [f"hydra.job.config.override_dirname.exclude_keys=[{','.join(['output_dir', *fixed])}]"]
+    naming = f"hydra.job.config.override_dirname.exclude_keys=[{','.join(['output_dir', *fixed])}]"
+    after = places[-1] + 1 if places else len(arguments)
+    return [*arguments[:after], naming, *arguments[after:]]
 
 
 def _strip_command_from_completion(command: str, arguments: list[str]) -> str:
@@ -258,16 +265,16 @@ def _inside_task(command: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        message = str(error) if isinstance(error, UserError | NotLearned) else None
+        is_said = isinstance(error, UserError | NotLearned | Diverged)  # its message is all there is to know
         if in_sweep:
-            log.error("Failed: %s", message or f"{type(error).__name__}: {error}", exc_info=message is None)
-        elif message is None or HydraConfig.get().mode == RunMode.MULTIRUN:
+            log.error("Failed: %s: %s", type(error).__name__, error, exc_info=not isinstance(error, UserError))
+        elif not is_said or HydraConfig.get().mode == RunMode.MULTIRUN:
             raise
         elif isinstance(error, NotLearned):
-            print(f"\n{message}")
+            print(f"\n{error}")
             raise SystemExit(1) from None
         else:
-            print(f"shoepair: {message}", file=sys.stderr)
-            raise SystemExit(2) from None
+            print(f"shoepair: {error}", file=sys.stderr)
+            raise SystemExit(2 if isinstance(error, UserError) else 1) from None
     finally:
         sys.argv = without

@@ -11,6 +11,8 @@ from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from tqdm import tqdm
 
+from shoepair.errors import Diverged
+
 log = logging.getLogger(__name__)
 
 
@@ -79,7 +81,7 @@ class StopOnDivergence(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         loss = float(trainer.callback_metrics["train/loss"])
         if not math.isfinite(loss):
-            raise FloatingPointError(
+            raise Diverged(
                 f"the training loss is {loss} in epoch {trainer.current_epoch + 1}: lower optimizer.lr, "
                 "or set trainer.gradient_clip_val"
             )

@@ -11,6 +11,7 @@ from lightning import LightningModule, Trainer, seed_everything
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
+from shoepair.checkpoints import find_checkpoint
 from shoepair.data.datamodule import ShoePairDataModule
 from shoepair.environment import choose_precision, device_name, keep_freed_memory, versions
 from shoepair.errors import NotLearned, UserError, one_line
@@ -49,6 +50,8 @@ def run(config: dict[str, Any], run_dir: Path, *, test: bool, overrides: list[st
     datamodule = ShoePairDataModule(config["data"], config["seed"])
     datamodule.setup()
     classifier = build_classifier(config)
+    if config["init"] is not None:
+        start_from(classifier, config["init"], config["output_dir"])
     lines, row = EpochLines(), HyperparameterRow(config)
     callbacks: list[Callback] = [lines, row, FirstPairs(run_dir)]
     if config["mode"] == "sanity":
@@ -99,6 +102,26 @@ def run(config: dict[str, Any], run_dir: Path, *, test: bool, overrides: list[st
             raise NotLearned(f"{verdict} {where_to_look(config, classifier)}")
         log.info("\n%s", verdict)
     return results["splits"]["val"]["accuracy"]
+
+
+def start_from(classifier: PairClassifier, init: str, output_dir: str) -> None:
+    """Give a network the weights of a trained one.
+
+    Raises:
+        UserError: if the two are not the same network.
+    """
+    path = find_checkpoint(init, output_dir, key="init")
+    trained = load_checkpoint(path, key="init")
+    mine, theirs = (network.hparams["network"] for network in (classifier, trained))
+    differing = sorted(key for key in mine.keys() | theirs.keys() if mine.get(key) != theirs.get(key))
+    try:
+        classifier.network.load_state_dict(trained.network.state_dict())
+    except RuntimeError:
+        raise UserError(
+            f"init={init}: expected weights of the same network; it is approach={trained.approach} and differs in "
+            f"{', '.join(f'{key}={theirs.get(key)}' for key in differing) or 'nothing else'}."
+        ) from None
+    log.info("Weights    from %s", path)
 
 
 def draw_run(

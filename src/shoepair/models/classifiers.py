@@ -1,4 +1,4 @@
-"""The two LightningModules, and what they share: loss, metrics, optimizer, and what a checkpoint carries."""
+"""The LightningModules, and what they share: loss, metrics, optimizer, and what a checkpoint carries."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -135,7 +135,15 @@ class DualImageClassifier(PairClassifier):
     approach = "dual"
 
 
-CLASSIFIERS: dict[str, type[PairClassifier]] = {c.approach: c for c in (SingleImageClassifier, DualImageClassifier)}
+class HistogramClassifier(PairClassifier):
+    """The baseline: a logistic regression on colour histograms."""
+
+    approach = "histogram"
+
+
+CLASSIFIERS: dict[str, type[PairClassifier]] = {
+    c.approach: c for c in (SingleImageClassifier, DualImageClassifier, HistogramClassifier)
+}
 
 
 def build_classifier(config: Mapping[str, Any]) -> PairClassifier:
@@ -151,16 +159,18 @@ def num_parameters(classifier: PairClassifier) -> int:
     return sum(p.numel() for p in classifier.parameters() if p.requires_grad)
 
 
-def load_checkpoint(path: str | Path) -> PairClassifier:
+def load_checkpoint(path: str | Path, key: str = "checkpoint") -> PairClassifier:
     """The trained LightningModule in a checkpoint, on the CPU, in evaluation mode, its configuration in `.config`.
 
     Only plain values and tensors are read (`weights_only=True`): a file cannot run code.
 
+    Args:
+        key: what the setting is called, for the error.
     Raises:
         UserError: if the file is not there or is no checkpoint of shoepair.
     """
     if not Path(path).is_file():
-        raise UserError(f"checkpoint={path}: no such file.")
+        raise UserError(f"{key}={path}: no such file.")
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
         classifier = CLASSIFIERS[checkpoint["approach"]](checkpoint["hyper_parameters"]["network"])
@@ -168,7 +178,7 @@ def load_checkpoint(path: str | Path) -> PairClassifier:
         classifier.config = checkpoint["config"]
     except Exception as error:  # whatever a file that is something else provokes
         raise UserError(
-            f"checkpoint={path}: this is no checkpoint of shoepair ({type(error).__name__}); "
+            f"{key}={path}: this is no checkpoint of shoepair ({type(error).__name__}); "
             "expected a file that `shoepair train` wrote, such as RUN_FOLDER/checkpoints/best.ckpt."
         ) from error
     return classifier.eval()

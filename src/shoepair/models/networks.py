@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from shoepair.models.histogram import HistogramComparison
 from shoepair.models.stages import NormReluPool, ReluPool
 
 
@@ -157,15 +158,20 @@ def channels_last(images: Tensor) -> Tensor:
     return images.contiguous(memory_format=torch.channels_last)
 
 
-NETWORKS: dict[str, type[nn.Module]] = {"single": SingleImageCNN, "dual": DualImageCNN}
+NETWORKS: dict[str, type[nn.Module]] = {
+    "single": SingleImageCNN,
+    "dual": DualImageCNN,
+    "histogram": HistogramComparison,
+}
 
 
 def build_network(approach: str, **settings: Any) -> nn.Module:
     """The bare network of an approach; without settings, the original's.
 
     Args:
-        approach: "single" or "dual".
-        settings: image_size, fusion (of dual), kernel_size, width, stages, norm, pooling, hidden_units, dropout.
+        approach: "single", "dual" or "histogram".
+        settings: of the networks image_size, fusion (of dual), kernel_size, width, stages, norm, pooling, hidden_units,
+            dropout; of the histogram bins and dropout.
     Raises:
         ValueError: if there is no such approach.
     """
