@@ -38,8 +38,7 @@ class HistogramComparison(nn.Module):
 
 def histograms(images: Tensor, bins: int) -> Tensor:
     """The part of the pixels in each of bins**3 boxes of RGB: (B, 3, H, W) in [-0.5, 0.5] to (B, bins**3)."""
-    box = ((images + 0.5) * bins).long().clamp_(0, bins - 1)  # (B, 3, H, W)
-    box = (box[:, 0] * bins + box[:, 1]) * bins + box[:, 2]  # (B, H, W)
-    image = torch.arange(len(images), device=images.device).view(-1, 1, 1) * bins**3
-    counts = torch.bincount((box + image).flatten(), minlength=len(images) * bins**3)
-    return counts.view(len(images), bins**3).float() / box[0].numel()
+    box = ((images + 0.5) * bins).to(torch.uint8).clamp_(max=bins - 1)  # (B, 3, H, W)
+    box = (box[:, 0].int() * bins + box[:, 1]) * bins + box[:, 2]  # (B, H, W)
+    counts = torch.stack([torch.bincount(image, minlength=bins**3) for image in box.flatten(1)])
+    return counts.float() / box[0].numel()
