@@ -21,12 +21,14 @@ def run(*command: str | Path, cwd: Path, **environment: str) -> subprocess.Compl
 
 
 @pytest.mark.parametrize("typed", ["--help", "evaluate --help", "--cfg job", "optimizer.lr=fast", "+trainer.foo=1",
-                                   "data=photos data.root=nowhere", "-m seed=0,x", "--info defaults"])  # fmt: skip
+                                   "data=photos data.root=nowhere", "-m seed=0,x", "--info defaults",
+                                   "predict --help", "predict one.jpg two.jpg"])  # fmt: skip
 def test_answers_without_importing_torch(tmp_path: Path, typed: str) -> None:
     # Poison torch: what answers all the same has not imported it.
     (tmp_path / "torch.py").write_text("raise SystemExit('torch was imported')")
     started = time.perf_counter()
-    done = run(PROGRAM, *typed.split(), cwd=tmp_path, PYTHONPATH=str(tmp_path))
+    places = [str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])]
+    done = run(PROGRAM, *typed.split(), cwd=tmp_path, PYTHONPATH=os.pathsep.join(places))
     seconds = time.perf_counter() - started
     assert "torch was imported" not in done.stderr + done.stdout
     assert done.returncode == (0 if typed.split()[-1].startswith("--") or "--" in typed else 2)

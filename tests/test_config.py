@@ -51,7 +51,7 @@ MISTAKES = [
     ("~data.batch_size", "data.batch_size was removed: give it a value"),
     ("optimizer.lr=${nothing}", "Interpolation key 'nothing' not found"),
     ("optimizer.lr==3", "Error parsing override 'optimizer.lr==3'"),
-    ("trian", "trian: no such command; the commands are train, evaluate, compare"),
+    ("trian", "trian: no such command; the commands are train, evaluate, compare, predict"),
     ("-m optimizer.lr=1e-3,fast", "optimizer.lr=fast: expected a number of at least 0. (in the job optimizer.lr=fast"),
     ("-m seed=0,1 trainer=ddp", "trainer.devices=2: expected 1 in a multirun"),
     ("-m approach=single,dul", "approach=dul: no such option; choose from dual, single."),
@@ -61,6 +61,11 @@ MISTAKES = [
     ("evaluate checkpoint=latest data.batch_size=many", "data.batch_size=many: expected a whole number, at least 1."),
     ("compare nowhere", "nowhere: no such folder."),
     ("compare .", ".: there is no run in it"),
+    ("predict", "expected either LEFT and RIGHT, or --stacked PHOTO, or --pairs FILE.csv."),
+    ("predict one.jpg", "expected two photos, LEFT and RIGHT; received 1."),
+    ("predict one.jpg two.jpg", "one.jpg: no such file."),
+    ("predict . .", "checkpoint=latest: there is no trained run in outputs/"),
+    ("predict --pairs pairs.csv", "pairs.csv: No such file or directory."),
 ]  # fmt: skip
 
 

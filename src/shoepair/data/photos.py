@@ -145,10 +145,23 @@ def read_square(path: str | Path, image_size: int) -> np.ndarray:
     Returns:
         (3, image_size, image_size) uint8, RGB.
     """
+    return to_square(open_upright(path), image_size)
+
+
+def open_upright(path: str | Path) -> Image.Image:
+    """A photo as it is to be looked at: turned as its EXIF orientation says, RGB without alpha."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # a large photo is no attack
         with Image.open(path) as opened:
-            image = ImageOps.exif_transpose(opened).convert("RGB")
+            return upright(opened)
+
+
+def upright(image: Image.Image) -> Image.Image:
+    return ImageOps.exif_transpose(image).convert("RGB")
+
+
+def to_square(image: Image.Image, image_size: int) -> np.ndarray:
+    """(3, image_size, image_size) uint8 of an upright RGB image: padded with its edge colour, scaled."""
     image = pad_to_square(image)
     if image.size != (image_size, image_size):
         image = image.resize((image_size, image_size), Image.Resampling.BILINEAR, reducing_gap=3.0)
