@@ -37,7 +37,7 @@ def test_answers_without_importing_torch(tmp_path: Path, typed: str) -> None:
 
 def test_help_shows_groups_options_keys_and_examples(tmp_path: Path) -> None:
     shown = run(PROGRAM, "--help", cwd=tmp_path).stdout
-    for expected in ("approach: dual, single", "data: photos, synthetic", "optimizer: adam, adamw, sgd",
+    for expected in ("approach: dual, single", "data: photos, synthetic, table", "optimizer: adam, adamw, sgd",
                      "scheduler: constant, cosine, onecycle, plateau", "shoepair evaluate checkpoint=latest",
                      "max_epochs: ", 'eval "$(shoepair -sc install=bash)"'):  # fmt: skip
         assert expected in shown
@@ -68,7 +68,7 @@ def test_module_and_script_are_the_same_program(tmp_path: Path) -> None:
         ("shoepair train optimizer.l", {"optimizer.lr="}),
         ("shoepair eva", {"evaluate"}),
         ("shoepair evaluate che", {"checkpoint="}),
-        ("shoepair evaluate data=", {"data=photos", "data=synthetic"}),
+        ("shoepair evaluate data=", {"data=photos", "data=synthetic", "data=table"}),
     ],
 )
 def test_completion(tmp_path: Path, line: str, expected: set[str]) -> None:
@@ -84,7 +84,7 @@ def test_completion_works_in_bash_itself(tmp_path: Path) -> None:
         hydra_bash_completion; echo "${{COMPREPLY[@]}}"
     """
     done = run("bash", "-c", script, cwd=tmp_path)
-    assert done.stdout.split() == ["data=photos", "data=synthetic"], done.stderr
+    assert done.stdout.split() == ["data=photos", "data=synthetic", "data=table"], done.stderr
 
 
 @pytest.mark.slow

@@ -41,6 +41,9 @@ MISTAKES = [
     ("data=photos", "data.root has no value: give data.root=FOLDER, the folder that holds train/."),
     ("data=photos data.root=nowhere", "data.root=nowhere: no such folder; set data.root to"),
     ("data=photos data.root=.", "data.root=.: there is no folder train/ in it"),
+    ("data=table", "data.file has no value: give data.file=FILE.csv, with the columns file, person, pair, side, kind."),
+    ("data=table data.file=nowhere.csv", "data.file=nowhere.csv: no such file; set data.file to"),
+    ("data=table data.file=.", "data.file=.: no such file"),
     ("resume=nowhere", "resume=nowhere: expected the folder of an interrupted run"),
     ("trainer.precision=8", "trainer.precision=8: expected one of auto, 32-true, bf16-mixed"),
     ("trainer.accelerator=abacus", "trainer.accelerator=abacus: expected one of auto, cpu"),
@@ -65,7 +68,7 @@ MISTAKES = [
     ("predict one.jpg", "expected two photos, LEFT and RIGHT; received 1."),
     ("predict one.jpg two.jpg", "one.jpg: no such file."),
     ("predict . .", "checkpoint=latest: there is no trained run in outputs/"),
-    ("predict --pairs pairs.csv", "pairs.csv: No such file or directory."),
+    ("predict --pairs pairs.csv", "pairs.csv: No such file or directory; expected a CSV file."),
 ]  # fmt: skip
 
 

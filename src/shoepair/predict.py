@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from shoepair.checkpoints import find_checkpoint
 from shoepair.errors import UserError
+from shoepair.spreadsheet import read_rows
 
 if TYPE_CHECKING:
     from shoepair.verdict import Verdict
@@ -93,29 +94,6 @@ def read_pairs(path: Path) -> list[tuple[tuple[str, str], tuple[Path, Path]]]:
     if not rows:
         raise UserError(f"{path}: there is no pair in it.")
     return rows
-
-
-def read_rows(path: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
-    """The rows of a CSV file, each with the line that it ends in; without blanks around names and values.
-
-    Raises:
-        UserError: if it cannot be read, or one of the columns is missing.
-    """
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:  # spreadsheets write a byte order mark
-            reader = csv.reader(file, strict=True)
-            header = [name.strip().lower() for name in next(reader, [])]
-            rows = [(reader.line_num, [value.strip() for value in row]) for row in reader if any(row)]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = error.strerror if isinstance(error, OSError) else f"it is no CSV file in UTF-8 ({error})"
-        raise UserError(f"{path}: {reason}.") from error
-    missing = [column for column in columns if column not in header]
-    if missing:
-        raise UserError(
-            f"{path}, line 1: there is no column {', '.join(missing)}; expected the columns {', '.join(columns)}, "
-            f"found {', '.join(header) or 'nothing'}."
-        )
-    return [(line, dict(zip(header, [*row, *[""] * len(header)], strict=False))) for line, row in rows]
 
 
 def _answer_many(
