@@ -54,7 +54,7 @@ MISTAKES = [
     ("~data.batch_size", "data.batch_size was removed: give it a value"),
     ("optimizer.lr=${nothing}", "Interpolation key 'nothing' not found"),
     ("optimizer.lr==3", "Error parsing override 'optimizer.lr==3'"),
-    ("trian", "trian: no such command; the commands are train, evaluate, compare, predict"),
+    ("trian", "trian: no such command; the commands are train, evaluate, compare, predict, match"),
     ("-m optimizer.lr=1e-3,fast", "optimizer.lr=fast: expected a number of at least 0. (in the job optimizer.lr=fast"),
     ("-m seed=0,1 trainer=ddp", "trainer.devices=2: expected 1 in a multirun"),
     ("-m approach=single,dul", "approach=dul: no such option; choose from dual, single."),
