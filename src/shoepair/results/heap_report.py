@@ -61,7 +61,7 @@ def write_tables(folder: Path, matches: Sequence[ShownMatch], singles: Sequence[
 
 
 def draw_contact_sheets(folder: Path, matches: Sequence[ShownMatch], singles: Sequence[ShownSingle]) -> list[Path]:
-    """Pairs in the order given, then the single shoes: contact_sheet.png; what does not fit, contact_sheet_2.png, ..."""
+    """Pairs in the order given, then single shoes: contact_sheet.png; what does not fit, contact_sheet_2.png, ..."""
     tiles: list[tuple[tuple[ShownShoe, ...], str]] = []
     tiles += [((m.left, m.right), f"{i}: {percent(m.probability)}") for i, m in enumerate(matches, 1)]
     alone = [s.shoe for s in singles]
