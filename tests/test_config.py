@@ -54,7 +54,7 @@ MISTAKES = [
     ("~data.batch_size", "data.batch_size was removed: give it a value"),
     ("optimizer.lr=${nothing}", "Interpolation key 'nothing' not found"),
     ("optimizer.lr==3", "Error parsing override 'optimizer.lr==3'"),
-    ("trian", "trian: no such command; the commands are train, evaluate, compare, predict, match"),
+    ("trian", "trian: no such command; the commands are train, evaluate, compare, predict, match, export"),
     ("-m optimizer.lr=1e-3,fast", "optimizer.lr=fast: expected a number of at least 0. (in the job optimizer.lr=fast"),
     ("-m seed=0,1 trainer=ddp", "trainer.devices=2: expected 1 in a multirun"),
     ("-m approach=single,dul", "approach=dul: no such option; choose from dual, single."),
@@ -68,6 +68,9 @@ MISTAKES = [
     ("predict one.jpg", "expected two photos, LEFT and RIGHT; received 1."),
     ("predict one.jpg two.jpg", "one.jpg: no such file."),
     ("predict . .", "checkpoint=latest: there is no trained run in outputs/"),
+    ("match nowhere", "nowhere: no such folder."),
+    ("match . --threshold 1", "--threshold 1.0: expected a number between 0 and 1."),
+    ("export", "checkpoint=latest: there is no trained run in outputs/"),
     ("predict --pairs pairs.csv", "pairs.csv: No such file or directory; expected a CSV file."),
 ]  # fmt: skip
 

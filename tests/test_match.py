@@ -13,7 +13,8 @@ import torch
 from conftest import TINY, Command
 from PIL import Image
 
-from shoepair.heap import Heap, score_heap, sides_from_names
+from shoepair.data.shoes import normalise
+from shoepair.heap import Heap, encode_both_ways, score_heap, sides_from_names
 from shoepair.match import count_right
 from shoepair.matching import best_pairs, find_matches
 from shoepair.models import build_network
@@ -87,15 +88,15 @@ def test_every_candidate_has_the_score_of_the_whole_network(settings: dict) -> N
     torch.manual_seed(0)
     network = build_network(**settings, image_size=16, norm="none").eval()
     trained = TrainedNetwork(network, settings["approach"], {"image_size": 16}, {})
-    images = torch.rand(5, 3, 16, 16) - 0.5
+    images = torch.randint(0, 256, (5, 3, 16, 16), dtype=torch.uint8)
     sides: list[str | None] = ["right", "left", None, None, "left"]
-    seen = trained.encode(images) if trained.encoder else ((images + 0.5) * 255).round().to(torch.uint8)
-    if trained.encoder is None:
-        images = seen.float() / 255 - 0.5
+    seen = encode_both_ways(images, trained) if trained.encoder else images
     logits = score_heap(Heap([Path(str(i)) for i in range(5)], sides, [b""] * 5, seen), trained)
 
     def whole(left: int, right: int) -> float:
-        return float(trained.score(images[left : left + 1], images[right : right + 1]))
+        """The mean of the pair as it is and mirrored."""
+        one, other = (normalise(images[i : i + 1]) for i in (left, right))
+        return float(trained.score(one, other) + trained.score(one.flip(-1), other.flip(-1))) / 2
 
     assert logits[1, 4] == logits[0, 0] == -np.inf and np.array_equal(logits, logits.T)
     assert logits[0, 1] == pytest.approx(whole(1, 0), abs=1e-5)

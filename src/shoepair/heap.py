@@ -22,7 +22,7 @@ from shoepair.spreadsheet import read_rows
 from shoepair.verdict import open_photo
 
 BATCH = 64  # photos, or pairs, that the network sees at a time
-PAIRS_AT_ONCE = 50_000  # pairs of vectors: 100 MB of the default network's
+PAIRS_AT_ONCE = 25_000  # pairs of vectors: 100 MB of the default network's
 THUMBNAIL_PX = 144
 SIDE = re.compile(r"(?<![a-z])(left|right)(?![a-z])", re.IGNORECASE)
 
@@ -35,8 +35,8 @@ class Heap:
         paths: of the photos.
         sides: "left", "right" or None (unknown), in the same order.
         thumbnails: small JPEG files, in the same order.
-        seen: what the network needs of each shoe: its vector (num_shoes, C) where it has an encoder, else its image
-            (num_shoes, 3, H, W) uint8.
+        seen: what the network needs of each shoe: the vectors of its photo and of the mirrored photo
+            (num_shoes, 2, C) where it has an encoder, else its image (num_shoes, 3, H, W) uint8.
     """
 
     paths: list[Path]
@@ -109,10 +109,16 @@ def read_heap(paths: Sequence[Path], sides: Sequence[str | None], trained: Train
         images = torch.from_numpy(np.stack([image for _, image, _ in usable]))
         kept += [row for row, _, _ in usable]
         thumbnails += [thumbnail for _, _, thumbnail in usable]
-        seen.append(images if trained.encoder is None else trained.encode(normalise(images)))
+        seen.append(images if trained.encoder is None else encode_both_ways(images, trained))
     if not kept:
         raise UserError(f"{paths[0].parent}: none of its {len(paths)} photos can be read as an image.")
     return Heap([paths[row] for row in kept], [sides[row] for row in kept], thumbnails, torch.cat(seen))
+
+
+def encode_both_ways(images: Tensor, trained: TrainedNetwork) -> Tensor:
+    """Vectors of photos and of the mirrored photos: (B, 3, H, W) uint8 -> (B, 2, C)."""
+    images = normalise(images)
+    return torch.stack([trained.encode(images), trained.encode(images.flip(-1))], dim=1)
 
 
 def _read(path: Path, image_size: int) -> tuple[np.ndarray, bytes] | UserError:
@@ -130,8 +136,9 @@ def _read(path: Path, image_size: int) -> tuple[np.ndarray, bytes] | UserError:
 def score_heap(heap: Heap, trained: TrainedNetwork) -> np.ndarray:
     """The logits of all candidate pairs: (num_shoes, num_shoes) float32, symmetric.
 
-    -inf stands for a shoe with itself and for two shoes of one side. Where no side is known and the network tells
-    left from right, both orders are scored and averaged.
+    Each is the mean of the pair as it is and mirrored: networks are trained to see no difference, and on validation
+    people the mean finds more. Where no side is known and the network tells left from right, both orders are scored
+    and averaged. -inf stands for a shoe with itself and for two shoes of one side.
     """
     num_shoes = len(heap.paths)
     logits = np.full((num_shoes, num_shoes), -np.inf, dtype=np.float32)
@@ -160,16 +167,18 @@ def _blocks(side: np.ndarray, num_pairs: int) -> Iterator[tuple[np.ndarray, np.n
 
 
 def _score_vectors(vectors: Tensor, left: np.ndarray, right: np.ndarray, trained: TrainedNetwork) -> np.ndarray:
-    return trained.compare(vectors[torch.from_numpy(left)], vectors[torch.from_numpy(right)]).numpy()
+    """Of both ways to see a pair, as it is and mirrored, the mean."""
+    one, other = (vectors[torch.from_numpy(side)].unbind(1) for side in (left, right))
+    return ((trained.compare(one[0], other[0]) + trained.compare(one[1], other[1])) / 2).numpy()
 
 
 def _score_images(images: Tensor, left: np.ndarray, right: np.ndarray, trained: TrainedNetwork) -> np.ndarray:
-    """Every pair goes through the whole network."""
+    """Every pair goes through the whole network, as it is and mirrored."""
     logits = []
     for start in progress(range(0, len(left), BATCH), "Pairs of photos", "batch"):
         chosen = slice(start, start + BATCH)
-        both = [normalise(images[torch.from_numpy(side[chosen])]) for side in (left, right)]
-        logits.append(trained.score(*both))
+        one, other = (normalise(images[torch.from_numpy(side[chosen])]) for side in (left, right))
+        logits.append((trained.score(one, other) + trained.score(one.flip(-1), other.flip(-1))) / 2)
     return torch.cat(logits).numpy()
 
 

@@ -147,8 +147,9 @@ class ComparingCNN(nn.Module):
         self.head = linear_head(width * 2**stages, norm=norm, hidden_units=hidden_units, dropout=dropout)
 
     def forward(self, left: Tensor, right: Tensor) -> Tensor:
-        one, other = self.encode(torch.cat([left, right])).chunk(2)  # both shoes in one pass
-        return self.compare(one, other)
+        both = self.encode(torch.cat([left, right]))  # (2B, C): both shoes in one pass
+        num_pairs = left.shape[0]  # not len(left), which an exporter would take for a constant
+        return self.compare(both[:num_pairs], both[num_pairs:])
 
     def encode(self, images: Tensor) -> Tensor:
         """One vector for each shoe: (B, 3, H, W) in [-0.5, 0.5] -> (B, C)."""
