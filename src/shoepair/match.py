@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from shoepair.heap import Heap
     from shoepair.matching import Match
 
+UNSURE_MARGIN = 1.0  # a rival, or the threshold, whose odds are within a factor of e: the pair may well be wrong
+
 
 def main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(
@@ -98,13 +100,17 @@ def match(
     trained = load_trained(checkpoint)
     heap = heaps.read_heap(paths, known, trained)
     logits = heaps.score_heap(heap, trained)
-    matches = find_matches(logits, heap.sides, math.log(threshold / (1 - threshold)))
+    matches = find_matches(logits, heap.sides, logit_of(threshold))
     lines = [found_line(heap, matches, threshold)]
     if score:
         counts = count_right([path.name for path in heap.paths], [(m.left, m.right) for m in matches])
         lines.append(counts.line())
     lines.append(write_report(heap, logits, matches, out, threshold=threshold, folders=folders))
     return "\n".join(lines)
+
+
+def logit_of(probability: float) -> float:
+    return math.log(probability / (1 - probability))
 
 
 def found_line(heap: "Heap", matches: Sequence["Match"], threshold: float) -> str:
@@ -129,6 +135,7 @@ def write_report(
     from shoepair.results import heap_report as report
     from shoepair.results.metrics import probability
 
+    limit = logit_of(threshold)
     names = [path.name if len(folders) == 1 else path.as_posix() for path in heap.paths]
     shoes = [report.ShownShoe(name, jpeg) for name, jpeg in zip(names, heap.thumbnails, strict=True)]
 
@@ -142,7 +149,7 @@ def write_report(
             probable(m.logit) or 0.0,
             None if m.rival is None else shoes[m.rival],
             probable(m.rival_logit),
-            unsure=m.margin < UNSURE_MARGIN,
+            unsure=m.distance(limit) < UNSURE_MARGIN,
         )
         for m in matches
     ]
@@ -161,9 +168,6 @@ def write_report(
     except OSError as error:
         raise UserError(f"--out {out}: {error.strerror or error}; choose another folder.") from error
     return f"Written {out}/match.html, {', '.join(sheet.name for sheet in sheets)}, pairs.csv, singles.csv"
-
-
-UNSURE_MARGIN = 1.0  # a rival whose odds are within a factor of e may well be the right one
 
 
 @dataclass(frozen=True)

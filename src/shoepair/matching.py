@@ -34,6 +34,10 @@ class Match:
         """How much better they fit than the rival does."""
         return self.logit - self.rival_logit
 
+    def distance(self, threshold: float) -> float:
+        """How far the pair is from being another one or none; the less, the more doubtful."""
+        return min(self.margin, self.logit - threshold)
+
 
 def best_pairs(logits: np.ndarray, sides: list[str | None], threshold: float) -> list[tuple[int, int]]:
     """The set of pairs with the largest sum of (logit - threshold), each pair above the threshold.
@@ -103,4 +107,4 @@ def find_matches(logits: np.ndarray, sides: list[str | None], threshold: float) 
         rival = int(others.argmax())
         found = bool(np.isfinite(others[rival]))
         matches.append(Match(left, right, float(logits[left, right]), rival if found else None, float(others[rival])))
-    return sorted(matches, key=lambda match: min(match.margin, match.logit - threshold))
+    return sorted(matches, key=lambda match: match.distance(threshold))

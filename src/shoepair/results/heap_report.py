@@ -32,7 +32,7 @@ class ShownMatch:
     probability: float
     rival: ShownShoe | None
     rival_probability: float | None
-    unsure: bool  # the rival would do as well, or nearly
+    unsure: bool  # the rival would do as well, or nearly, or it is hardly above the threshold
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ def write_page(
         f"<h1>Pairs found in {html.escape(heap)}</h1>",
         f"<p>{counted(len(matches), 'pair')}, {counted(len(singles), 'single shoe')}. Two shoes were put together from "
         f"{percent(threshold)} on. Most doubtful first: "
-        f"{'look at those with a thick border' if unsure else 'none has a rival that would do as well'}"
+        f"{'look at those with a thick border' if unsure else 'none of them is very doubtful'}"
         f"{f', {unsure} of them' if unsure else ''}.</p>",
     ]
     if matches:
