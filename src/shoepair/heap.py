@@ -3,10 +3,11 @@
 import io
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -20,6 +21,8 @@ from shoepair.errors import UserError
 from shoepair.models.trained import TrainedNetwork
 from shoepair.spreadsheet import read_rows
 from shoepair.verdict import open_photo
+
+Step = TypeVar("Step")
 
 BATCH = 64  # photos, or pairs, that the network sees at a time
 PAIRS_AT_ONCE = 25_000  # pairs of vectors: 100 MB of the default network's
@@ -182,6 +185,6 @@ def _score_images(images: Tensor, left: np.ndarray, right: np.ndarray, trained: 
     return torch.cat(logits).numpy()
 
 
-def progress(steps, what: str, unit: str):  # type: ignore[no-untyped-def]
-    """A bar where somebody looks at a terminal."""
+def progress(steps: Sequence[Step], what: str, unit: str) -> Iterable[Step]:
+    """The steps, with a bar where somebody looks at a terminal."""
     return tqdm(steps, desc=what, unit=unit, leave=False, disable=not sys.stderr.isatty())

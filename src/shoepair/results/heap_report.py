@@ -98,11 +98,12 @@ def _draw_sheet(tiles: Sequence[tuple[tuple[ShownShoe, ...], str]]) -> Image.Ima
 STYLE = """
 :root { color-scheme: light dark; --line: #8888; --warn: #b35900; }
 @media (prefers-color-scheme: dark) { :root { --warn: #ffb366; } }
-body { font: 16px/1.4 system-ui, sans-serif; margin: 1.5rem auto; max-width: 75rem; padding: 0 1rem; }
+body { font: 16px/1.4 system-ui, sans-serif; margin: 1.5rem auto; max-width: 75rem; padding: 0 1rem;
+  overflow-wrap: anywhere; }
 ol, ul { list-style: none; padding: 0; display: grid; gap: 1rem; }
-ol { grid-template-columns: repeat(auto-fill, minmax(19rem, 1fr)); }
-ul { grid-template-columns: repeat(auto-fill, minmax(9.5rem, 1fr)); }
-li { border: 1px solid var(--line); border-radius: .5rem; padding: .7rem; overflow-wrap: anywhere; }
+ol { grid-template-columns: repeat(auto-fill, minmax(min(19rem, 100%), 1fr)); }
+ul { grid-template-columns: repeat(auto-fill, minmax(11rem, 1fr)); }
+li { border: 1px solid var(--line); border-radius: .5rem; padding: .7rem; }
 li.unsure { border: 2px solid var(--warn); }
 li p { margin: .4rem 0 0; }
 .photos { display: flex; gap: .4rem; }
