@@ -14,7 +14,7 @@ from conftest import TINY, Command
 from PIL import Image
 
 from shoepair.data.shoes import normalise
-from shoepair.heap import Heap, encode_both_ways, score_heap, sides_from_names
+from shoepair.heap import Heap, encode_views, score_heap, sides_from_names
 from shoepair.match import count_right
 from shoepair.matching import best_pairs, find_matches
 from shoepair.models import build_network
@@ -84,19 +84,23 @@ def test_sides_are_read_from_names() -> None:
     "settings",
     [{"approach": "dual", "fusion": "compare"}, {"approach": "dual", "fusion": "stack"}, {"approach": "single"}],
 )
-def test_every_candidate_has_the_score_of_the_whole_network(settings: dict) -> None:
+@pytest.mark.parametrize("mirror", [0.0, 0.5])
+def test_every_candidate_has_the_score_of_the_whole_network(settings: dict, mirror: float) -> None:
     torch.manual_seed(0)
     network = build_network(**settings, image_size=16, norm="none").eval()
-    trained = TrainedNetwork(network, settings["approach"], {"image_size": 16}, {})
+    trained = TrainedNetwork(
+        network, settings["approach"], {"image_size": 16}, {"data": {"augment": {"mirror": mirror}}}
+    )
     images = torch.randint(0, 256, (5, 3, 16, 16), dtype=torch.uint8)
     sides: list[str | None] = ["right", "left", None, None, "left"]
-    seen = encode_both_ways(images, trained) if trained.encoder else images
+    seen = encode_views(images, trained) if trained.encoder else images
     logits = score_heap(Heap([Path(str(i)) for i in range(5)], sides, [b""] * 5, seen), trained)
 
     def whole(left: int, right: int) -> float:
-        """The mean of the pair as it is and mirrored."""
+        """Of one pair; of a network that was trained on mirrored pairs, the mean of it and its mirror image."""
         one, other = (normalise(images[i : i + 1]) for i in (left, right))
-        return float(trained.score(one, other) + trained.score(one.flip(-1), other.flip(-1))) / 2
+        mirrored = trained.score(one.flip(-1), other.flip(-1)) if mirror else trained.score(one, other)
+        return float(trained.score(one, other) + mirrored) / 2
 
     assert logits[1, 4] == logits[0, 0] == -np.inf and np.array_equal(logits, logits.T)
     assert logits[0, 1] == pytest.approx(whole(1, 0), abs=1e-5)
@@ -232,6 +236,7 @@ def test_what_cannot_be_read_is_left_out_and_named(shoepair: Command, trained: P
         ("broken --threshold 2", "--threshold 2.0: expected a number between 0 and 1."),
         ("broken --sides upper", "--sides upper: expected names, unknown, or a CSV file"),
         ("broken --sides sides.csv", "sides.csv, line 2: else.jpg is not among the photos."),
+        ("broken --score", "--score: shoe.jpg does not say whose shoe it is; expected names such as u001_1_left_m.jpg"),
         ("broken --checkpoint nowhere", "checkpoint=nowhere: no such file or folder."),
     ],
 )

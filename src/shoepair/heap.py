@@ -3,7 +3,7 @@
 import io
 import re
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,8 +38,8 @@ class Heap:
         paths: of the photos.
         sides: "left", "right" or None (unknown), in the same order.
         thumbnails: small JPEG files, in the same order.
-        seen: what the network needs of each shoe: the vectors of its photo and of the mirrored photo
-            (num_shoes, 2, C) where it has an encoder, else its image (num_shoes, 3, H, W) uint8.
+        seen: what the network needs of each shoe: the vectors of its views (num_shoes, num_views, C) where it has an
+            encoder, else its image (num_shoes, 3, H, W) uint8.
     """
 
     paths: list[Path]
@@ -112,16 +112,21 @@ def read_heap(paths: Sequence[Path], sides: Sequence[str | None], trained: Train
         images = torch.from_numpy(np.stack([image for _, image, _ in usable]))
         kept += [row for row, _, _ in usable]
         thumbnails += [thumbnail for _, _, thumbnail in usable]
-        seen.append(images if trained.encoder is None else encode_both_ways(images, trained))
+        seen.append(images if trained.encoder is None else encode_views(images, trained))
     if not kept:
         raise UserError(f"{paths[0].parent}: none of its {len(paths)} photos can be read as an image.")
     return Heap([paths[row] for row in kept], [sides[row] for row in kept], thumbnails, torch.cat(seen))
 
 
-def encode_both_ways(images: Tensor, trained: TrainedNetwork) -> Tensor:
-    """Vectors of photos and of the mirrored photos: (B, 3, H, W) uint8 -> (B, 2, C)."""
+def views_of(images: Tensor, trained: TrainedNetwork) -> list[Tensor]:
+    """The photos as the network is to see them, (B, 3, H, W) each: as they are and, where it knows that, mirrored."""
     images = normalise(images)
-    return torch.stack([trained.encode(images), trained.encode(images.flip(-1))], dim=1)
+    return [images, images.flip(-1)] if trained.knows_mirrored else [images]
+
+
+def encode_views(images: Tensor, trained: TrainedNetwork) -> Tensor:
+    """(B, 3, H, W) uint8 -> (B, num_views, C)."""
+    return torch.stack([trained.encode(view) for view in views_of(images, trained)], dim=1)
 
 
 def _read(path: Path, image_size: int) -> tuple[np.ndarray, bytes] | UserError:
@@ -139,16 +144,19 @@ def _read(path: Path, image_size: int) -> tuple[np.ndarray, bytes] | UserError:
 def score_heap(heap: Heap, trained: TrainedNetwork) -> np.ndarray:
     """The logits of all candidate pairs: (num_shoes, num_shoes) float32, symmetric.
 
-    Each is the mean of the pair as it is and mirrored: networks are trained to see no difference, and on validation
-    people the mean finds more. Where no side is known and the network tells left from right, both orders are scored
-    and averaged. -inf stands for a shoe with itself and for two shoes of one side.
+    Each is the mean over the views of the pair: on validation people, it finds more than one view. Where no side is
+    known and the network tells left from right, both orders are scored and averaged. -inf stands for a shoe with
+    itself and for two shoes of one side.
     """
     num_shoes = len(heap.paths)
     logits = np.full((num_shoes, num_shoes), -np.inf, dtype=np.float32)
     side = np.array([{LEFT: 1, RIGHT: -1, None: 0}[s] for s in heap.sides])
     score = _score_vectors if trained.encoder is not None else _score_images
-    blocks = list(_blocks(side, PAIRS_AT_ONCE))
-    for first, second in progress(blocks, "Pairs", "block"):
+    rows = max(1, PAIRS_AT_ONCE // num_shoes)
+    for start in progress(range(0, num_shoes, rows), "Pairs", "block"):
+        first, second = _candidates(side, start, start + rows)
+        if len(first) == 0:
+            continue
         flipped = (side[first] == -1) | (side[second] == 1)
         left, right = np.where(flipped, second, first), np.where(flipped, first, second)
         found = score(heap.seen, left, right, trained)
@@ -159,29 +167,26 @@ def score_heap(heap: Heap, trained: TrainedNetwork) -> np.ndarray:
     return logits
 
 
-def _blocks(side: np.ndarray, num_pairs: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """All candidate pairs (first, second), first < second and not of the same known side, some at a time."""
-    rows = max(1, num_pairs // max(1, len(side)))
-    for start in range(0, len(side), rows):
-        first, second = np.meshgrid(np.arange(start, min(start + rows, len(side))), np.arange(len(side)), indexing="ij")
-        candidates = (first < second) & ((side[first] != side[second]) | (side[first] == 0))
-        if candidates.any():
-            yield first[candidates], second[candidates]
+def _candidates(side: np.ndarray, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
+    """The candidate pairs (first, second) with start <= first < stop, first < second, not of the same known side."""
+    shoes = np.arange(len(side))
+    first, second = np.meshgrid(shoes[start:stop], shoes, indexing="ij")
+    candidates = (first < second) & ((side[first] != side[second]) | (side[first] == 0))
+    return first[candidates], second[candidates]
 
 
 def _score_vectors(vectors: Tensor, left: np.ndarray, right: np.ndarray, trained: TrainedNetwork) -> np.ndarray:
-    """Of both ways to see a pair, as it is and mirrored, the mean."""
-    one, other = (vectors[torch.from_numpy(side)].unbind(1) for side in (left, right))
-    return ((trained.compare(one[0], other[0]) + trained.compare(one[1], other[1])) / 2).numpy()
+    one, other = (vectors[torch.from_numpy(side)].unbind(1) for side in (left, right))  # (B, C) for each view
+    return torch.stack([trained.compare(*view) for view in zip(one, other, strict=True)]).mean(0).numpy()
 
 
 def _score_images(images: Tensor, left: np.ndarray, right: np.ndarray, trained: TrainedNetwork) -> np.ndarray:
-    """Every pair goes through the whole network, as it is and mirrored."""
+    """Every pair goes through the whole network."""
     logits = []
     for start in progress(range(0, len(left), BATCH), "Pairs of photos", "batch"):
         chosen = slice(start, start + BATCH)
-        one, other = (normalise(images[torch.from_numpy(side[chosen])]) for side in (left, right))
-        logits.append((trained.score(one, other) + trained.score(one.flip(-1), other.flip(-1))) / 2)
+        one, other = (views_of(images[torch.from_numpy(side[chosen])], trained) for side in (left, right))
+        logits.append(torch.stack([trained.score(*view) for view in zip(one, other, strict=True)]).mean(0))
     return torch.cat(logits).numpy()
 
 

@@ -97,6 +97,8 @@ def match(
         known = heaps.sides_from_table(Path(sides), paths)
     else:
         raise UserError(f"--sides {sides}: expected names, unknown, or a CSV file; there is no such file.")
+    if score:
+        count_right([path.name for path in paths], [])  # refuses before anything is computed
     trained = load_trained(checkpoint)
     heap = heaps.read_heap(paths, known, trained)
     logits = heaps.score_heap(heap, trained)

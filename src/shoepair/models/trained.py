@@ -58,6 +58,11 @@ class TrainedNetwork:
         return int(self.settings["image_size"])
 
     @property
+    def knows_mirrored(self) -> bool:
+        """Whether it was trained on mirrored pairs too, so that a pair can be judged by two views."""
+        return bool(self.config.get("data", {}).get("augment", {}).get("mirror"))
+
+    @property
     def encoder(self) -> ComparingCNN | None:
         """What turns each shoe into one vector and compares vectors; None if the network sees pairs only."""
         inner = getattr(self.network, "classifier", None)
