@@ -21,12 +21,15 @@ def run(*command: str | Path, cwd: Path, **environment: str) -> subprocess.Compl
 
 
 @pytest.mark.parametrize("typed", ["--help", "evaluate --help", "--cfg job", "optimizer.lr=fast", "+trainer.foo=1",
-                                   "data=photos data.root=nowhere", "-m seed=0,x", "--info defaults"])  # fmt: skip
+                                   "data=photos data.root=nowhere", "-m seed=0,x", "--info defaults",
+                                   "predict --help", "predict one.jpg two.jpg", "match --help", "match nowhere",
+                                   "export --help", "export"])  # fmt: skip
 def test_answers_without_importing_torch(tmp_path: Path, typed: str) -> None:
     # Poison torch: what answers all the same has not imported it.
     (tmp_path / "torch.py").write_text("raise SystemExit('torch was imported')")
     started = time.perf_counter()
-    done = run(PROGRAM, *typed.split(), cwd=tmp_path, PYTHONPATH=str(tmp_path))
+    places = [str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])]
+    done = run(PROGRAM, *typed.split(), cwd=tmp_path, PYTHONPATH=os.pathsep.join(places))
     seconds = time.perf_counter() - started
     assert "torch was imported" not in done.stderr + done.stdout
     assert done.returncode == (0 if typed.split()[-1].startswith("--") or "--" in typed else 2)
@@ -35,9 +38,11 @@ def test_answers_without_importing_torch(tmp_path: Path, typed: str) -> None:
 
 def test_help_shows_groups_options_keys_and_examples(tmp_path: Path) -> None:
     shown = run(PROGRAM, "--help", cwd=tmp_path).stdout
-    for expected in ("approach: dual, histogram, single", "data: photos, synthetic", "optimizer: adam, adamw, sgd",
-                     "scheduler: constant, cosine, onecycle, plateau", "shoepair evaluate checkpoint=latest",
-                     "max_epochs: ", 'eval "$(shoepair -sc install=bash)"'):  # fmt: skip
+    for expected in (
+        "approach: dual, histogram, single", "data: photos, synthetic, table", "optimizer: adam, adamw, sgd",
+        "scheduler: constant, cosine, onecycle, plateau", "shoepair evaluate checkpoint=latest", "max_epochs: ",
+        'eval "$(shoepair -sc install=bash)"',
+    ):  # fmt: skip
         assert expected in shown
 
 
@@ -66,7 +71,7 @@ def test_module_and_script_are_the_same_program(tmp_path: Path) -> None:
         ("shoepair train optimizer.l", {"optimizer.lr="}),
         ("shoepair eva", {"evaluate"}),
         ("shoepair evaluate che", {"checkpoint="}),
-        ("shoepair evaluate data=", {"data=photos", "data=synthetic"}),
+        ("shoepair evaluate data=", {"data=photos", "data=synthetic", "data=table"}),
     ],
 )
 def test_completion(tmp_path: Path, line: str, expected: set[str]) -> None:
@@ -82,7 +87,7 @@ def test_completion_works_in_bash_itself(tmp_path: Path) -> None:
         hydra_bash_completion; echo "${{COMPREPLY[@]}}"
     """
     done = run("bash", "-c", script, cwd=tmp_path)
-    assert done.stdout.split() == ["data=photos", "data=synthetic"], done.stderr
+    assert done.stdout.split() == ["data=photos", "data=synthetic", "data=table"], done.stderr
 
 
 @pytest.mark.slow

@@ -41,6 +41,9 @@ MISTAKES = [
     ("data=photos", "data.root has no value: give data.root=FOLDER, the folder that holds train/."),
     ("data=photos data.root=nowhere", "data.root=nowhere: no such folder; set data.root to"),
     ("data=photos data.root=.", "data.root=.: there is no folder train/ in it"),
+    ("data=table", "data.file has no value: give data.file=FILE.csv, with the columns file, person, pair, side, kind."),
+    ("data=table data.file=nowhere.csv", "data.file=nowhere.csv: no such file; set data.file to"),
+    ("data=table data.file=.", "data.file=.: no such file"),
     ("resume=nowhere", "resume=nowhere: expected the folder of an interrupted run"),
     ("trainer.precision=8", "trainer.precision=8: expected one of auto, 32-true, bf16-mixed"),
     ("trainer.accelerator=abacus", "trainer.accelerator=abacus: expected one of auto, cpu"),
@@ -51,7 +54,7 @@ MISTAKES = [
     ("~data.batch_size", "data.batch_size was removed: give it a value"),
     ("optimizer.lr=${nothing}", "Interpolation key 'nothing' not found"),
     ("optimizer.lr==3", "Error parsing override 'optimizer.lr==3'"),
-    ("trian", "trian: no such command; the commands are train, evaluate, compare"),
+    ("trian", "trian: no such command; the commands are train, evaluate, compare, predict, match, export"),
     ("-m optimizer.lr=1e-3,fast", "optimizer.lr=fast: expected a number of at least 0. (in the job optimizer.lr=fast"),
     ("-m seed=0,1 trainer=ddp", "trainer.devices=2: expected 1 in a multirun"),
     ("-m approach=single,dul", "approach=dul: no such option; choose from dual, histogram, single."),
@@ -61,6 +64,14 @@ MISTAKES = [
     ("evaluate checkpoint=latest data.batch_size=many", "data.batch_size=many: expected a whole number, at least 1."),
     ("compare nowhere", "nowhere: no such folder."),
     ("compare .", ".: there is no run in it"),
+    ("predict", "expected either LEFT and RIGHT, or --stacked PHOTO, or --pairs FILE.csv."),
+    ("predict one.jpg", "expected two photos, LEFT and RIGHT; received 1."),
+    ("predict one.jpg two.jpg", "one.jpg: no such file."),
+    ("predict . .", "checkpoint=latest: there is no trained run in outputs/"),
+    ("match nowhere", "nowhere: no such folder."),
+    ("match . --threshold 1", "--threshold 1.0: expected a number between 0 and 1."),
+    ("export", "checkpoint=latest: there is no trained run in outputs/"),
+    ("predict --pairs pairs.csv", "pairs.csv: No such file or directory; expected a CSV file."),
 ]  # fmt: skip
 
 

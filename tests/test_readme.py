@@ -31,6 +31,7 @@ def test_every_command_of_the_readme_runs(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     write_example_experiment(tmp_path)
+    lay_out_photos(drawn_photos)
     words = shlex.split(command.replace("data.root=photos", f"data.root={drawn_photos}"))[1:]
     if words[0] == "train":
         tiny = [setting for setting in TINY if "num_test_people" not in setting or "data=photos" not in words]
@@ -45,6 +46,29 @@ def test_every_command_of_the_readme_runs(
         shutil.copytree(trained.parent, tmp_path / "outputs")
     outcome = run_here(*words)
     assert outcome.code == 0, f"{command}\n{outcome.err}"
+    if words[0] == "predict":
+        assert "sure" in outcome.out
+
+
+def lay_out_photos(drawn_photos: Path) -> None:
+    """The files that the README's commands name, in the current folder."""
+    shutil.copytree(drawn_photos / "test_m", "heap")
+    for side in ("left", "right"):
+        shutil.copy(next(Path("heap").glob(f"*_1_{side}_*")), f"{side}.jpg")
+    Path("pairs.csv").write_text("left,right\nleft.jpg,right.jpg\n")
+
+
+def test_the_python_example_of_the_readme_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, drawn_photos: Path, trained: Path, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    lay_out_photos(drawn_photos)
+    Path("outputs").symlink_to(trained.parent)
+    (example,) = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    exec(compile(example, "README.md", "exec"), {})
+    first, facts, again, _ = capsys.readouterr().out.splitlines()
+    assert "sure" in first and first == again and facts.split()[0] in ("True", "False")
+    assert len(example.splitlines()) <= 10
 
 
 def test_the_two_commands_stand_in_the_makefile() -> None:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from conftest import TINY, Command
 from lightning import LightningModule, Trainer
+from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from shoepair.models.classifiers import load_checkpoint
@@ -110,13 +111,20 @@ def test_a_file_that_is_no_checkpoint_is_one_line(shoepair: Command, tmp_path: P
     assert not (tmp_path / "outputs").exists() or not list((tmp_path / "outputs").rglob("results.json"))
 
 
-def test_a_checkpoint_cannot_run_code(tmp_path: Path, shoepair: Command) -> None:
+@pytest.mark.parametrize("place", ["config", "approach", "hyper_parameters", "state_dict"])
+@pytest.mark.parametrize("typed", ["evaluate checkpoint=trap.ckpt", "predict a.png a.png --checkpoint trap.ckpt"])
+def test_a_checkpoint_cannot_run_code(tmp_path: Path, shoepair: Command, trained: Path, place: str, typed: str) -> None:
+    """Also one that is whole but for a single value."""
+
     class Trap:
         def __reduce__(self) -> tuple:
             return Path.touch, (tmp_path / "sprung",)
 
-    torch.save({"approach": "dual", "config": Trap()}, tmp_path / "trap.ckpt")
-    assert shoepair("evaluate", "checkpoint=trap.ckpt").code == 2
+    whole = torch.load(trained / "checkpoints" / "best.ckpt", weights_only=True)
+    torch.save({**whole, place: Trap()}, tmp_path / "trap.ckpt")
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    outcome = shoepair(*typed.split())
+    assert outcome.code == 2 and "checkpoint=trap.ckpt: this is no checkpoint of shoepair" in outcome.err
     assert not (tmp_path / "sprung").exists()
 
 

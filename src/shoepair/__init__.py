@@ -1,5 +1,19 @@
 """shoepair: do these two shoes belong together? Importing it is cheap; torch is imported where it is used."""
 
 from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
 
+if TYPE_CHECKING:
+    from shoepair.verdict import ShoeClassifier, Verdict, load_classifier
+
+__all__ = ["ShoeClassifier", "Verdict", "__version__", "load_classifier"]
 __version__ = version("shoepair")
+
+
+def __getattr__(name: str) -> Any:
+    """What needs torch is imported when it is first asked for."""
+    if name in ("ShoeClassifier", "Verdict", "load_classifier"):
+        from shoepair import verdict
+
+        return getattr(verdict, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

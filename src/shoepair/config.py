@@ -19,6 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 from shoepair.checkpoints import find_checkpoint
 from shoepair.errors import UserError, explain, one_line, unknown_key
 from shoepair.results.records import last_checkpoint
+from shoepair.spreadsheet import read_rows
 
 
 @dataclass(frozen=True)
@@ -97,8 +98,9 @@ RULES: dict[str, Rule] = {
     "approach.pooling": one_of("max", "average"),
     "approach.hidden_units": integer(1),
     "approach.dropout": PROPORTION,
-    "data.name": one_of("synthetic", "photos"),
+    "data.name": one_of("synthetic", "photos", "table"),
     "data.root": TEXT,
+    "data.file": TEXT,
     "data.download": BOOLEAN,
     "data.seed": integer(0),
     "data.image_size": integer(1),
@@ -162,6 +164,7 @@ _OPTIONAL_KEYS = {
     *set().union(*_OF_APPROACH.values()),
     "trainer.strategy",
     "data.root",
+    "data.file",
     "data.download",
     "data.seed",
     "data.num_test_people",
@@ -172,6 +175,7 @@ _ABSENT = object()
 _GIVEN_BY_US = {"self", "params", "optimizer"}
 
 TRAINER = "lightning.pytorch.trainer.trainer.Trainer"
+TABLE_COLUMNS = ("file", "person", "pair", "side", "kind")  # of data=table; split may be there as well
 
 
 def check_train_config(config: DictConfig) -> dict[str, Any]:
@@ -206,6 +210,8 @@ def check_evaluate_config(config: DictConfig) -> dict[str, Any]:
     _check_each(plain, null_is_fine=True)
     if plain["data"]["root"] is not None and not plain["data"].get("download"):
         check_photo_root(plain["data"]["root"])
+    if plain["data"]["file"] is not None:
+        check_table(plain["data"]["file"])
     plain["checkpoint"] = str(find_checkpoint(plain["checkpoint"], plain["output_dir"]))
     return plain
 
@@ -237,6 +243,7 @@ def plain_values(config: DictConfig) -> dict[str, Any]:
     if missing:
         remedies = {
             "data.root": "data.root=FOLDER, the folder that holds train/",
+            "data.file": f"data.file=FILE.csv, with the columns {', '.join(TABLE_COLUMNS)}",
             "checkpoint": "checkpoint=latest, or the path of a run's folder or of a checkpoint",
         }
         raise UserError(f"{missing[0]} has no value: give {remedies.get(missing[0], f'{missing[0]}=VALUE')}.")
@@ -340,6 +347,8 @@ def _check_together(plain: Mapping[str, Any]) -> None:
         check_photo_root(data["root"])
     if plain["init"] is not None:
         find_checkpoint(plain["init"], plain["output_dir"], key="init")
+    if data["name"] == "table":
+        check_table(data["file"])
     if plain.get("resume") is not None and not last_checkpoint(plain["resume"]).is_file():
         raise UserError(
             f"resume={plain['resume']}: expected the folder of an interrupted run; "
@@ -367,6 +376,13 @@ def check_photo_root(root: str) -> None:
             f"data.root={root}: there is no folder train/ in it; set data.root to the folder that holds train/, "
             "or fetch the photos of the course by data.download=true."
         )
+
+
+def check_table(file: str) -> None:
+    """Raises UserError unless `file` is a CSV file with the columns of data=table."""
+    if not Path(file).is_file():
+        raise UserError(f"data.file={file}: no such file; set data.file to a CSV file with a row for each shoe.")
+    read_rows(file, TABLE_COLUMNS)
 
 
 def _leaves(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

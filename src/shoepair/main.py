@@ -18,7 +18,7 @@ from shoepair.errors import Diverged, NotLearned, UserError, explain
 
 # Hydra applications: the overrides are Hydra's grammar. The others parse an ordinary command line.
 HYDRA_COMMANDS = ("train", "evaluate")
-PLAIN_COMMANDS = ("compare",)
+PLAIN_COMMANDS = ("compare", "predict", "match", "export")
 MULTIRUN = {"-m", "--multirun"}
 
 log = logging.getLogger(__name__)
@@ -182,8 +182,8 @@ def _replay_resumed(arguments: list[str]) -> list[str]:
 
 def _refuse_changes_to_resumed(folder: str, keys: set[str]) -> None:
     """What a checkpoint restores (weights, optimizer, schedule) would silently win over what is typed now."""
-    allowed = {"resume", "test", "output_dir", "data.root", "data.cache_dir", "data.num_workers", "trainer.accelerator",
-               "trainer.devices", "early_stopping.patience"}  # fmt: skip
+    allowed = {"resume", "test", "output_dir", "data.root", "data.file", "data.cache_dir", "data.num_workers",
+               "trainer.accelerator", "trainer.devices", "early_stopping.patience"}  # fmt: skip
     scheduler = OmegaConf.load(Path(folder, ".hydra", "config.yaml")).scheduler._target_
     if scheduler.rpartition(".")[2] in ("ConstantLR", "ReduceLROnPlateau"):
         allowed.add("trainer.max_epochs")

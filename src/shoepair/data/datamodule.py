@@ -155,6 +155,10 @@ def load_shoes(settings: Mapping[str, Any]) -> dict[str, ShoeSet]:
         if settings["download"]:
             fetch_photos(settings["root"])
         return read_photos(settings["root"], settings["image_size"], settings["cache_dir"])
+    if settings["name"] == "table":
+        from shoepair.data.table import read_table
+
+        return read_table(settings["file"], settings["image_size"], settings["cache_dir"])
     from shoepair.data.synthetic import draw_shoes
 
     return draw_shoes(

@@ -3,7 +3,7 @@
 import logging
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple
 from pathlib import Path
@@ -19,7 +19,7 @@ from shoepair.errors import UserError
 
 log = logging.getLogger(__name__)
 
-READER_VERSION = "1"  # another one whenever read_square reads a photo differently
+READER_VERSION = "2"  # another one whenever read_square reads a photo differently, or the record changes
 SPLITS = ("train", "test_m", "test_w")
 NAME = re.compile(r"(?P<person>u\d+)_(?P<pair>\d+)_(?P<side>left|right)_(?P<kind>[mw])\.(?:jpe?g|png)", re.IGNORECASE)
 
@@ -56,34 +56,46 @@ def read_folder(folder: Path, image_size: int, cache_dir: str | Path | None = No
     Raises:
         UserError: if nothing is left.
     """
-    named = _shoes_by_name(folder)
-    shoes = sorted(named, key=lambda shoe: (shoe.person, int(shoe.pair), shoe.side))
+    paths = _shoes_by_name(folder)
+    shoes = read_shoes(paths, image_size, cache_dir, place=lambda shoe: str(paths[shoe]))
+    if not len(shoes.images):
+        raise UserError(
+            f"{folder}: no complete pair of photos; expected names such as u001_1_left_m.jpg and u001_1_right_m.jpg."
+        )
+    return shoes
+
+
+def read_shoes(
+    paths: Mapping[Shoe, Path], image_size: int, cache_dir: str | Path | None, *, place: Callable[[Shoe], str]
+) -> ShoeSet:
+    """The shoes that belong to complete pairs, by person, pair and side, decoded or from the cache.
+
+    Left out, each with a warning that names its `place`: a file that is no image, a shoe whose partner is missing.
+    Nothing may be left.
+    """
+    shoes = sorted(paths, key=lambda shoe: (shoe.person, len(shoe.pair), shoe.pair, shoe.side))  # pair 2 before 10
 
     def fill(images: np.ndarray) -> dict[str, Any]:
         with ThreadPoolExecutor() as pool:  # pillow decodes without the interpreter lock
-            unreadable = list(pool.map(lambda i: _read_into(images, i, named[shoes[i]], image_size), range(len(shoes))))
+            unreadable = list(pool.map(lambda i: _read_into(images, i, paths[shoes[i]], image_size), range(len(shoes))))
         sides = {_key(shoe) for shoe, reason in zip(shoes, unreadable, strict=True) if reason is None}
         kept, left_out = [], []
         for i, (shoe, reason) in enumerate(zip(shoes, unreadable, strict=True)):
             if reason is not None:
-                left_out.append([named[shoe].name, f"it cannot be read as an image ({reason})"])
+                left_out.append([i, f"it cannot be read as an image ({reason})"])
             elif _key(shoe, other_side=True) not in sides:
-                left_out.append([named[shoe].name, "the other shoe of this pair is missing"])
+                left_out.append([i, "the other shoe of this pair is missing"])
             else:
                 kept.append(i)
-        return {"kept": kept, "shoes": [astuple(shoes[i]) for i in kept], "left_out": left_out}
+        return {"kept": kept, "rows": kept, "left_out": left_out}
 
     with ThreadPoolExecutor() as pool:
-        contents = pool.map(lambda shoe: digest([named[shoe].name, _content(named[shoe])]), shoes)
+        contents = pool.map(lambda shoe: digest([*astuple(shoe), _content(paths[shoe])]), shoes)
         key = "photos-" + digest([READER_VERSION, str(image_size), *contents])
     images, record = cached_images(cache_dir, key, len(shoes), image_size, fill)
-    for name, reason in record["left_out"]:
-        log.warning("Left out %s: %s.", folder / name, reason)
-    if not len(images):
-        raise UserError(
-            f"{folder}: no complete pair of photos; expected names such as u001_1_left_m.jpg and u001_1_right_m.jpg."
-        )
-    return ShoeSet(images, tuple(Shoe(*values) for values in record["shoes"]))
+    for row, reason in record["left_out"]:
+        log.warning("Left out %s: %s.", place(shoes[row]), reason)
+    return ShoeSet(images, tuple(shoes[row] for row in record["rows"]))
 
 
 def _shoes_by_name(folder: Path) -> dict[Shoe, Path]:
@@ -145,10 +157,23 @@ def read_square(path: str | Path, image_size: int) -> np.ndarray:
     Returns:
         (3, image_size, image_size) uint8, RGB.
     """
+    return to_square(open_upright(path), image_size)
+
+
+def open_upright(path: str | Path) -> Image.Image:
+    """A photo as it is to be looked at: turned as its EXIF orientation says, RGB without alpha."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # a large photo is no attack
         with Image.open(path) as opened:
-            image = ImageOps.exif_transpose(opened).convert("RGB")
+            return upright(opened)
+
+
+def upright(image: Image.Image) -> Image.Image:
+    return ImageOps.exif_transpose(image).convert("RGB")
+
+
+def to_square(image: Image.Image, image_size: int) -> np.ndarray:
+    """(3, image_size, image_size) uint8 of an upright RGB image: padded with its edge colour, scaled."""
     image = pad_to_square(image)
     if image.size != (image_size, image_size):
         image = image.resize((image_size, image_size), Image.Resampling.BILINEAR, reducing_gap=3.0)

@@ -16,6 +16,7 @@ from torchmetrics.classification import BinaryAccuracy, BinaryRecall, BinarySpec
 
 from shoepair.errors import UserError, one_line
 from shoepair.models.networks import build_network
+from shoepair.models.trained import logit, reading_checkpoint
 
 Batch = tuple[Tensor, Tensor, Tensor]
 
@@ -65,9 +66,8 @@ class PairClassifier(LightningModule):
         """
         if left.shape != right.shape:
             raise ValueError(f"left is {tuple(left.shape)} and right {tuple(right.shape)}: expected the same shape")
-        outputs = self.network(left, right)  # (B, 2)
         # The cross-entropy of two outputs is the binary cross-entropy of their difference.
-        return outputs[:, 1] - outputs[:, 0]
+        return logit(self.network(left, right))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         left, right, label = batch
@@ -169,16 +169,8 @@ def load_checkpoint(path: str | Path, key: str = "checkpoint") -> PairClassifier
     Raises:
         UserError: if the file is not there or is no checkpoint of shoepair.
     """
-    if not Path(path).is_file():
-        raise UserError(f"{key}={path}: no such file.")
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    with reading_checkpoint(path, key) as checkpoint:
         classifier = CLASSIFIERS[checkpoint["approach"]](checkpoint["hyper_parameters"]["network"])
         classifier.load_state_dict(checkpoint["state_dict"])
         classifier.config = checkpoint["config"]
-    except Exception as error:  # whatever a file that is something else provokes
-        raise UserError(
-            f"{key}={path}: this is no checkpoint of shoepair ({type(error).__name__}); "
-            "expected a file that `shoepair train` wrote, such as RUN_FOLDER/checkpoints/best.ckpt."
-        ) from error
     return classifier.eval()

@@ -148,8 +148,16 @@ class ComparingCNN(nn.Module):
         self.head = linear_head(width * 2**stages, norm=norm, hidden_units=hidden_units, dropout=dropout)
 
     def forward(self, left: Tensor, right: Tensor) -> Tensor:
-        both = self.encoder(channels_last(torch.cat([left, right])))  # (2B, C, H, W): both shoes in one pass
-        one, other = both.mean(dim=(2, 3)).chunk(2)  # (B, C) each
+        both = self.encode(torch.cat([left, right]))  # (2B, C): both shoes in one pass
+        num_pairs = left.shape[0]  # not len(left), which an exporter would take for a constant
+        return self.compare(both[:num_pairs], both[num_pairs:])
+
+    def encode(self, images: Tensor) -> Tensor:
+        """One vector for each shoe: (B, 3, H, W) in [-0.5, 0.5] -> (B, C)."""
+        return self.encoder(channels_last(images)).mean(dim=(2, 3))
+
+    def compare(self, one: Tensor, other: Tensor) -> Tensor:
+        """Two outputs for every pair of vectors, (B, C) each -> (B, 2); the same when they change places."""
         return self.head(torch.cat([(one - other).abs(), one * other], dim=1))
 
 

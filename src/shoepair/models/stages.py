@@ -4,6 +4,7 @@ With few channels, this is where a stage's time goes on a CPU, not the convoluti
 training step of the original's single-image network in channels-last memory format.
 """
 
+import copy
 from typing import Any
 
 import torch
@@ -67,6 +68,27 @@ class NormReluPool(nn.BatchNorm2d):
             self.running_mean.lerp_(mean, self.momentum)
             self.running_var.lerp_(variance * (num_values / (num_values - 1)), self.momentum)  # unbiased, as torch does
         return mean, variance
+
+
+def plain_stages(network: nn.Module) -> nn.Module:
+    """A copy of a network in which torch's own layers stand for the stages of this module, with the same weights.
+
+    For tools that follow the computation, such as an exporter: it depends on no value and no memory format.
+    """
+    plain = copy.deepcopy(network)
+    for parent in list(plain.modules()):
+        for name, child in parent.named_children():
+            if isinstance(child, NormReluPool):
+                norm = nn.BatchNorm2d(child.num_features)
+                norm.load_state_dict(child.state_dict())
+                setattr(parent, name, nn.Sequential(norm, *_plain_relu_pool(child.relu_pool)))
+            elif isinstance(child, ReluPool):
+                setattr(parent, name, nn.Sequential(*_plain_relu_pool(child)))
+    return plain.train(network.training)
+
+
+def _plain_relu_pool(stage: ReluPool) -> tuple[nn.Module, nn.Module]:
+    return nn.ReLU(), nn.MaxPool2d(2) if stage.pooling == "max" else nn.AvgPool2d(2)
 
 
 class _ChannelStatistics(torch.autograd.Function):

@@ -1,0 +1,195 @@
+"""A heap of photos of single shoes: read, seen once each by the network where it can, every candidate pair scored."""
+
+import io
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+from tqdm import tqdm
+
+from shoepair.data.photos import to_square
+from shoepair.data.shoes import LEFT, RIGHT, normalise
+from shoepair.errors import UserError
+from shoepair.models.trained import TrainedNetwork
+from shoepair.spreadsheet import read_rows
+from shoepair.verdict import open_photo
+
+Step = TypeVar("Step")
+
+BATCH = 64  # photos, or pairs, that the network sees at a time
+PAIRS_AT_ONCE = 25_000  # pairs of vectors: 100 MB of the default network's
+THUMBNAIL_PX = 144
+SIDE = re.compile(r"(?<![a-z])(left|right)(?![a-z])", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Heap:
+    """The shoes that could be read, and what is known of them.
+
+    Attributes:
+        paths: of the photos.
+        sides: "left", "right" or None (unknown), in the same order.
+        thumbnails: small JPEG files, in the same order.
+        seen: what the network needs of each shoe: the vectors of its views (num_shoes, num_views, C) where it has an
+            encoder, else its image (num_shoes, 3, H, W) uint8.
+    """
+
+    paths: list[Path]
+    sides: list[str | None]
+    thumbnails: list[bytes]
+    seen: Tensor
+
+
+def list_photos(folders: Sequence[Path]) -> list[Path]:
+    """The files in folders that may be photos, by name; not those in folders below.
+
+    Raises:
+        UserError: if a folder is not there or holds none.
+    """
+    Image.init()
+    paths = []
+    for folder in folders:
+        if not folder.is_dir():
+            raise UserError(f"{folder}: no such folder.")
+        found = [path for path in sorted(folder.iterdir()) if Image.EXTENSION.get(path.suffix.lower()) in Image.OPEN]
+        if not found:
+            raise UserError(f"{folder}: there is no photo in it; expected files such as shoe.jpg, one for each shoe.")
+        paths += found
+    return paths
+
+
+def sides_from_names(paths: Sequence[Path]) -> list[str | None]:
+    """The side that a photo's name says, as in `u007_1_left_w.jpg` or `Right 12.png`; None if it says none or both."""
+    said = [{side.lower() for side in SIDE.findall(path.stem)} for path in paths]
+    return [names.pop() if len(names) == 1 else None for names in said]
+
+
+def sides_from_table(table: Path, paths: Sequence[Path]) -> list[str | None]:
+    """The sides that a CSV file says: columns file (a path as seen from the table's folder, or a name) and side.
+
+    Raises:
+        UserError: naming the line of a side that is none, or of a file that is not among the photos.
+    """
+    by_path = {path.resolve(): i for i, path in enumerate(paths)}
+    by_name = {path.name: i for i, path in enumerate(paths)}
+    sides: list[str | None] = [None] * len(paths)
+    for line, row in read_rows(table, ("file", "side")):
+        index = by_path.get((table.parent / row["file"]).resolve(), by_name.get(row["file"]))
+        if index is None:
+            raise UserError(f"{table}, line {line}: {row['file']} is not among the photos.")
+        if row["side"].lower() not in (LEFT, RIGHT, ""):
+            raise UserError(f"{table}, line {line}: its side is {row['side']}, expected left, right or nothing.")
+        sides[index] = row["side"].lower() or None
+    return sides
+
+
+def read_heap(paths: Sequence[Path], sides: Sequence[str | None], trained: TrainedNetwork) -> Heap:
+    """Read every photo once and show it to the network. What cannot be read is left out and said on stderr.
+
+    Raises:
+        UserError: if nothing is left.
+    """
+    kept: list[int] = []
+    thumbnails: list[bytes] = []
+    seen: list[Tensor] = []
+    for batch in progress(range(0, len(paths), BATCH), "Photos", "batch"):
+        rows = range(batch, min(batch + BATCH, len(paths)))
+        with ThreadPoolExecutor() as pool:  # pillow decodes without the interpreter lock
+            read = list(pool.map(lambda row: _read(paths[row], trained.image_size), rows))
+        for error in (error for error in read if isinstance(error, UserError)):
+            print(f"Left out {error}", file=sys.stderr)
+        usable = [(row, *both) for row, both in zip(rows, read, strict=True) if not isinstance(both, UserError)]
+        if not usable:
+            continue
+        images = torch.from_numpy(np.stack([image for _, image, _ in usable]))
+        kept += [row for row, _, _ in usable]
+        thumbnails += [thumbnail for _, _, thumbnail in usable]
+        seen.append(images if trained.encoder is None else encode_views(images, trained))
+    if not kept:
+        raise UserError(f"{paths[0].parent}: none of its {len(paths)} photos can be read as an image.")
+    return Heap([paths[row] for row in kept], [sides[row] for row in kept], thumbnails, torch.cat(seen))
+
+
+def views_of(images: Tensor, trained: TrainedNetwork) -> list[Tensor]:
+    """The photos as the network is to see them, (B, 3, H, W) each: as they are and, where it knows that, mirrored."""
+    images = normalise(images)
+    return [images, images.flip(-1)] if trained.knows_mirrored else [images]
+
+
+def encode_views(images: Tensor, trained: TrainedNetwork) -> Tensor:
+    """(B, 3, H, W) uint8 -> (B, num_views, C)."""
+    return torch.stack([trained.encode(view) for view in views_of(images, trained)], dim=1)
+
+
+def _read(path: Path, image_size: int) -> tuple[np.ndarray, bytes] | UserError:
+    """What the network sees of a photo, and a thumbnail as a JPEG file."""
+    try:
+        photo = open_photo(path)
+    except UserError as error:
+        return error
+    small = ImageOps.contain(photo, (THUMBNAIL_PX, THUMBNAIL_PX))
+    file = io.BytesIO()
+    small.save(file, "JPEG", quality=80)
+    return to_square(photo, image_size), file.getvalue()
+
+
+def score_heap(heap: Heap, trained: TrainedNetwork) -> np.ndarray:
+    """The logits of all candidate pairs: (num_shoes, num_shoes) float32, symmetric.
+
+    Each is the mean over the views of the pair: on validation people, it finds more than one view. Where no side is
+    known and the network tells left from right, both orders are scored and averaged. -inf stands for a shoe with
+    itself and for two shoes of one side.
+    """
+    num_shoes = len(heap.paths)
+    logits = np.full((num_shoes, num_shoes), -np.inf, dtype=np.float32)
+    side = np.array([{LEFT: 1, RIGHT: -1, None: 0}[s] for s in heap.sides])
+    score = _score_vectors if trained.encoder is not None else _score_images
+    rows = max(1, PAIRS_AT_ONCE // num_shoes)
+    for start in progress(range(0, num_shoes, rows), "Pairs", "block"):
+        first, second = _candidates(side, start, start + rows)
+        if len(first) == 0:
+            continue
+        flipped = (side[first] == -1) | (side[second] == 1)
+        left, right = np.where(flipped, second, first), np.where(flipped, first, second)
+        found = score(heap.seen, left, right, trained)
+        unknown = (side[first] == 0) & (side[second] == 0)
+        if trained.encoder is None and unknown.any():
+            found[unknown] = (found[unknown] + score(heap.seen, right[unknown], left[unknown], trained)) / 2
+        logits[first, second] = logits[second, first] = found
+    return logits
+
+
+def _candidates(side: np.ndarray, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
+    """The candidate pairs (first, second) with start <= first < stop, first < second, not of the same known side."""
+    shoes = np.arange(len(side))
+    first, second = np.meshgrid(shoes[start:stop], shoes, indexing="ij")
+    candidates = (first < second) & ((side[first] != side[second]) | (side[first] == 0))
+    return first[candidates], second[candidates]
+
+
+def _score_vectors(vectors: Tensor, left: np.ndarray, right: np.ndarray, trained: TrainedNetwork) -> np.ndarray:
+    one, other = (vectors[torch.from_numpy(side)].unbind(1) for side in (left, right))  # (B, C) for each view
+    return torch.stack([trained.compare(*view) for view in zip(one, other, strict=True)]).mean(0).numpy()
+
+
+def _score_images(images: Tensor, left: np.ndarray, right: np.ndarray, trained: TrainedNetwork) -> np.ndarray:
+    """Every pair goes through the whole network."""
+    logits = []
+    for start in progress(range(0, len(left), BATCH), "Pairs of photos", "batch"):
+        chosen = slice(start, start + BATCH)
+        one, other = (views_of(images[torch.from_numpy(side[chosen])], trained) for side in (left, right))
+        logits.append(torch.stack([trained.score(*view) for view in zip(one, other, strict=True)]).mean(0))
+    return torch.cat(logits).numpy()
+
+
+def progress(steps: Sequence[Step], what: str, unit: str) -> Iterable[Step]:
+    """The steps, with a bar where somebody looks at a terminal."""
+    return tqdm(steps, desc=what, unit=unit, leave=False, disable=not sys.stderr.isatty())

@@ -1,0 +1,106 @@
+"""A trained network without what trained it: read from a checkpoint, scores pairs or single shoes' vectors.
+
+Knows nothing of Lightning, whose import alone takes longer than judging two photos.
+"""
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from shoepair.errors import UserError
+from shoepair.models.networks import ComparingCNN, build_network
+
+PREFIX = "network."  # of the network's weights among those of its LightningModule
+
+
+@contextlib.contextmanager
+def reading_checkpoint(path: str | Path, key: str = "checkpoint") -> Iterator[dict[str, Any]]:
+    """The content of a checkpoint, on the CPU; whatever fails inside the block means that it is none.
+
+    Only plain values and tensors are read (`weights_only=True`): a file cannot run code.
+
+    Args:
+        key: what the setting is called, for the error.
+    Raises:
+        UserError: if the file is not there or is no checkpoint of shoepair.
+    """
+    if not Path(path).is_file():
+        raise UserError(f"{key}={path}: no such file.")
+    try:
+        yield torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # whatever a file that is something else provokes
+        raise UserError(
+            f"{key}={path}: this is no checkpoint of shoepair ({type(error).__name__}); "
+            "expected a file that `shoepair train` wrote, such as RUN_FOLDER/checkpoints/best.ckpt."
+        ) from error
+
+
+@dataclass(frozen=True)
+class TrainedNetwork:
+    """A network in evaluation mode, on the CPU, and the configuration of the run that trained it.
+
+    Attributes:
+        approach: "single" or "dual".
+        settings: of build_network, among them image_size.
+        config: the run's whole configuration, plain values.
+    """
+
+    network: nn.Module
+    approach: str
+    settings: Mapping[str, Any]
+    config: Mapping[str, Any]
+
+    @property
+    def image_size(self) -> int:
+        return int(self.settings["image_size"])
+
+    @property
+    def knows_mirrored(self) -> bool:
+        """Whether it was trained on mirrored pairs too, so that a pair can be judged by two views."""
+        return bool(self.config.get("data", {}).get("augment", {}).get("mirror"))
+
+    @property
+    def encoder(self) -> ComparingCNN | None:
+        """What turns each shoe into one vector and compares vectors; None if the network sees pairs only."""
+        inner = getattr(self.network, "classifier", None)
+        return inner if isinstance(inner, ComparingCNN) else None
+
+    @torch.inference_mode()
+    def score(self, left: Tensor, right: Tensor) -> Tensor:
+        """(B,) logits of pairs, positive means "same pair"; RGB in [-0.5, 0.5], each (B, 3, H, W)."""
+        return logit(self.network(left, right))
+
+    @torch.inference_mode()
+    def encode(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) in [-0.5, 0.5] -> (B, C). Only where there is an encoder."""
+        assert self.encoder is not None
+        return self.encoder.encode(images)
+
+    @torch.inference_mode()
+    def compare(self, one: Tensor, other: Tensor) -> Tensor:
+        """(B,) logits of pairs of vectors, each (B, C). Only where there is an encoder."""
+        assert self.encoder is not None
+        return logit(self.encoder.compare(one, other))
+
+
+def logit(outputs: Tensor) -> Tensor:
+    """One logit from a network's two outputs: (B, 2) -> (B,)."""
+    return outputs[:, 1] - outputs[:, 0]
+
+
+def load_trained(path: str | Path) -> TrainedNetwork:
+    """The network in a checkpoint. Raises UserError if the file is not there or is no checkpoint of shoepair."""
+    with reading_checkpoint(path) as checkpoint:
+        settings = checkpoint["hyper_parameters"]["network"]
+        network = build_network(checkpoint["approach"], **settings)
+        weights = {
+            key.removeprefix(PREFIX): value for key, value in checkpoint["state_dict"].items() if key.startswith(PREFIX)
+        }
+        network.load_state_dict(weights)
+        trained = TrainedNetwork(network.eval(), checkpoint["approach"], settings, checkpoint["config"])
+    return trained

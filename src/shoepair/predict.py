@@ -1,0 +1,131 @@
+"""`shoepair predict`: what a trained network says of two photos, or of many pairs of them, in plain words."""
+
+import argparse
+import csv
+import json
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from shoepair.checkpoints import find_checkpoint
+from shoepair.errors import UserError
+from shoepair.spreadsheet import read_rows
+
+if TYPE_CHECKING:
+    from shoepair.verdict import Verdict
+
+
+def main(arguments: Sequence[str]) -> None:
+    parser = argparse.ArgumentParser(
+        prog="shoepair predict",
+        usage="shoepair predict [-h] (LEFT RIGHT | --stacked PHOTO | --pairs FILE.csv) [--checkpoint PATH] [--json]",
+        description="Say whether two photos, a left shoe and a right shoe, show the same pair. Photos of any size, in "
+        "any format that pillow reads; they are prepared as in training.",
+        epilog="Example: shoepair predict left.jpg right.jpg",
+    )
+    parser.add_argument("photos", nargs="*", metavar="PHOTO", help="the left shoe, then the right one")
+    parser.add_argument("--stacked", metavar="PHOTO", help="one photo of both: the left shoe above the right one")
+    parser.add_argument(
+        "--pairs",
+        type=Path,
+        metavar="FILE.csv",
+        help="many pairs: columns left and right, paths as seen from the folder of FILE.csv; answers as CSV",
+    )
+    add_checkpoint(parser)
+    parser.add_argument("--json", action="store_true", help="answer in JSON, one line for each pair")
+    options = parser.parse_args(arguments)
+    if sum((bool(options.photos), options.stacked is not None, options.pairs is not None)) != 1:
+        raise UserError("expected either LEFT and RIGHT, or --stacked PHOTO, or --pairs FILE.csv.")
+    if options.photos and len(options.photos) != 2:
+        raise UserError(f"expected two photos, LEFT and RIGHT; received {len(options.photos)}.")
+    for photo in [*options.photos, *filter(None, [options.stacked])]:
+        if not Path(photo).exists():
+            raise UserError(f"{photo}: no such file.")
+    pairs = read_pairs(options.pairs) if options.pairs is not None else []
+    checkpoint = chosen_checkpoint(options.checkpoint)
+
+    from shoepair.verdict import load_classifier, split_stacked
+
+    classifier = load_classifier(checkpoint)
+    if options.pairs is not None:
+        answers = classifier.try_all(paths for _, paths in pairs)
+        _answer_many(options.pairs, [names for names, _ in pairs], answers, as_json=options.json)
+        return
+    if options.stacked is not None:
+        verdict = classifier.compare(*split_stacked(options.stacked))
+        names = {"stacked": options.stacked}
+    else:
+        verdict = classifier.compare(*options.photos)
+        names = dict(zip(("left", "right"), options.photos, strict=True))
+    print(_as_json(names, verdict) if options.json else verdict.sentence)
+
+
+def add_checkpoint(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--checkpoint",
+        default="latest",
+        metavar="PATH",
+        help="a file, the folder of a run (its best epoch) or of several (the best run); default: the newest run in "
+        "outputs/",
+    )
+
+
+def chosen_checkpoint(asked: str) -> Path:
+    """The file that --checkpoint means, said on stderr if that was not typed. Raises UserError if there is none."""
+    path = find_checkpoint(asked, "outputs")
+    if str(path) != asked:
+        print(f"Checkpoint {path}", file=sys.stderr)
+    return path
+
+
+def read_pairs(path: Path) -> list[tuple[tuple[str, str], tuple[Path, Path]]]:
+    """The rows of a CSV file with columns left and right: the two names, and the two paths.
+
+    Raises:
+        UserError: if it cannot be read, a column is missing, or a row is without a name; with its line.
+    """
+    rows = []
+    for line, row in read_rows(path, ("left", "right")):
+        left, right = row["left"], row["right"]
+        if not left or not right:
+            raise UserError(f"{path}, line {line}: there is no {'right' if left else 'left'} photo.")
+        rows.append(((left, right), (path.parent / left, path.parent / right)))
+    if not rows:
+        raise UserError(f"{path}: there is no pair in it.")
+    return rows
+
+
+def _answer_many(
+    path: Path, names: list[tuple[str, str]], answers: Iterable["Verdict | UserError"], *, as_json: bool
+) -> None:
+    """One row for each pair. Raises UserError in the end if some could not be used."""
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    if not as_json:
+        writer.writerow(["left", "right", "same", "probability", "sentence"])
+    unusable: list[UserError] = []
+    for (left, right), answer in zip(names, _with_progress(answers, len(names)), strict=True):
+        if isinstance(answer, UserError):
+            unusable.append(answer)
+            row = {"left": left, "right": right, "same": None, "probability": None, "sentence": f"Cannot say: {answer}"}
+            print(json.dumps(row)) if as_json else writer.writerow(["" if v is None else v for v in row.values()])
+        elif as_json:
+            print(_as_json({"left": left, "right": right}, answer))
+        else:
+            writer.writerow([left, right, str(answer.same).lower(), f"{answer.probability:.4f}", answer.sentence])
+    if unusable:
+        raise UserError(f"{path}: {len(unusable)} of {len(names)} pairs cannot be used; the first: {unusable[0]}")
+
+
+def _with_progress(answers: Iterable["Verdict | UserError"], total: int) -> Iterator["Verdict | UserError"]:
+    from tqdm import tqdm
+
+    # Rows that appear on the same terminal would break the bar.
+    shown = sys.stderr.isatty() and not sys.stdout.isatty()
+    return iter(tqdm(answers, total=total, unit="pair", leave=False, disable=not shown))
+
+
+def _as_json(names: dict[str, str], verdict: "Verdict") -> str:
+    return json.dumps(
+        names | {"same": verdict.same, "probability": round(verdict.probability, 6), "sentence": verdict.sentence}
+    )

@@ -1,0 +1,186 @@
+"""What `shoepair match` leaves behind: two tables, a contact sheet, and one page that needs no other file."""
+
+import base64
+import csv
+import html
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image, ImageDraw, ImageFont
+
+SHOE_PX = 112  # side of a shoe on the contact sheet
+COLUMNS, PAIRS_A_SHEET = 5, 200  # a sheet holds so many pairs, or twice as many single shoes; the rest comes on another
+
+
+@dataclass(frozen=True)
+class ShownShoe:
+    """A shoe as the report shows it: its file and a small JPEG of it."""
+
+    name: str
+    jpeg: bytes
+
+
+@dataclass(frozen=True)
+class ShownMatch:
+    """Two shoes that were put together, and the best of the others for one of them (None: there is none)."""
+
+    left: ShownShoe
+    right: ShownShoe
+    probability: float
+    rival: ShownShoe | None
+    rival_probability: float | None
+    unsure: bool  # the rival would do as well, or nearly, or it is hardly above the threshold
+
+
+@dataclass(frozen=True)
+class ShownSingle:
+    """A shoe that stayed single, and the nearest of the others (None: there is none)."""
+
+    shoe: ShownShoe
+    nearest: ShownShoe | None
+    probability: float | None
+
+
+def write_tables(folder: Path, matches: Sequence[ShownMatch], singles: Sequence[ShownSingle]) -> None:
+    """pairs.csv and singles.csv."""
+    with (folder / "pairs.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["left", "right", "probability", "runner_up", "runner_up_probability"])
+        for m in matches:
+            rival = ("", "") if m.rival is None else (m.rival.name, _number(m.rival_probability))
+            writer.writerow([m.left.name, m.right.name, _number(m.probability), *rival])
+    with (folder / "singles.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["shoe", "nearest", "probability"])
+        for s in singles:
+            nearest = ("", "") if s.nearest is None else (s.nearest.name, _number(s.probability))
+            writer.writerow([s.shoe.name, *nearest])
+
+
+def draw_contact_sheets(folder: Path, matches: Sequence[ShownMatch], singles: Sequence[ShownSingle]) -> list[Path]:
+    """Pairs in the order given, then single shoes: contact_sheet.png; what does not fit, contact_sheet_2.png, ..."""
+    tiles: list[tuple[tuple[ShownShoe, ...], str]] = []
+    tiles += [((m.left, m.right), f"{i}: {percent(m.probability)}") for i, m in enumerate(matches, 1)]
+    alone = [s.shoe for s in singles]
+    for i in range(0, len(alone), 2):
+        tiles.append((tuple(alone[i : i + 2]), "single" if len(alone) - i == 1 else "single, single"))
+    for old in folder.glob("contact_sheet*.png"):
+        old.unlink()
+    paths: list[Path] = []
+    for start in range(0, len(tiles), PAIRS_A_SHEET):
+        path = folder / f"contact_sheet{f'_{len(paths) + 1}' if paths else ''}.png"
+        _draw_sheet(tiles[start : start + PAIRS_A_SHEET]).save(path, compress_level=3)
+        paths.append(path)
+    return paths
+
+
+def _draw_sheet(tiles: Sequence[tuple[tuple[ShownShoe, ...], str]]) -> Image.Image:
+    title_px, gap, between = 18, 12, 4
+    width, height = 2 * SHOE_PX + between, SHOE_PX + title_px
+    columns, rows = min(COLUMNS, len(tiles)), math.ceil(len(tiles) / COLUMNS)
+    sheet = Image.new("RGB", (columns * (width + gap) + gap, rows * (height + gap) + gap), "white")
+    drawing, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)
+    for i, (shoes, title) in enumerate(tiles):
+        row, column = divmod(i, COLUMNS)
+        x, y = gap + column * (width + gap), gap + row * (height + gap)
+        drawing.text((x, y), title, "black", font)
+        for j, shoe in enumerate(shoes):
+            picture = Image.open(io.BytesIO(shoe.jpeg))
+            picture.thumbnail((SHOE_PX, SHOE_PX))
+            left = x + j * (SHOE_PX + between)
+            sheet.paste(picture, (left + (SHOE_PX - picture.width) // 2, y + title_px))
+    return sheet
+
+
+STYLE = """
+:root { color-scheme: light dark; --line: #8888; --warn: #b35900; }
+@media (prefers-color-scheme: dark) { :root { --warn: #ffb366; } }
+body { font: 16px/1.4 system-ui, sans-serif; margin: 1.5rem auto; max-width: 75rem; padding: 0 1rem;
+  overflow-wrap: anywhere; }
+ol, ul { list-style: none; padding: 0; display: grid; gap: 1rem; }
+ol { grid-template-columns: repeat(auto-fill, minmax(min(19rem, 100%), 1fr)); }
+ul { grid-template-columns: repeat(auto-fill, minmax(11rem, 1fr)); }
+li { border: 1px solid var(--line); border-radius: .5rem; padding: .7rem; }
+li.unsure { border: 2px solid var(--warn); }
+li p { margin: .4rem 0 0; }
+.photos { display: flex; gap: .4rem; }
+.photos img { flex: 1 1 0; min-width: 0; max-width: 144px; height: 120px; object-fit: contain; }
+.rival { font-size: .9em; display: flex; gap: .5rem; align-items: center; }
+.rival img { height: 56px; }
+.unsure strong { color: var(--warn); }
+"""
+
+
+def write_page(
+    path: Path, matches: Sequence[ShownMatch], singles: Sequence[ShownSingle], *, heap: str, threshold: float
+) -> None:
+    """One HTML page with its pictures inside, to be read by eyes or ears: pairs in the order given, then singles.
+
+    Args:
+        heap: what was matched, in words.
+        threshold: the probability that a pair must reach.
+    """
+    unsure = sum(m.unsure for m in matches)
+    parts = [
+        "<!DOCTYPE html>",
+        '<html lang="en">',
+        '<head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">',
+        f"<title>Pairs found in {html.escape(heap)}</title><style>{STYLE}</style></head>",
+        "<body><main>",
+        f"<h1>Pairs found in {html.escape(heap)}</h1>",
+        f"<p>{counted(len(matches), 'pair')}, {counted(len(singles), 'single shoe')}. Two shoes were put together from "
+        f"{percent(threshold)} on. Most doubtful first: "
+        f"{'look at those with a thick border' if unsure else 'none of them is very doubtful'}"
+        f"{f', {unsure} of them' if unsure else ''}.</p>",
+    ]
+    if matches:
+        parts += ['<h2 id="pairs">Pairs</h2>', '<ol aria-labelledby="pairs">']
+        parts += [_match_item(i, m) for i, m in enumerate(matches, 1)]
+        parts.append("</ol>")
+    if singles:
+        parts += ['<h2 id="singles">Single shoes</h2>', '<ul aria-labelledby="singles">']
+        parts += [_single_item(s) for s in singles]
+        parts.append("</ul>")
+    parts += ["</main></body></html>", ""]
+    path.write_text("\n".join(parts), encoding="utf-8")
+
+
+def _match_item(number: int, m: ShownMatch) -> str:
+    title = f"<strong>Pair {number}, {percent(m.probability)}.</strong>"
+    said = f"<p>{title} Left {_name(m.left)}, right {_name(m.right)}.</p>"
+    rival = ""
+    if m.rival is not None:
+        picture = _picture(m.rival, "the next best") if m.unsure else ""  # as a picture only where it is needed
+        rival = f'<div class="rival">{picture}<p>Next best: {_name(m.rival)}, {percent(m.rival_probability)}.</p></div>'
+    photos = f'<div class="photos">{_picture(m.left, "left shoe")}{_picture(m.right, "right shoe")}</div>'
+    return f"<li{' class=unsure' if m.unsure else ''}>{photos}{said}{rival}</li>"
+
+
+def _single_item(s: ShownSingle) -> str:
+    nearest = "" if s.nearest is None else f" Nearest: {_name(s.nearest)}, {percent(s.probability)}."
+    return f'<li><div class="photos">{_picture(s.shoe, "single shoe")}</div><p>{_name(s.shoe)}.{nearest}</p></li>'
+
+
+def _picture(shoe: ShownShoe, what: str) -> str:
+    data = base64.b64encode(shoe.jpeg).decode("ascii")
+    return f'<img src="data:image/jpeg;base64,{data}" alt="{html.escape(f"{what}: {shoe.name}")}">'
+
+
+def _name(shoe: ShownShoe) -> str:
+    return html.escape(shoe.name)
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
+
+
+def percent(value: float | None) -> str:
+    """Whole percent, never 0 or 100: a network is never certain."""
+    return "-" if value is None else f"{min(max(math.floor(100 * value), 1), 99)} %"
+
+
+def counted(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"

@@ -1,0 +1,107 @@
+"""A trained network as an ONNX file: the same probabilities, without torch."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from conftest import TINY, Command
+
+from shoepair.data.shoes import normalise
+from shoepair.export import export, largest_difference, write_onnx
+from shoepair.models import build_network
+from shoepair.models.stages import NormReluPool, ReluPool, plain_stages
+from shoepair.models.trained import TrainedNetwork, load_trained
+
+
+def test_an_exported_network_runs_without_torch(shoepair: Command, trained: Path, tmp_path: Path) -> None:
+    outcome = shoepair("export", "--checkpoint", str(trained), "--out", "models/shoes.onnx")
+    assert outcome.code == 0 and outcome.out.startswith("Written models/shoes.onnx, "), outcome.err
+    assert [path.name for path in Path("models").iterdir()] == ["shoes.onnx"]
+    images = np.random.default_rng(0).integers(0, 256, (2, 5, 3, 32, 32), dtype=np.uint8)
+    np.save("images.npy", images)
+    code = """
+import json, sys
+sys.modules["torch"] = None  # importing it would fail
+import numpy, onnxruntime
+session = onnxruntime.InferenceSession("models/shoes.onnx")
+left, right = numpy.load("images.npy")
+(probability,) = session.run(None, {"left": left, "right": right})
+print(json.dumps([probability.tolist(), session.get_modelmeta().custom_metadata_map]))
+"""
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
+    found, facts = json.loads(said.stdout)
+    left, right = (normalise(torch.from_numpy(side)) for side in images)
+    expected = torch.sigmoid(load_trained(trained / "checkpoints" / "best.ckpt").score(left, right))
+    np.testing.assert_allclose(found, expected.numpy(), atol=1e-4)
+    assert (facts["approach"], facts["image_size"], facts["threshold"]) == ("dual", "32", "0.5")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"approach": "single"},
+        {"approach": "dual", "fusion": "stack", "pooling": "average"},
+        {"approach": "dual", "fusion": "compare", "norm": "batch", "dropout": 0.5},
+    ],
+)
+def test_every_approach_exports_to_the_same_probabilities(settings: dict, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = build_network(**settings, image_size=16).eval()
+    with torch.no_grad():
+        for stage in network.modules():
+            if isinstance(stage, NormReluPool):  # some channels with a negative scale
+                for value in (stage.weight, stage.get_buffer("running_mean"), stage.get_buffer("running_var")):
+                    value.normal_()
+                stage.get_buffer("running_var").abs_().add_(0.1)
+    images = np.random.default_rng(0).integers(0, 256, (2, 30, 3, 1, 1), dtype=np.uint8).repeat(16, 3).repeat(16, 4)
+    trained = TrainedNetwork(network, settings["approach"], {"image_size": 16}, {})
+    logits = trained.score(*(normalise(torch.from_numpy(side)) for side in images))
+    last = network.get_submodule("classifier.head.5")
+    with torch.no_grad():  # logits around 0, or all probabilities would be 0 or 1
+        for scaled in last.parameters():
+            scaled.div_(logits.std())
+        last.get_parameter("bias")[1] -= logits.mean() / logits.std()
+    write_onnx(trained, tmp_path / "shoes.onnx")
+    assert largest_difference(trained, tmp_path / "shoes.onnx") < 1e-4
+    session = onnxruntime.InferenceSession(str(tmp_path / "shoes.onnx"))
+    (found,) = session.run(None, {"left": images[0], "right": images[1]})
+    expected = torch.sigmoid((logits - logits.mean()) / logits.std())
+    np.testing.assert_allclose(found, expected.numpy(), atol=1e-4)
+
+
+def test_plain_stages_compute_the_same(tmp_path: Path) -> None:
+    network = build_network("single", image_size=16).eval()
+    plain = plain_stages(network)
+    assert not any(isinstance(module, NormReluPool | ReluPool) for module in plain.modules())
+    assert any(isinstance(module, NormReluPool) for module in network.modules())
+    left, right = torch.rand(2, 4, 3, 16, 16) - 0.5
+    torch.testing.assert_close(plain(left, right), network(left, right), rtol=1e-4, atol=1e-5)
+
+
+def test_a_file_that_differs_from_torch_is_not_written(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shoepair.export.largest_difference", lambda *_: 0.2)
+    with pytest.raises(RuntimeError, match=r"shoes\.onnx was not written: .* by up to 0\.2"):
+        export(trained / "checkpoints" / "best.ckpt", tmp_path / "shoes.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_the_extra_it_says_what_to_install(
+    shoepair: Command, trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
+    outcome = shoepair("export", "--checkpoint", str(trained / "checkpoints" / "best.ckpt"))
+    assert outcome.code == 2 and outcome.err == "shoepair: onnxscript is not installed: pip install 'shoepair[onnx]'\n"
+
+
+def test_the_default_place_is_beside_the_checkpoint(shoepair: Command) -> None:
+    assert shoepair("train", *TINY, "hydra.run.dir=outputs/run").code == 0
+    outcome = shoepair("export")
+    assert outcome.code == 0 and "Written outputs/run/checkpoints/best.onnx" in outcome.out
+    assert Path("outputs/run/checkpoints/best.onnx").is_file()

@@ -1,0 +1,250 @@
+"""A heap of single shoes in, pairs out: the matching, the report, the command."""
+
+import base64
+import csv
+import io
+from html.parser import HTMLParser
+from pathlib import Path
+
+import networkx
+import numpy as np
+import pytest
+import torch
+from conftest import TINY, Command
+from PIL import Image
+
+from shoepair.data.shoes import normalise
+from shoepair.heap import Heap, encode_views, score_heap, sides_from_names
+from shoepair.match import count_right
+from shoepair.matching import best_pairs, find_matches
+from shoepair.models import build_network
+from shoepair.models.trained import TrainedNetwork
+from shoepair.results.heap_report import ShownMatch, ShownShoe, ShownSingle, draw_contact_sheets, write_page
+
+
+def random_logits(num_shoes: int, seed: int) -> np.ndarray:
+    logits = np.random.default_rng(seed).normal(-1, 2, (num_shoes, num_shoes))
+    logits = logits + logits.T
+    np.fill_diagonal(logits, -np.inf)
+    return logits
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("known", ["all", "some", "none"])
+def test_no_other_set_of_pairs_is_better(seed: int, known: str) -> None:
+    """A second implementation: the blossom algorithm of networkx."""
+    logits, random = random_logits(15, seed), np.random.default_rng(seed)
+    sides = [None if known == "none" or (known == "some" and random.random() < 0.5) else side
+             for side in random.choice(["left", "right"], 15).tolist()]  # fmt: skip
+    for i, j in np.ndindex(15, 15):
+        if sides[i] is not None and sides[i] == sides[j]:
+            logits[i, j] = -np.inf
+    for threshold in (0.0, 1.0):
+        graph = networkx.Graph()
+        for i, j in zip(*np.where(logits > threshold), strict=True):
+            graph.add_edge(i, j, weight=logits[i, j] - threshold)
+        expected = sum(logits[i, j] - threshold for i, j in networkx.max_weight_matching(graph))
+        pairs = best_pairs(logits, sides, threshold)
+        assert sum(logits[i, j] - threshold for i, j in pairs) == pytest.approx(expected)
+        assert len({shoe for pair in pairs for shoe in pair}) == 2 * len(pairs)
+        assert all(sides[left] != "right" and sides[right] != "left" for left, right in pairs)
+        assert all(logits[i, j] > threshold for i, j in pairs)
+
+
+def test_the_best_pair_gives_way_where_all_together_are_better() -> None:
+    logits = np.full((4, 4), -np.inf)
+    for i, j, value in ((0, 2, 5.0), (0, 3, 4.0), (1, 2, 4.0), (1, 3, -1.0)):
+        logits[i, j] = logits[j, i] = value
+    assert best_pairs(logits, ["left", "left", "right", "right"], 0.0) == [(0, 3), (1, 2)]
+    assert best_pairs(logits, [None] * 4, 0.0) == [(0, 3), (1, 2)]
+    assert best_pairs(logits, [None] * 4, 3.9) == [(0, 2)]  # of the others, together 0.2 is left
+    assert best_pairs(logits, [None] * 4, 6.0) == []
+
+
+def test_most_doubtful_pairs_come_first_with_their_rivals() -> None:
+    logits = np.full((5, 5), -np.inf)
+    for i, j, value in ((0, 1, 6.0), (2, 3, 5.0), (2, 4, 4.5)):
+        logits[i, j] = logits[j, i] = value
+    first, second = find_matches(logits, [None] * 5, 0.0)
+    assert (first.left, first.right, first.rival, first.margin) == (2, 3, 4, 0.5)
+    assert (second.left, second.right, second.rival, second.margin) == (0, 1, None, np.inf)
+
+
+def test_a_heap_of_one_shoe_has_no_pair() -> None:
+    for sides in ([None], ["left"]):
+        assert find_matches(np.full((1, 1), -np.inf), sides, 0.0) == []  # type: ignore[arg-type]
+
+
+def test_sides_are_read_from_names() -> None:
+    names = ["u001_1_left_m.jpg", "Right 12.png", "shoe.left.jpg", "copyright.jpg", "left_right.jpg", "IMG_7.jpg"]
+    assert sides_from_names([Path(name) for name in names]) == ["left", "right", "left", None, None, None]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"approach": "dual", "fusion": "compare"}, {"approach": "dual", "fusion": "stack"}, {"approach": "single"}],
+)
+@pytest.mark.parametrize("mirror", [0.0, 0.5])
+def test_every_candidate_has_the_score_of_the_whole_network(settings: dict, mirror: float) -> None:
+    torch.manual_seed(0)
+    network = build_network(**settings, image_size=16, norm="none").eval()
+    trained = TrainedNetwork(
+        network, settings["approach"], {"image_size": 16}, {"data": {"augment": {"mirror": mirror}}}
+    )
+    images = torch.randint(0, 256, (5, 3, 16, 16), dtype=torch.uint8)
+    sides: list[str | None] = ["right", "left", None, None, "left"]
+    seen = encode_views(images, trained) if trained.encoder else images
+    logits = score_heap(Heap([Path(str(i)) for i in range(5)], sides, [b""] * 5, seen), trained)
+
+    def whole(left: int, right: int) -> float:
+        """Of one pair; of a network that was trained on mirrored pairs, the mean of it and its mirror image."""
+        one, other = (normalise(images[i : i + 1]) for i in (left, right))
+        mirrored = trained.score(one.flip(-1), other.flip(-1)) if mirror else trained.score(one, other)
+        return float(trained.score(one, other) + mirrored) / 2
+
+    assert logits[1, 4] == logits[0, 0] == -np.inf and np.array_equal(logits, logits.T)
+    assert logits[0, 1] == pytest.approx(whole(1, 0), abs=1e-5)
+    assert logits[0, 2] == pytest.approx(whole(2, 0), abs=1e-5)
+    assert logits[2, 4] == pytest.approx(whole(4, 2), abs=1e-5)
+    assert logits[2, 3] == pytest.approx((whole(2, 3) + whole(3, 2)) / 2, abs=1e-5)
+
+
+def test_found_pairs_are_compared_with_the_truth_of_the_names() -> None:
+    names = ["u1_1_left_m.jpg", "u1_1_right_m.jpg", "u1_2_left_m.jpg", "u1_2_right_m.jpg", "u2_1_left_m.jpg"]
+    counts = count_right(names, [(0, 1), (2, 4)])
+    assert (counts.found, counts.right, counts.true) == (2, 1, 2)
+    assert (counts.precision, counts.recall) == (0.5, 0.5)
+
+
+class Page(HTMLParser):
+    """What a page holds: how deep each element stands, the texts, the pictures."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.images: list[dict[str, str | None]] = []
+        self.items: dict[str, int] = {}
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == "img":
+            self.images.append(dict(attrs))
+        elif tag not in ("meta",):
+            if tag == "li":
+                self.items[self.open[-1]] = self.items.get(self.open[-1], 0) + 1
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] != "style":
+            self.text += data
+
+
+def shown(name: str) -> ShownShoe:
+    file = io.BytesIO()
+    Image.new("RGB", (20, 10), "red").save(file, "JPEG")
+    return ShownShoe(name, file.getvalue())
+
+
+def test_the_page_is_whole_and_needs_no_other_file(tmp_path: Path) -> None:
+    matches = [
+        ShownMatch(shown("a.jpg"), shown("<b>&.jpg"), 0.71, shown("c.jpg"), 0.62, unsure=True),
+        ShownMatch(shown("d.jpg"), shown("e.jpg"), 0.999, None, None, unsure=False),
+    ]
+    path = tmp_path / "match.html"
+    write_page(path, matches, [ShownSingle(shown("c.jpg"), shown("a.jpg"), 0.62)], heap="a heap", threshold=0.5)
+    text = path.read_text()
+    page = Page()
+    page.feed(text)
+    assert page.open == [] and page.items == {"ol": 2, "ul": 1}
+    assert [image["alt"] for image in page.images] == [
+        "left shoe: a.jpg", "right shoe: <b>&.jpg", "the next best: c.jpg", "left shoe: d.jpg", "right shoe: e.jpg",
+        "single shoe: c.jpg",
+    ]  # fmt: skip
+    for image in page.images:
+        kind, _, data = str(image["src"]).partition(",")
+        assert kind == "data:image/jpeg;base64"
+        assert Image.open(io.BytesIO(base64.b64decode(data))).size == (20, 10)
+    assert text.count('"http') == text.count("<script") == text.count("<link") == 0 and "<b>" not in text
+    assert "2 pairs, 1 single shoe." in page.text and "Pair 1, 71 %." in page.text and "Pair 2, 99 %." in page.text
+
+
+def test_a_heap_that_does_not_fit_on_one_sheet_comes_on_several(tmp_path: Path) -> None:
+    matches = [ShownMatch(shown("a"), shown("b"), 0.9, None, None, unsure=False)] * 201
+    (tmp_path / "contact_sheet_3.png").write_text("of an earlier heap")
+    sheets = draw_contact_sheets(tmp_path, matches, [ShownSingle(shown("c"), None, None)])
+    assert [sheet.name for sheet in sheets] == ["contact_sheet.png", "contact_sheet_2.png"]
+    assert sorted(tmp_path.iterdir()) == sorted(sheets)
+    assert Image.open(sheets[1]).width < Image.open(sheets[0]).width
+
+
+@pytest.mark.parametrize("sides", ["names", "unknown", "sides.csv"])
+def test_a_heap_is_matched(shoepair: Command, trained: Path, drawn_photos: Path, sides: str) -> None:
+    heap = drawn_photos / "train"
+    Path("sides.csv").write_text(
+        "file,side\n" + "\n".join(f"{path.name},{path.name.split('_')[2]}" for path in heap.iterdir())
+    )
+    outcome = shoepair(
+        "match", str(heap), "--checkpoint", str(trained), "--sides", sides, "--out", "found", "--score",
+        "--threshold", "0.01",
+    )  # fmt: skip
+    assert outcome.code == 0, outcome.err
+    assert outcome.out.startswith(f"24 shoes, {'no side' if sides == 'unknown' else 'all sides'} known: ")
+    assert "of 12 true pairs (recall" in outcome.out
+    assert "Written found/match.html, contact_sheet.png, pairs.csv, singles.csv" in outcome.out
+    with Path("found/pairs.csv").open() as file:
+        pairs = list(csv.DictReader(file))
+    with Path("found/singles.csv").open() as file:
+        singles = [row["shoe"] for row in csv.DictReader(file)]
+    placed = [row[side] for row in pairs for side in ("left", "right")] + singles
+    assert sorted(placed) == sorted(path.name for path in heap.iterdir())
+    assert pairs and all(0.01 < float(row["probability"]) <= 1 and row["runner_up"] for row in pairs)
+    if sides != "unknown":
+        assert all("left" in row["left"] and "right" in row["right"] for row in pairs)
+    assert Image.open("found/contact_sheet.png").width > 500
+    assert Path("found/match.html").read_text().startswith("<!DOCTYPE html>")
+
+
+@pytest.mark.parametrize("approach", ["single", "dual"])
+def test_networks_without_an_encoder_match_as_well(shoepair: Command, drawn_photos: Path, approach: str) -> None:
+    fusion = ["approach.fusion=stack"] if approach == "dual" else []
+    assert shoepair("train", *TINY, f"approach={approach}", *fusion, "hydra.run.dir=outputs/run").code == 0
+    outcome = shoepair("match", str(drawn_photos / "test_m"), "--sides", "unknown")
+    assert outcome.code == 0 and outcome.out.startswith("6 shoes, no side known: ")
+    assert Path("outputs/match/match.html").is_file()
+
+
+def test_what_cannot_be_read_is_left_out_and_named(shoepair: Command, trained: Path, drawn_photos: Path) -> None:
+    Path("heap").mkdir()
+    Path("heap/broken.jpg").write_bytes(b"no photo")
+    Path("heap/notes.txt").write_text("shoes")
+    shoe = next((drawn_photos / "train").iterdir())
+    Path("heap/only.png").write_bytes(shoe.read_bytes())
+    outcome = shoepair("match", "heap", "--checkpoint", str(trained))
+    assert outcome.code == 0 and outcome.out.startswith("1 shoe, no side known: 0 pairs, 1 single shoe")
+    assert "Left out heap/broken.jpg: this cannot be read as an image" in outcome.err and "notes" not in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("nowhere", "nowhere: no such folder."),
+        ("empty", "empty: there is no photo in it"),
+        ("broken", "broken: none of its 1 photos can be read"),
+        ("broken --threshold 2", "--threshold 2.0: expected a number between 0 and 1."),
+        ("broken --sides upper", "--sides upper: expected names, unknown, or a CSV file"),
+        ("broken --sides sides.csv", "sides.csv, line 2: else.jpg is not among the photos."),
+        ("broken --score", "--score: shoe.jpg does not say whose shoe it is; expected names such as u001_1_left_m.jpg"),
+        ("broken --checkpoint nowhere", "checkpoint=nowhere: no such file or folder."),
+    ],
+)
+def test_a_mistake_in_matching_is_one_line(shoepair: Command, trained: Path, typed: str, said: str) -> None:
+    for folder in ("empty", "broken"):
+        Path(folder).mkdir()
+    Path("broken/shoe.jpg").write_bytes(b"no photo")
+    Path("sides.csv").write_text("file,side\nelse.jpg,left\n")
+    more = [] if "--checkpoint" in typed else ["--checkpoint", str(trained / "checkpoints" / "best.ckpt")]
+    outcome = shoepair("match", *typed.split(), *more)
+    assert outcome.code == 2 and outcome.err.splitlines()[-1].startswith(f"shoepair: {said}")
