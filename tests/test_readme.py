@@ -25,7 +25,11 @@ def write_example_experiment(folder: Path) -> None:
     path.write_text(text)
 
 
-@pytest.mark.parametrize("command", commands())
+def sweeps_are_slow(command: str) -> object:
+    return pytest.param(command, marks=pytest.mark.slow) if "sweep=" in command or "glob" in command else command
+
+
+@pytest.mark.parametrize("command", map(sweeps_are_slow, commands()))
 def test_every_command_of_the_readme_runs(
     command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, drawn_photos: Path, trained: Path
 ) -> None:
