@@ -42,7 +42,8 @@ def main(arguments: Sequence[str]) -> None:
         type=float,
         default=0.5,
         metavar="P",
-        help="probability from which two shoes may be a pair (default 0.5)",
+        help="probability from which two shoes may be a pair (default 0.5); lower it, say to 0.001, if every shoe has "
+        "its partner in the heap",
     )
     parser.add_argument(
         "--out", type=Path, default=Path("outputs/match"), metavar="DIR", help="where the files go (%(default)s)"
