@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from shoepair.data import designs, drawing
+from shoepair.data import designs, drawing, floors, lasts, skins
 from shoepair.data.cache import cached_images, digest
-from shoepair.data.designs import draw_design, draw_placement, draw_scene
+from shoepair.data.designs import draw_design, draw_placement, draw_scene, draw_taste
 from shoepair.data.drawing import draw_shoe
 from shoepair.data.shoes import LEFT, RIGHT, Shoe, ShoeSet
 
@@ -56,10 +56,11 @@ def shoes_of(person: str, split: str, seed: int) -> list[Shoe]:
     return shoes
 
 
-def draw_one(shoe: Shoe, image_size: int, seed: int) -> np.ndarray:
+def draw_one(shoe: Shoe, image_size: int, seed: int, hardness: float) -> np.ndarray:
     """(3, image_size, image_size) uint8: the same whatever else is drawn."""
+    taste = draw_taste(_random(seed, shoe.person, "taste"))
     pixels = draw_shoe(
-        draw_design(_random(seed, shoe.person, shoe.pair), shoe.kind),
+        draw_design(_random(seed, shoe.person, shoe.pair), shoe.kind, taste, hardness),
         draw_scene(_random(seed, shoe.person, "scene")),
         draw_placement(_random(seed, shoe.person, shoe.pair, shoe.side)),
         left=shoe.side == LEFT,
