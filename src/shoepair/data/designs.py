@@ -251,8 +251,8 @@ def _design(random: np.random.Generator, kind: str, palette: Palette) -> Design:
 def _form(random: np.random.Generator, kind: str) -> Form:
     draw = random.uniform
     form = Form(
-        half_width=draw(0.155, 0.18),
-        toe_height=draw(0.09, 0.12),
+        half_width=draw(0.175, 0.2),
+        toe_height=draw(0.1, 0.13),
         pointedness=draw(0.0, 0.25),
         squareness=draw(0.0, 0.3),
         back=draw(0.235, 0.28),
@@ -277,25 +277,25 @@ def _form(random: np.random.Generator, kind: str) -> Form:
         )  # fmt: skip
     if kind == "oxford":
         return replace(
-            form, half_width=draw(0.14, 0.16), toe_height=draw(0.08, 0.1), pointedness=draw(0.2, 0.7),
+            form, half_width=draw(0.155, 0.175), toe_height=draw(0.08, 0.1), pointedness=draw(0.2, 0.7),
             squareness=draw(0.0, 0.6), back=draw(0.19, 0.22), ankle=draw(0.14, 0.16), throat=draw(0.38, 0.44),
             throat_height=draw(0.18, 0.21), tongue=draw(0.02, 0.05), sole=draw(0.02, 0.03), wedge=0.0,
             heel=draw(0.03, 0.05), block=draw(0.24, 0.28), welt=draw(0.008, 0.014),
         )  # fmt: skip
     if kind == "loafer":
         return replace(
-            form, half_width=draw(0.145, 0.165), pointedness=draw(0.1, 0.5), back=draw(0.18, 0.21),
-            ankle=draw(0.12, 0.15), throat=draw(0.5, 0.56), throat_height=draw(0.17, 0.2), tongue=draw(0.03, 0.06),
+            form, half_width=draw(0.16, 0.18), pointedness=draw(0.1, 0.5), back=draw(0.18, 0.21),
+            ankle=draw(0.12, 0.15), throat=draw(0.5, 0.56), throat_height=draw(0.17, 0.2), tongue=0.0,
             sole=draw(0.018, 0.03), wedge=0.0, heel=draw(0.02, 0.04), block=draw(0.22, 0.28),
         )  # fmt: skip
     if kind == "slipon":
         return replace(
             form, back=draw(0.2, 0.24), ankle=draw(0.15, 0.18), throat=draw(0.45, 0.5),
-            throat_height=draw(0.2, 0.23), tongue=draw(0.0, 0.03),
+            throat_height=draw(0.2, 0.23), tongue=0.0,
         )  # fmt: skip
     if kind in ("flat", "heel"):
         form = replace(
-            form, half_width=draw(0.125, 0.145), toe_height=draw(0.07, 0.09), pointedness=draw(0.1, 1.0),
+            form, half_width=draw(0.14, 0.16), toe_height=draw(0.07, 0.09), pointedness=draw(0.1, 1.0),
             back=draw(0.15, 0.18), ankle=draw(0.08, 0.1), throat=draw(0.68, 0.76), throat_height=draw(0.085, 0.1),
             tongue=0.0, sole=0.014, wedge=0.0, welt=0.003,
         )  # fmt: skip
@@ -336,9 +336,9 @@ def draw_scene(random: np.random.Generator) -> Scene:
         floor_angle=random.uniform(0, math.pi),
         floor_seed=int(random.integers(2**31)),
         facing=random.uniform(1.2, 1.42) * math.pi,
-        elevation=random.uniform(0.72, 1.05),
-        distance=random.uniform(2.2, 3.6),
-        size=random.uniform(0.8, 0.96),
+        elevation=random.uniform(0.8, 1.08),
+        distance=random.uniform(1.9, 3.0),
+        size=random.uniform(0.8, 0.95),
         light_angle=random.uniform(0, 2 * math.pi),
         light_height=random.uniform(0.75, 1.3),
         light=random.uniform(0.35, 0.7),

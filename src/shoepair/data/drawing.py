@@ -30,27 +30,30 @@ def draw_shoe(design: Design, scene: Scene, placement: Placement, *, left: bool)
         (DRAWN_SIZE_PX, DRAWN_SIZE_PX, 3) uint8, RGB.
     """
     random = np.random.default_rng(placement.seed)
-    last, painted = _made(design)
+    last, mesh, painted = _made(design)
     stand = _Stand(scene.facing + placement.turn, mirrored=not left)
-    parts = [stand.place(surface.points) for surface in last.surfaces]
-    camera = _frame(scene, placement, np.concatenate([part.reshape(-1, 3) for part in parts]))
+    points = stand.place(mesh.points)
+    camera = _frame(scene, placement, points)
     light = _Light(scene, placement)
 
     worn = painted | {"upper": skins.weathered(painted["upper"], random, placement.wear)}
-    shoe, cover = _raster(last.surfaces, parts, worn, camera, light, mirrored=not left)
+    seen = _raster(mesh, points, stand.turn(mesh.normals), worn, camera, light, mirrored=not left)
+    lines = [(stand.place(line), *look) for line, *look in _laces(design, last, random) + _trimmings(design, last)]
+    below = _draw_lines(seen, lines, camera, light)
     picture = _floor_seen(scene, camera)
-    picture *= 1 - _shadow(parts, camera, light, scene.softness)[..., None]
-    picture += (shoe - picture) * cover[..., None]
-    lines = _laces(design, last, random) + _trimmings(design, last)
-    if lines:
-        picture = _lay_lines(picture, [(stand.place(line), *look) for line, *look in lines], camera, light)
+    picture *= 1 - _shadow(mesh, points, camera, light, scene.softness)[..., None]
+    shoe = np.asarray(seen.reduce(OVERSAMPLING), np.float32) / 255
+    picture *= 1 - shoe[..., 3:]
+    picture += shoe[..., :3]
+    picture *= below[..., None]
     return _develop(picture, scene, placement, random)
 
 
 @lru_cache(maxsize=4)
-def _made(design: Design) -> tuple[Last, dict[str, skins.Skin]]:
+def _made(design: Design) -> tuple[Last, "_Mesh", dict[str, skins.Skin]]:
     """Both shoes of a pair are made from one last and one set of skins."""
-    return make_last(design.form), skins.paint(design)
+    last = make_last(design.form)
+    return last, _Mesh(last.surfaces), skins.paint(design)
 
 
 @lru_cache(maxsize=2)
@@ -66,8 +69,11 @@ class _Stand:
         self.mirror = -1.0 if mirrored else 1.0
 
     def place(self, points: np.ndarray) -> np.ndarray:
-        x, y = points[..., 0] - 0.5, points[..., 1] * self.mirror
-        return np.stack([x * self.cos - y * self.sin, x * self.sin + y * self.cos, points[..., 2]], -1)
+        return self.turn(points - [0.5, 0, 0])
+
+    def turn(self, vectors: np.ndarray) -> np.ndarray:
+        x, y = vectors[..., 0], vectors[..., 1] * self.mirror
+        return np.stack([x * self.cos - y * self.sin, x * self.sin + y * self.cos, vectors[..., 2]], -1)
 
 
 @dataclass(frozen=True)
@@ -98,7 +104,7 @@ def _frame(scene: Scene, placement: Placement, points: np.ndarray) -> _Camera:
     seen, _ = _Camera(elevation, scene.distance, 1.0, (0.0, 0.0)).see(points)
     low, high = seen.min(0), seen.max(0)
     size = max(high - low)
-    zoom = DRAWN_SIZE_PX * scene.size * placement.scale * 0.96 / size
+    zoom = DRAWN_SIZE_PX * scene.size * placement.scale / size
     centre = DRAWN_SIZE_PX * (np.array([0.5, 0.5]) + placement.shift) - zoom * (low + high) / 2
     return _Camera(elevation, scene.distance, zoom, (float(centre[0]), float(centre[1])))
 
@@ -127,85 +133,118 @@ class _Light:
         return diffuse, key * (0.5 + 0.6 * self.directed) + window * 0.22
 
 
-def _normals(points: np.ndarray) -> np.ndarray:
-    along, up = np.gradient(points, axis=1), np.gradient(points, axis=0)
-    normal = np.cross(up, along)
+class _Mesh:
+    """All surfaces of a left shoe as one list of points and triangles.
+
+    Attributes:
+        points, normals: (num_points, 3).
+        skin: (num_points, 2), column and row in the skins laid under one another.
+        triangles: (num_triangles, 3), numbers of points; two in a row are one quadrangle.
+        rows: (num_triangles, 2), first and last row of the triangle's own skin.
+        two_sided: (num_triangles,), whether both sides can be seen.
+        patches: the skins' names, from above.
+        outlines: (n, 4) quadrangles that are enough for the shadow of the whole.
+        footprints: numbers of the points around what stands on the floor.
+    """
+
+    def __init__(self, surfaces: tuple[Surface, ...]) -> None:
+        points, normals, skin, triangles, rows, two_sided = [], [], [], [], [], []
+        outlines: list[np.ndarray] = []
+        rings: dict[str, list[np.ndarray]] = {}
+        first_point = first_row = 0
+        for surface in surfaces:
+            grid = surface.points
+            height = skins.HEIGHTS[surface.name]
+            points.append(grid.reshape(-1, 3))
+            normals.append(_normals(surface).reshape(-1, 3))
+            v, u = np.meshgrid(
+                first_row + np.linspace(0.5, height - 0.5, grid.shape[0]),
+                0.5 + surface.along * (skins.WIDTH - 1), indexing="ij",
+            )  # fmt: skip
+            skin.append(np.stack([u, v], -1).reshape(-1, 2))
+            number = first_point + np.arange(grid[..., 0].size).reshape(grid.shape[:2])
+            quads = _quads(number)
+            if surface.flipped:
+                quads = quads[:, ::-1]
+            triangles.append(np.concatenate([quads[:, :3], quads[:, [0, 2, 3]]], 1).reshape(-1, 3))
+            rows.append(np.tile([first_row, first_row + height - 1], (2 * len(quads), 1)))
+            two_sided.append(np.full(2 * len(quads), surface.name == "tongue"))
+            step = max(1, len(grid) // 4)
+            outlines.append(_quads(number[::step, ::3]))
+            if surface.name in ("sole", "heel"):
+                near = number[0][grid[0, :, 2] < 0.1]
+                rings.setdefault(surface.name, []).append(near[::-1] if surface.flipped else near)
+            first_point += number.size
+            first_row += height
+        self.points, self.normals, self.skin = np.concatenate(points), np.concatenate(normals), np.concatenate(skin)
+        self.triangles, self.rows = np.concatenate(triangles), np.concatenate(rows).astype(np.float32)
+        self.two_sided = np.concatenate(two_sided)
+        self.patches = [surface.name for surface in surfaces]
+        self.outlines = np.concatenate(outlines)
+        self.footprints = [np.concatenate(ring) for ring in rings.values()]
+
+
+def _quads(number: np.ndarray) -> np.ndarray:
+    """(n, 4) corners, all the same way round, of a grid of points' numbers."""
+    return np.stack([number[:-1, :-1], number[:-1, 1:], number[1:, 1:], number[1:, :-1]], -1).reshape(-1, 4)
+
+
+def _normals(surface: Surface) -> np.ndarray:
+    along, up = np.gradient(surface.points, axis=1), np.gradient(surface.points, axis=0)
+    normal = np.cross(up, along) * (-1 if surface.flipped else 1)
+    if surface.name in ("upper", "sole"):
+        normal[:, [0, -1], 1] = 0  # where both sides meet, neither has a say
     return normal / (np.linalg.norm(normal, axis=-1, keepdims=True) + 1e-9)
 
 
 def _raster(
-    surfaces: tuple[Surface, ...],
-    parts: list[np.ndarray],
+    mesh: _Mesh,
+    points: np.ndarray,
+    normals: np.ndarray,
     painted: dict[str, skins.Skin],
     camera: _Camera,
     light: _Light,
     *,
     mirrored: bool,
-) -> tuple[np.ndarray, np.ndarray]:
-    """The shoe alone: (size, size, 3) float32, and how much of each pixel it covers, (size, size) float32."""
+) -> Image.Image:
+    """The shoe alone: RGBa (multiplied by alpha), OVERSAMPLING times as large as the picture."""
     size = DRAWN_SIZE_PX * OVERSAMPLING
-    corners, maps, away, sheets = [], [], [], []
-    first_row = 0
-    for surface, points in zip(surfaces, parts, strict=True):
-        name = surface.patch.rstrip("+-1")
-        skin = painted[name]
-        rows = len(skin.colour)
-        front = -1.0 if surface.flipped != mirrored else 1.0
-        normals = _normals(points) * front
-        diffuse, highlight = light.shine(points, normals, camera.position)
-        sheets.append(skin.colour * _stretched(diffuse, rows)[..., None] + (skin.gloss * _stretched(highlight, rows))[..., None])
-
-        screen, distance = camera.see(points)
-        v, u = np.meshgrid(
-            first_row + np.linspace(0.5, rows - 0.5, points.shape[0]),
-            np.linspace(0.5, skins.WIDTH - 0.5, points.shape[1]), indexing="ij",
-        )  # fmt: skip
-        vertex = np.concatenate([screen * OVERSAMPLING, u[..., None], v[..., None]], -1)  # x, y on screen, u, v on skin
-        a, b, c, d = vertex[:-1, :-1], vertex[:-1, 1:], vertex[1:, 1:], vertex[1:, :-1]
-        triangles = np.stack([np.stack([a, b, c], 2), np.stack([a, c, d], 2)], 2).reshape(-1, 3, 4)
-        quads = (distance[:-1, :-1] + distance[:-1, 1:] + distance[1:, 1:] + distance[1:, :-1]) / 4
-        depth = np.repeat(quads.reshape(-1), 2)
-        one, two = triangles[:, 1, :2] - triangles[:, 0, :2], triangles[:, 2, :2] - triangles[:, 0, :2]
-        area = one[:, 0] * two[:, 1] - one[:, 1] * two[:, 0]
-        shown = np.abs(area) > 1e-3 if name == "tongue" else area * front > 1e-3
-        triangles, area, one, two = triangles[shown], area[shown], one[shown], two[shown]
-        # Of each triangle, skin position as a linear function of the screen position.
-        du, dv = triangles[:, 1, 2:] - triangles[:, 0, 2:], triangles[:, 2, 2:] - triangles[:, 0, 2:]  # (n, 2)
-        by_x = (du * two[:, 1:] - dv * one[:, 1:]) / area[:, None]
-        by_y = (dv * one[:, :1] - du * two[:, :1]) / area[:, None]
-        start = triangles[:, 0, 2:] - by_x * triangles[:, 0, :1] - by_y * triangles[:, 0, 1:2]
-        limits = np.broadcast_to(np.float32([first_row, first_row + rows - 1]), (len(area), 2))
-        maps.append(np.concatenate([by_x, by_y, start, limits], 1))
-        corners.append(triangles[:, :, :2].reshape(-1, 6))
-        away.append(depth[shown])
-        first_row += rows
-    skin = (np.clip(np.concatenate(sheets), 0, 1.2) * (255 / 1.2)).astype(np.uint8).reshape(-1, 3)
-    affine = np.concatenate(maps).astype(np.float32)
-    flat = np.concatenate(corners)
-    order = np.argsort(-np.concatenate(away), kind="stable")
+    screen, distance = camera.see(points)
+    diffuse, highlight = light.shine(points, normals, camera.position)
+    # x, y on the screen; column, row of the skin; light
+    vertex = np.concatenate([screen * OVERSAMPLING, mesh.skin, diffuse[:, None], highlight[:, None]], 1).astype(np.float32)
+    corners = vertex[mesh.triangles]
+    base = corners[:, 0]
+    one, two = corners[:, 1] - base, corners[:, 2] - base
+    area = one[:, 0] * two[:, 1] - one[:, 1] * two[:, 0]
+    shown = np.flatnonzero((area * (-1 if mirrored else 1) > 1e-3) | (mesh.two_sided & (np.abs(area) > 1e-3)))
+    depth = distance[mesh.triangles].reshape(-1, 6).mean(1).repeat(2)
+    shown = shown[np.argsort(-depth[shown], kind="stable")]
+    base, one, two, area = base[shown], one[shown], two[shown], area[shown, None]
+    # Skin and light of a triangle as linear functions of the place on the screen.
+    by_x = (one[:, 2:] * two[:, 1:2] - two[:, 2:] * one[:, 1:2]) / area
+    by_y = (two[:, 2:] * one[:, :1] - one[:, 2:] * two[:, :1]) / area
+    start = base[:, 2:] - by_x * base[:, :1] - by_y * base[:, 1:2]
+    linear = np.concatenate([by_x, by_y, start, mesh.rows[shown]], 1)  # (n, 14)
 
     numbers = Image.new("I", (size, size), 0)
     fill = ImageDraw.Draw(numbers).draw.draw_polygon
-    for number, corner in zip((order + 1).tolist(), flat[order].tolist(), strict=True):
+    for number, corner in enumerate(corners[shown, :, :2].reshape(-1, 6).tolist(), 1):
         fill(corner, number, 1)
-    shown = np.asarray(numbers).reshape(-1)
-    where = np.flatnonzero(shown)
-    of = affine.take(shown[where] - 1, 0)
-    y, x = np.divmod(where, size)
-    x, y = x.astype(np.float32) + 0.5, y.astype(np.float32) + 0.5
-    u = np.clip(of[:, 0] * x + of[:, 2] * y + of[:, 4], 0, skins.WIDTH - 1).astype(np.int32)
-    v = np.clip(of[:, 1] * x + of[:, 3] * y + of[:, 5], of[:, 6], of[:, 7]).astype(np.int32)
+    covered = np.asarray(numbers).reshape(-1)
+    where = np.flatnonzero(covered)
+    of = linear.take(covered[where] - 1, 0).T
+    row, column = np.divmod(where.astype(np.int32), size)
+    x, y = column.astype(np.float32) + np.float32(0.5), row.astype(np.float32) + np.float32(0.5)
+    u, v, bright, shine = (of[i] * x + of[4 + i] * y + of[8 + i] for i in range(4))
+    texel = np.clip(v, of[12], of[13]).astype(np.int32) * skins.WIDTH + np.clip(u, 0, skins.WIDTH - 1).astype(np.int32)
+    sheet = np.concatenate([painted[name].rgbg for name in mesh.patches]).reshape(-1, 4).take(texel, 0)
+    colour = sheet[:, :3] * bright[:, None]
+    colour += (sheet[:, 3] * np.clip(shine, 0, 2))[:, None]
     seen = np.zeros((size * size, 4), np.uint8)
-    seen[where, :3] = skin.take(v * skins.WIDTH + u, 0)
+    seen[where, :3] = np.clip(colour, 0, 255)
     seen[where, 3] = 255
-    reduced = np.asarray(Image.frombuffer("RGBA", (size, size), seen, "raw", "RGBA", 0, 1).convert("RGBa").reduce(OVERSAMPLING), np.float32)
-    cover = reduced[..., 3] / 255
-    return reduced[..., :3] * (1.2 / 255) / np.maximum(cover, 1e-3)[..., None], cover
-
-
-def _stretched(field: np.ndarray, rows: int) -> np.ndarray:
-    image = Image.fromarray(field.astype(np.float32))
-    return np.asarray(image.resize((skins.WIDTH, rows), Image.Resampling.BILINEAR))
+    return Image.frombuffer("RGBa", (size, size), seen.tobytes(), "raw", "RGBa", 0, 1).copy()
 
 
 def _floor_seen(scene: Scene, camera: _Camera) -> np.ndarray:
@@ -225,30 +264,27 @@ def _floor_seen(scene: Scene, camera: _Camera) -> np.ndarray:
     return np.asarray(seen, np.float32) / 255
 
 
-def _shadow(parts: list[np.ndarray], camera: _Camera, light: _Light, softness: float) -> np.ndarray:
+def _shadow(mesh: _Mesh, points: np.ndarray, camera: _Camera, light: _Light, softness: float) -> np.ndarray:
     """(size, size) float32: what the shoe takes of the floor's light."""
     side = DRAWN_SIZE_PX // 2
-    cast, contact = Image.new("L", (side, side), 0), Image.new("L", (side, side), 0)
-    for image, slant in ((cast, light.direction[:2] / light.direction[2]), (contact, np.zeros(2))):
+    taken = np.zeros((DRAWN_SIZE_PX, DRAWN_SIZE_PX), np.float32)
+    slant = light.direction[:2] / light.direction[2]
+    for shapes, lean, radius, strength in (
+        (mesh.outlines, slant, 1.5 + 2 * softness, 0.2 + 0.5 * light.directed),
+        (mesh.footprints, np.zeros(2), 2.5, 0.45),
+    ):
+        flat = points.copy()
+        flat[:, :2] -= lean * flat[:, 2:]
+        flat[:, 2] = 0
+        screen = camera.see(flat)[0] / 2
+        image = Image.new("L", (side, side), 0)
         fill = ImageDraw.Draw(image).draw.draw_polygon
-        for points in parts[:6]:
-            some = points[:: max(1, len(points) // 4), ::3]
-            if not slant.any():
-                some = some[some[..., 2].min(1) < 0.12]
-                if len(some) < 2:
-                    continue
-            flat = some.copy()
-            flat[..., :2] -= slant * some[..., 2:]
-            flat[..., 2] = 0
-            screen = camera.see(flat)[0] / 2
-            quads = np.concatenate([screen[:-1, :-1], screen[:-1, 1:], screen[1:, 1:], screen[1:, :-1]], -1).reshape(-1, 8)
-            for quad in quads.tolist():
-                fill(quad, 255, 1)
-    blurred = [
-        np.asarray(image.filter(ImageFilter.BoxBlur(radius)).filter(ImageFilter.BoxBlur(radius)).resize((DRAWN_SIZE_PX,) * 2), np.float32)
-        for image, radius in ((cast, 1.5 + 2 * softness), (contact, 2.5))
-    ]
-    return np.clip(blurred[0] / 255 * (0.2 + 0.5 * light.directed) + blurred[1] / 255 * 0.45, 0, 0.82)
+        for corners in shapes:
+            fill(screen[corners].reshape(-1).tolist(), 255, 1)
+        image = image.filter(ImageFilter.BoxBlur(radius)).filter(ImageFilter.BoxBlur(radius))
+        seen = np.asarray(image.resize((DRAWN_SIZE_PX, DRAWN_SIZE_PX), Image.Resampling.BILINEAR))
+        taken += seen * np.float32(strength / 255)
+    return np.minimum(taken, 0.82)
 
 
 Line = tuple[np.ndarray, Colour, float]  # points in space (n, 3), colour, thickness in lengths of the shoe
@@ -309,11 +345,15 @@ def _trimmings(design: Design, last: Last) -> list[Line]:
     return []
 
 
-def _lay_lines(picture: np.ndarray, lines: list[Line], camera: _Camera, light: _Light) -> np.ndarray:
-    """Draw laces and the like over the picture, with a little shadow under them."""
-    size = DRAWN_SIZE_PX * OVERSAMPLING
-    layer = Image.new("RGBA", (size, size), (0, 0, 0, 0))
-    draw = ImageDraw.Draw(layer)
+def _draw_lines(seen: Image.Image, lines: list[Line], camera: _Camera, light: _Light) -> np.ndarray:
+    """Draw laces and the like over the shoe.
+
+    Returns:
+        (size, size) float32: the light that they leave to what is below them.
+    """
+    draw = ImageDraw.Draw(seen)
+    mask = Image.new("L", (DRAWN_SIZE_PX, DRAWN_SIZE_PX), 0)
+    draw_mask = ImageDraw.Draw(mask)
     bright = min(1.0, light.ambient + 0.55 * light.directed)
     for points, colour, thickness in lines:
         screen, away = camera.see(points)
@@ -322,11 +362,11 @@ def _lay_lines(picture: np.ndarray, lines: list[Line], camera: _Camera, light: _
         draw.line(path, fill=_rgba(colour, 0.55 * bright), width=width, joint="curve")
         lit = [(x - 0.12 * width, y - 0.18 * width) for x, y in path]
         draw.line(lit, fill=_rgba(colour, bright), width=max(1, round(width * 0.66)), joint="curve")
-    reduced = np.asarray(layer.convert("RGBa").reduce(OVERSAMPLING), np.float32) / 255
-    cover = reduced[..., 3]
-    below = np.asarray(Image.fromarray((cover * 255).astype(np.uint8)).filter(ImageFilter.BoxBlur(1.5)), np.float32) / 255
-    below = np.roll(below, (2, 1), (0, 1))
-    return picture * ((1 - cover) * (1 - 0.45 * below))[..., None] + reduced[..., :3]
+        draw_mask.line([(x / OVERSAMPLING, y / OVERSAMPLING) for x, y in path], fill=255, width=max(1, width // OVERSAMPLING))
+    if not lines:
+        return np.ones((DRAWN_SIZE_PX, DRAWN_SIZE_PX), np.float32)
+    under = np.asarray(mask.filter(ImageFilter.BoxBlur(1.5)), np.float32)
+    return 1 - np.roll(under, (2, 1), (0, 1)) * (255 - np.asarray(mask)) * np.float32(0.5 / 255**2)
 
 
 def _develop(picture: np.ndarray, scene: Scene, placement: Placement, random: np.random.Generator) -> np.ndarray:

@@ -7,8 +7,8 @@ from PIL import Image
 
 from shoepair.data.designs import Scene
 
-TILE_PX = 640
-TILE_LENGTHS = 3.2  # side of the painted floor, in lengths of a shoe
+TILE_PX = 512
+TILE_LENGTHS = 3.6  # side of the painted floor, in lengths of a shoe
 
 
 def paint_floor(scene: Scene) -> Image.Image:
@@ -22,7 +22,7 @@ def paint_floor(scene: Scene) -> Image.Image:
         row = np.floor(y / 0.3).astype(int)
         shift = random.uniform(0, 2, 64).astype(np.float32)[row % 64]
         board = np.floor((x + shift) / 1.7).astype(int) * 17 + row * 31
-        _grain(random, x + board * 3.1, y, value, blend)
+        blend += np.clip(0.4 + 0.22 * _grain(random), 0, 1)
         value += 0.09 * random.standard_normal(97).astype(np.float32)[board % 97]
         _gaps(value, np.minimum(_to_edge(y, 0.3), _to_edge(x + shift, 1.7)), 0.006)
     elif scene.floor == "parquet":
@@ -30,7 +30,7 @@ def paint_floor(scene: Scene) -> Image.Image:
         turned = (cell_x + cell_y) % 2 > 0
         along, across = np.where(turned, x, y), np.where(turned, y, x)
         strip = np.floor(across / 0.09).astype(int) * 13 + np.floor(along / 0.36).astype(int) * 29
-        _grain(random, along + strip * 2.3, across, value, blend)
+        blend += np.clip(0.4 + 0.22 * _grain(random, turned), 0, 1)
         value += 0.08 * random.standard_normal(89).astype(np.float32)[strip % 89]
         _gaps(value, np.minimum(_to_edge(across, 0.09), _to_edge(along, 0.36)), 0.004)
     elif scene.floor == "tiles":
@@ -59,12 +59,13 @@ def paint_floor(scene: Scene) -> Image.Image:
     return Image.fromarray((np.clip(pixels, 0, 1) * 255).astype(np.uint8))
 
 
-def _grain(random: np.random.Generator, along: np.ndarray, across: np.ndarray, value: np.ndarray, blend: np.ndarray) -> None:
-    """Of wood: long lines that wander."""
-    wander = 0.02 * np.sin(along * 3.1) + 0.012 * np.sin(along * 7.7 + 1.3)
-    rings = np.sin((across + wander) * random.uniform(110, 170)) + 0.6 * np.sin((across + wander * 1.7) * 61)
-    blend += np.clip(0.35 + 0.22 * rings, 0, 1)
-    value += 0.04 * np.sin((across + wander * 0.4) * 290 + along * 2)
+def _grain(random: np.random.Generator, turned: np.ndarray | None = None) -> np.ndarray:
+    """(TILE_PX, TILE_PX) of wood: long lines that wander, along the rows or where `turned` along the columns."""
+    small = random.standard_normal((TILE_PX // 2, 24), dtype=np.float32)
+    lines = np.asarray(Image.fromarray(small).resize((TILE_PX, TILE_PX), Image.Resampling.BICUBIC))
+    wide = random.standard_normal((TILE_PX // 12, 9), dtype=np.float32)
+    lines = 0.7 * lines + np.asarray(Image.fromarray(wide).resize((TILE_PX, TILE_PX), Image.Resampling.BICUBIC))
+    return lines if turned is None else np.where(turned, lines, lines.T)
 
 
 def _gaps(value: np.ndarray, to_edge: np.ndarray, width: float) -> None:

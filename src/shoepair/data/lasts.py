@@ -20,12 +20,14 @@ class Surface:
 
     Attributes:
         points: (rows, columns, 3).
-        patch: name of the part of the skin that it wears.
+        along: (columns,), where on its skin the columns lie, from 0 to 1.
+        name: of the skin that it wears.
         flipped: whether its front is the other side of the grid.
     """
 
     points: np.ndarray
-    patch: str
+    along: np.ndarray
+    name: str
     flipped: bool
 
 
@@ -50,7 +52,8 @@ class Last:
 
 
 def make_last(form: Form) -> Last:
-    along = np.linspace(0, 1, COLUMNS)
+    even = np.linspace(0, 1, COLUMNS)
+    along = 0.45 * even + 0.55 * (0.5 - 0.5 * np.cos(np.pi * even))  # denser where the outline turns
     x = 0.35 * along + 0.65 * (0.5 - 0.5 * np.cos(np.pi * along))
     half, bend = _half_width(form, x), _bend(x)
     lift, thickness = _lift(form, x), _thickness(form, x)
@@ -62,28 +65,30 @@ def make_last(form: Form) -> Last:
         edge = np.stack([x, side * half * (1.0 if side == 1 else 0.94) + bend, seat], -1)  # (columns, 3)
         tangent = np.gradient(edge[:, :2], axis=0)
         outward = np.stack([-tangent[:, 1], tangent[:, 0], 0 * x], -1) * side
+        outward[[0, -1]] = [[-1, 0, 0], [1, 0, 0]]  # where both sides meet
         outward /= np.linalg.norm(outward, axis=-1, keepdims=True) + 1e-9
         top = np.stack([top_x, side * top_half + _bend(top_x), top_z], -1)
         upper = _wall(edge, top, outward, is_ridge)
         sides.append(upper)
-        surfaces.append(Surface(upper, f"upper{side:+d}", side < 0))
-        surfaces.append(Surface(_sole_band(form, edge, outward, x, lift, thickness), f"sole{side:+d}", side < 0))
+        surfaces.append(Surface(upper, along, "upper", side < 0))
+        surfaces.append(Surface(_sole_band(form, edge, outward, x, lift, thickness), along, "sole", side < 0))
         opening = along <= form.throat + 0.06
-        surfaces.append(Surface(_lining(form, top[opening], x[opening], half[opening] * side), f"lining{side:+d}", side < 0))
+        lining = _lining(form, top[opening], x[opening], half[opening] * side)
+        surfaces.append(Surface(lining, along[opening], "lining", side < 0))
         if form.heel > 0.1:
-            surfaces.append(Surface(_thin_heel(form, side), f"heel{side:+d}", side < 0))
+            surfaces.append(Surface(_thin_heel(form, side), np.linspace(0, 1, 9), "heel", side < 0))
     upper = np.stack(sides)
     if form.tongue > 0:
-        surfaces.append(Surface(_tongue(form, top_x, top_z, along), "tongue", False))
+        surfaces.append(Surface(_tongue(form, top_x, top_z, along), np.linspace(0, 1, 7), "tongue", True))
     return Last(tuple(surfaces), upper, along)
 
 
 def _half_width(form: Form, x: np.ndarray) -> np.ndarray:
-    width = curve(x, (0, 0.72), (0.12, 0.77), (0.36, 0.68), (0.52, 0.82), (0.7, 1.0), (0.84, 0.96), (1, 0.8))
+    width = curve(x, (0, 0.72), (0.12, 0.77), (0.36, 0.68), (0.52, 0.82), (0.7, 1.0), (0.84, 1.0), (1, 0.92))
     heel = np.sqrt(np.clip(1 - (np.clip(0.13 - x, 0, None) / 0.13) ** 2, 0, 1))
-    start = 0.72 - 0.14 * form.pointedness + 0.1 * form.squareness
+    start = 0.76 - 0.16 * form.pointedness + 0.1 * form.squareness
     ahead = np.clip((x - start) / (1 - start), 0, 1)
-    power = 2.0 - 0.5 * form.pointedness
+    power = 2.3 - 0.6 * form.pointedness + 0.6 * form.squareness
     toe = np.clip(1 - ahead**power, 0, 1) ** (0.5 + 0.3 * form.pointedness)
     return form.half_width * width * heel * toe
 
@@ -114,13 +119,17 @@ def _top(form: Form, along: np.ndarray, half: np.ndarray) -> tuple[np.ndarray, .
     end_x = 0.9 if not low else 0.93
     tall = max(0.0, form.throat_height - 0.3)
     throat_x = t - 0.5 * tall if not low else t + 0.06
-    x = curve(along, (0, 0.02), (0.1, 0.055 if not low else 0.08), (t * 0.6, throat_x * 0.62), (t, throat_x),
+    x = curve(along, (0, 0.02), (0.1, 0.06 if not low else 0.07), (t * 0.6, throat_x * 0.62), (t, throat_x),
               (t + 0.3 * (1 - t), throat_x + 0.33 * (end_x - throat_x)), (1, end_x))  # fmt: skip
     ramp = np.clip((t - along) / (0.16 if not low else 0.3), 0, 1)
     narrow = np.sqrt(np.clip(1 - (1 - ramp) ** 2, 0, 1))
-    rim = (0.6 if not low else 0.9) * np.maximum(half, 0.7 * form.half_width * np.clip(along / 0.1, 0, 1) ** 0.5)
-    rim = np.minimum(rim, (0.55 if not low else 0.88) * form.half_width)
-    half_width = narrow * rim * np.clip(along / 0.1, 0, 1) ** 0.5
+    if low:
+        rim = np.minimum(0.9 * np.maximum(half, 0.7 * form.half_width), 0.88 * form.half_width)
+        from_back = np.clip((x - 0.02) / 0.13, 0, 1)
+    else:
+        rim = curve(along, (0, 0.5), (0.5 * t, 0.56), (t, 0.46), (1, 0.46)) * form.half_width
+        from_back = np.clip((x - 0.02) / 0.11, 0, 1)
+    half_width = narrow * rim * np.sqrt(1 - (1 - from_back) ** 2)
     toe, high = form.toe_height, form.throat_height
     instep = toe + 0.45 * (high - toe) if high < 0.3 else toe + 0.25 * (high - toe)
     z = curve(along, (0, form.back), (0.08, form.back), (t * 0.55, form.ankle), (t * 0.85, 0.4 * form.ankle + 0.6 * high),
@@ -175,12 +184,13 @@ def _lining(form: Form, rim: np.ndarray, x: np.ndarray, half: np.ndarray) -> np.
 def _tongue(form: Form, top_x: np.ndarray, top_z: np.ndarray, along: np.ndarray) -> np.ndarray:
     """(7, 7, 3): along the ridge from below the laces, and out of the opening."""
     t = form.throat
-    ridge = np.stack([np.interp(np.array([t + 0.16, t + 0.08, t]), along, top_x), np.interp(np.array([t + 0.16, t + 0.08, t]), along, top_z)], -1)
+    at = np.array([t + 0.07, t + 0.03, t])
+    ridge = np.stack([np.interp(at, along, top_x), np.interp(at, along, top_z) - [0.02, 0.008, 0]], -1)
     rise = ridge[2] - ridge[1]
     rise = rise / np.linalg.norm(rise)
     upwards = rise * 0.75 + np.array([0.05, 0.5])
     steps = np.array([0.35, 0.7, 0.9, 1.0])[:, None]
-    line = np.concatenate([ridge + [0, 0.004], ridge[2] + upwards * steps * form.tongue])  # (7, 2)
+    line = np.concatenate([ridge, ridge[2] + upwards * steps * form.tongue])  # (7, 2)
     across = np.linspace(-1, 1, 7)
     width = 0.36 * form.half_width * np.array([0.8, 0.9, 1.0, 1.15, 1.2, 1.1, 0.8])[:, None]
     x = line[:, :1] - 0.01 * across**2 - 0 * width

@@ -5,7 +5,7 @@ A panel is painted from its signed distance in pixels, positive inside: its edge
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 from PIL import Image
@@ -27,6 +27,14 @@ class Skin:
 
     colour: np.ndarray
     gloss: np.ndarray
+
+    @cached_property
+    def rgbg(self) -> np.ndarray:
+        """(rows, WIDTH, 4) uint8: red, green, blue, gloss."""
+        pixels = np.empty((*self.gloss.shape, 4), np.uint8)
+        pixels[..., :3] = np.clip(self.colour, 0, 1) * 255
+        pixels[..., 3] = self.gloss * 255
+        return pixels
 
 
 def paint(design: Design) -> dict[str, Skin]:
@@ -69,6 +77,7 @@ class _Piece:
     def __init__(self, design: Design) -> None:
         self.design = design
         self.x, self.y = _grid("upper")
+        self.steps = (self.x + self.y) % 7
         self.colour = _filled("upper", design.palette.upper)
         self.gloss = np.full(self.x.shape, design.gloss, np.float32)
 
@@ -76,22 +85,29 @@ class _Piece:
         self, inside: np.ndarray, colour: Colour | np.ndarray, material: str, *, thick: bool = True, seam: bool = False
     ) -> None:
         """Lay a panel where `inside` (rows, WIDTH), the distance from its edge in pixels, is positive."""
-        mask = np.clip(inside + 0.5, 0, 1)[..., None]
-        if thick:  # it throws a little shadow and catches light on its edge
-            self.colour *= 1 - 0.4 * np.clip(1 + inside / 5, 0, 1)[..., None] * (1 - mask)
-        self.colour += mask * (np.asarray(colour, np.float32) * texture(material)[..., None] - self.colour)
-        if thick:
-            self.colour *= 1 + 0.22 * (mask[..., 0] * np.clip(1 - np.abs(inside - 1) / 2, 0, 1))[..., None]
-        gloss = {"patent": 0.9, "leather": 0.3}.get(material, 0.04)
-        self.gloss += mask[..., 0] * (np.float32(gloss) - self.gloss)
+        rows, columns = (np.flatnonzero((inside > -5).any(axis)) for axis in (1, 0))
+        if not len(rows):
+            return
+        window = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        inside = inside[window]
+        mask = np.clip(inside + np.float32(0.5), 0, 1)
+        below = self.colour[window]
+        if thick:  # it throws a little shadow
+            below *= (1 - 0.4 * np.clip(1 + inside / 5, 0, 1) * (1 - mask))[..., None]
+        own = texture(material)[window][..., None] * (np.float32(colour) if isinstance(colour, tuple) else colour[window])
+        if thick:  # and catches light on its edge
+            own = own * (1 + 0.22 * np.clip(1 - np.abs(inside - 1) / 2, 0, 1))[..., None]
+        below += mask[..., None] * (own - below)
+        gloss = self.gloss[window]
+        gloss += mask * (np.float32({"patent": 0.9, "leather": 0.3}.get(material, 0.04)) - gloss)
         if seam:
-            self.seam(inside - 5)
+            self.seam(inside - 5, window)
 
-    def seam(self, distance: np.ndarray) -> None:
+    def seam(self, distance: np.ndarray, window: tuple[slice, slice] = np.s_[:, :]) -> None:
         """Stitches where `distance` is 0."""
-        on = (np.abs(distance) < 1.1) & ((self.x + self.y) % 7 < 4.5)
-        self.colour[(np.abs(distance) < 1.8)] *= 0.82
-        self.colour[on] = self.design.palette.stitches
+        near, colour = np.abs(distance), self.colour[window]
+        colour[near < 1.8] *= 0.82
+        colour[(near < 1.1) & (self.steps[window] < 4.5)] = self.design.palette.stitches
 
 
 def _upper(design: Design) -> Skin:
@@ -131,12 +147,14 @@ def _upper(design: Design) -> Skin:
         if design.eyestay:
             stay = np.minimum(np.minimum(x - throat + 14, 0.72 * WIDTH - x), y - 84 + 10 * np.cos((x - throat) / 18) * 0.5)
             piece.panel(stay, palette.second, design.second_material, seam=design.stitched)
-        piece.panel(tongue, scaled(_blend(palette.upper, palette.lining, 0.35), 0.72), "canvas", thick=False)
+        piece.panel(tongue, scaled(_blend(palette.upper, palette.lining, 0.35), 0.85), "canvas", thick=False)
         piece.colour[(tongue < 0.5) & (tongue > -2.5)] *= 0.7
         for at in eyelets(design):
-            spot = 3.2 - np.hypot(x - at * WIDTH, (y - 101) * 0.9)
+            near = np.s_[94:109, round(at * WIDTH) - 7 : round(at * WIDTH) + 8]
+            spot = np.full_like(x, -99)
+            spot[near] = 3.2 - np.hypot(x[near] - at * WIDTH, (y[near] - 101) * 0.9)
             piece.panel(spot, _lighter(palette.accent, 0.9) if design.kind == "boot" else (0.72, 0.7, 0.66), "patent")
-            piece.colour[spot > 1.6] *= 0.2
+            piece.colour[near][spot[near] > 1.6] *= 0.2
     if design.strap in ("penny", "hook"):
         across = np.minimum(0.058 * WIDTH - np.abs(x - (design.form.throat + 0.07) * WIDTH), y - 30)
         if design.strap == "hook":
