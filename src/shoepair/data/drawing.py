@@ -8,6 +8,7 @@ knows neither textures nor gradients; pycairo has no wheels for Linux.
 
 import io
 import math
+import sys
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -140,7 +141,6 @@ class _Mesh:
         points, normals: (num_points, 3).
         skin: (num_points, 2), column and row in the skins laid under one another.
         triangles: (num_triangles, 3), numbers of points; two in a row are one quadrangle.
-        rows: (num_triangles, 2), first and last row of the triangle's own skin.
         two_sided: (num_triangles,), whether both sides can be seen.
         patches: the skins' names, from above.
         outlines: (n, 4) quadrangles that are enough for the shadow of the whole.
@@ -148,7 +148,7 @@ class _Mesh:
     """
 
     def __init__(self, surfaces: tuple[Surface, ...]) -> None:
-        points, normals, skin, triangles, rows, two_sided = [], [], [], [], [], []
+        points, normals, skin, triangles, two_sided = [], [], [], [], []
         outlines: list[np.ndarray] = []
         rings: dict[str, list[np.ndarray]] = {}
         first_point = first_row = 0
@@ -158,7 +158,7 @@ class _Mesh:
             points.append(grid.reshape(-1, 3))
             normals.append(_normals(surface).reshape(-1, 3))
             v, u = np.meshgrid(
-                first_row + np.linspace(0.5, height - 0.5, grid.shape[0]),
+                first_row + skins.MARGIN + np.linspace(0.5, height - 0.5, grid.shape[0]),
                 0.5 + surface.along * (skins.WIDTH - 1), indexing="ij",
             )  # fmt: skip
             skin.append(np.stack([u, v], -1).reshape(-1, 2))
@@ -167,7 +167,6 @@ class _Mesh:
             if surface.flipped:
                 quads = quads[:, ::-1]
             triangles.append(np.concatenate([quads[:, :3], quads[:, [0, 2, 3]]], 1).reshape(-1, 3))
-            rows.append(np.tile([first_row, first_row + height - 1], (2 * len(quads), 1)))
             two_sided.append(np.full(2 * len(quads), surface.name == "tongue"))
             step = max(1, len(grid) // 4)
             outlines.append(_quads(number[::step, ::3]))
@@ -175,9 +174,9 @@ class _Mesh:
                 near = number[0][grid[0, :, 2] < 0.1]
                 rings.setdefault(surface.name, []).append(near[::-1] if surface.flipped else near)
             first_point += number.size
-            first_row += height
+            first_row += height + 2 * skins.MARGIN
         self.points, self.normals, self.skin = np.concatenate(points), np.concatenate(normals), np.concatenate(skin)
-        self.triangles, self.rows = np.concatenate(triangles), np.concatenate(rows).astype(np.float32)
+        self.triangles = np.concatenate(triangles)
         self.two_sided = np.concatenate(two_sided)
         self.patches = [surface.name for surface in surfaces]
         self.outlines = np.concatenate(outlines)
@@ -225,7 +224,7 @@ def _raster(
     by_x = (one[:, 2:] * two[:, 1:2] - two[:, 2:] * one[:, 1:2]) / area
     by_y = (two[:, 2:] * one[:, :1] - one[:, 2:] * two[:, :1]) / area
     start = base[:, 2:] - by_x * base[:, :1] - by_y * base[:, 1:2]
-    linear = np.concatenate([by_x, by_y, start, mesh.rows[shown]], 1)  # (n, 14)
+    linear = np.concatenate([by_x, by_y, start], 1).T.copy()  # (12, n)
 
     numbers = Image.new("I", (size, size), 0)
     fill = ImageDraw.Draw(numbers).draw.draw_polygon
@@ -233,17 +232,22 @@ def _raster(
         fill(corner, number, 1)
     covered = np.asarray(numbers).reshape(-1)
     where = np.flatnonzero(covered)
-    of = linear.take(covered[where] - 1, 0).T
+    own = covered.take(where) - 1
     row, column = np.divmod(where.astype(np.int32), size)
     x, y = column.astype(np.float32) + np.float32(0.5), row.astype(np.float32) + np.float32(0.5)
-    u, v, bright, shine = (of[i] * x + of[4 + i] * y + of[8 + i] for i in range(4))
-    texel = np.clip(v, of[12], of[13]).astype(np.int32) * skins.WIDTH + np.clip(u, 0, skins.WIDTH - 1).astype(np.int32)
-    sheet = np.concatenate([painted[name].rgbg for name in mesh.patches]).reshape(-1, 4).take(texel, 0)
-    colour = sheet[:, :3] * bright[:, None]
-    colour += (sheet[:, 3] * np.clip(shine, 0, 2))[:, None]
-    seen = np.zeros((size * size, 4), np.uint8)
-    seen[where, :3] = np.clip(colour, 0, 255)
-    seen[where, 3] = 255
+    u, v, bright, shine = (
+        linear[i].take(own) * x + linear[4 + i].take(own) * y + linear[8 + i].take(own) for i in range(4)
+    )
+    sheet = np.concatenate([painted[name].rgbg for name in mesh.patches]).reshape(-1, 4)
+    texel = v.astype(np.int32) * skins.WIDTH + np.clip(u, 0, skins.WIDTH - 1).astype(np.int32)
+    rgbg = sheet.take(np.clip(texel, 0, len(sheet) - 1), 0)
+    colour = rgbg[:, :3] * bright[:, None]
+    colour += (rgbg[:, 3] * shine)[:, None]
+    shown_rgba = np.full((len(where), 4), 255, np.uint8)
+    np.minimum(colour, 255, out=colour)
+    shown_rgba[:, :3] = colour
+    seen = np.zeros(size * size, np.uint32)
+    seen[where] = shown_rgba.view(np.uint32)[:, 0]
     return Image.frombuffer("RGBa", (size, size), seen.tobytes(), "raw", "RGBa", 0, 1).copy()
 
 
@@ -351,20 +355,23 @@ def _draw_lines(seen: Image.Image, lines: list[Line], camera: _Camera, light: _L
     Returns:
         (size, size) float32: the light that they leave to what is below them.
     """
-    draw = ImageDraw.Draw(seen)
-    mask = Image.new("L", (DRAWN_SIZE_PX, DRAWN_SIZE_PX), 0)
-    draw_mask = ImageDraw.Draw(mask)
-    bright = min(1.0, light.ambient + 0.55 * light.directed)
-    for points, colour, thickness in lines:
-        screen, away = camera.see(points)
-        path = [tuple(point) for point in (screen * OVERSAMPLING).tolist()]
-        width = max(2, round(thickness * camera.zoom / float(away.mean()) * OVERSAMPLING))
-        draw.line(path, fill=_rgba(colour, 0.55 * bright), width=width, joint="curve")
-        lit = [(x - 0.12 * width, y - 0.18 * width) for x, y in path]
-        draw.line(lit, fill=_rgba(colour, bright), width=max(1, round(width * 0.66)), joint="curve")
-        draw_mask.line([(x / OVERSAMPLING, y / OVERSAMPLING) for x, y in path], fill=255, width=max(1, width // OVERSAMPLING))
     if not lines:
         return np.ones((DRAWN_SIZE_PX, DRAWN_SIZE_PX), np.float32)
+    fill = ImageDraw.Draw(seen).draw.draw_polygon
+    mask = Image.new("L", (DRAWN_SIZE_PX, DRAWN_SIZE_PX), 0)
+    fill_mask = ImageDraw.Draw(mask).draw.draw_polygon
+    bright = min(1.0, light.ambient + 0.55 * light.directed)
+    for points, colour, thickness in lines:
+        path, away = camera.see(points)
+        half = max(0.5, 0.5 * thickness * camera.zoom / float(away.mean()))  # pixels
+        along = np.gradient(path, axis=0)
+        across = np.stack([-along[:, 1], along[:, 0]], -1)
+        across *= half / (np.linalg.norm(across, axis=-1, keepdims=True) + 1e-6)
+        ribbon = np.concatenate([path - across, path[::-1] + across[::-1]])
+        lit = np.concatenate([path - 0.66 * across, path[::-1] + 0.66 * across[::-1]]) - [0.2 * half, 0.34 * half]
+        fill((OVERSAMPLING * ribbon).reshape(-1).tolist(), _ink(colour, 0.55 * bright), 1)
+        fill((OVERSAMPLING * lit).reshape(-1).tolist(), _ink(colour, bright), 1)
+        fill_mask(ribbon.reshape(-1).tolist(), 255, 1)
     under = np.asarray(mask.filter(ImageFilter.BoxBlur(1.5)), np.float32)
     return 1 - np.roll(under, (2, 1), (0, 1)) * (255 - np.asarray(mask)) * np.float32(0.5 / 255**2)
 
@@ -372,10 +379,10 @@ def _draw_lines(seen: Image.Image, lines: list[Line], camera: _Camera, light: _L
 def _develop(picture: np.ndarray, scene: Scene, placement: Placement, random: np.random.Generator) -> np.ndarray:
     """The camera's part: white balance, blur, noise, compression."""
     factor = np.float32(scene.tint) * np.float32(placement.tint) * np.float32(scene.exposure * placement.exposure)
-    picture = picture * factor
+    picture *= factor * np.float32(255)
     grain = random.standard_normal((DRAWN_SIZE_PX, DRAWN_SIZE_PX, 1), dtype=np.float32)
-    picture += grain * np.float32(scene.noise)
-    image = Image.fromarray((np.clip(picture, 0, 1) * 255).astype(np.uint8))
+    picture += grain * np.float32(scene.noise * 255)
+    image = Image.fromarray(np.clip(picture, 0, 255, out=picture).astype(np.uint8))
     if scene.blur > 0.15:
         image = image.filter(ImageFilter.BoxBlur(scene.blur))
     file = io.BytesIO()
@@ -383,6 +390,7 @@ def _develop(picture: np.ndarray, scene: Scene, placement: Placement, random: np
     return np.asarray(Image.open(file))
 
 
-def _rgba(colour: Colour, brightness: float) -> tuple[int, int, int, int]:
+def _ink(colour: Colour, brightness: float) -> int:
+    """An opaque colour as pillow's core takes it: the bytes of RGBA in the machine's order."""
     red, green, blue = (int(255 * min(1.0, channel * brightness)) for channel in colour)
-    return (red, green, blue, 255)
+    return int.from_bytes(bytes((red, green, blue, 255)), sys.byteorder, signed=True)

@@ -14,10 +14,11 @@ TILE_LENGTHS = 3.6  # side of the painted floor, in lengths of a shoe
 def paint_floor(scene: Scene) -> Image.Image:
     """(TILE_PX, TILE_PX) RGB; what lies beyond is its mirror image."""
     random = np.random.default_rng(scene.floor_seed)
-    y, x = np.mgrid[:TILE_PX, :TILE_PX].astype(np.float32) * np.float32(TILE_LENGTHS / TILE_PX / scene.floor_scale)
+    x = np.arange(TILE_PX, dtype=np.float32)[None] * np.float32(TILE_LENGTHS / TILE_PX / scene.floor_scale)
+    y = x.T
     one, other = (np.float32(colour) for colour in scene.floor_colours)
-    blend = np.zeros_like(x)  # 0: the first colour, 1: the second
-    value = np.ones_like(x)
+    blend = np.zeros((TILE_PX, TILE_PX), np.float32)  # 0: the first colour, 1: the second
+    value = np.ones((TILE_PX, TILE_PX), np.float32)
     if scene.floor == "planks":
         row = np.floor(y / 0.3).astype(int)
         shift = random.uniform(0, 2, 64).astype(np.float32)[row % 64]
@@ -51,12 +52,12 @@ def paint_floor(scene: Scene) -> Image.Image:
     else:
         value += 0.03 * _cloud(random, 2)
         if scene.floor_seed % 2:
-            value += 0.07 * ((x * 28 % 1) < 0.5)
+            value += 0.07 * ((x * 28 % 1) < 0.5).astype(np.float32)
         else:
-            blend += 0.6 * (np.hypot(x % 0.16 - 0.08, y % 0.16 - 0.08) < 0.03)
-    value += 0.015 * random.standard_normal(x.shape, dtype=np.float32)
-    pixels = (one + (other - one) * blend[..., None]) * value[..., None]
-    return Image.fromarray((np.clip(pixels, 0, 1) * 255).astype(np.uint8))
+            blend += np.float32(0.6) * (np.hypot(x % 0.16 - 0.08, y % 0.16 - 0.08) < 0.03)
+    value *= 255
+    channels = [np.clip((blend * (b - a) + a) * value, 0, 255).astype(np.uint8) for a, b in zip(one, other, strict=True)]
+    return Image.merge("RGB", [Image.fromarray(channel) for channel in channels])
 
 
 def _grain(random: np.random.Generator, turned: np.ndarray | None = None) -> np.ndarray:
@@ -73,7 +74,7 @@ def _gaps(value: np.ndarray, to_edge: np.ndarray, width: float) -> None:
 
 
 def _to_edge(position: np.ndarray, period: float) -> np.ndarray:
-    within = position % period
+    within = position - np.floor(position / np.float32(period)) * np.float32(period)  # faster than %
     return np.minimum(within, period - within)
 
 

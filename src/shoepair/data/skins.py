@@ -13,7 +13,8 @@ from PIL import Image
 from shoepair.data.designs import Colour, Design, scaled
 
 WIDTH = 384
-HEIGHTS = {"upper": 128, "sole": 32, "lining": 48, "tongue": 64, "heel": 16}
+MARGIN = 4  # rows around a skin, for what is seen of its very edge
+HEIGHTS = {"upper": 128, "sole": 32, "lining": 32, "tongue": 32, "heel": 16}
 
 
 @dataclass(frozen=True)
@@ -30,10 +31,12 @@ class Skin:
 
     @cached_property
     def rgbg(self) -> np.ndarray:
-        """(rows, WIDTH, 4) uint8: red, green, blue, gloss."""
-        pixels = np.empty((*self.gloss.shape, 4), np.uint8)
-        pixels[..., :3] = np.clip(self.colour, 0, 1) * 255
-        pixels[..., 3] = self.gloss * 255
+        """(rows + 2 * MARGIN, WIDTH, 4) uint8: red, green, blue, gloss; the outer rows are repeated."""
+        rows = len(self.gloss)
+        pixels = np.empty((rows + 2 * MARGIN, WIDTH, 4), np.uint8)
+        pixels[MARGIN:-MARGIN, :, :3] = np.clip(self.colour, 0, 1) * 255
+        pixels[MARGIN:-MARGIN, :, 3] = self.gloss * 255
+        pixels[:MARGIN], pixels[-MARGIN:] = pixels[MARGIN], pixels[-MARGIN - 1]
         return pixels
 
 
@@ -58,17 +61,26 @@ def weathered(skin: Skin, random: np.random.Generator, wear: float) -> Skin:
         wear: from 0 (new) to 1.
     """
     x, y = _grid("upper")
+    colour = skin.colour.copy()
+    creased = np.s_[40:, round(0.55 * WIDTH) : round(0.8 * WIDTH)]
+    x, y = x[creased], y[creased] / 128
     field = np.ones_like(x)
     for at in random.uniform(0.6, 0.74, 3):
         depth, bow, reach = random.uniform(0.05, 0.12) * (0.3 + wear), random.uniform(-14, 14), random.uniform(0.35, 0.6)
-        line = np.abs(x - at * WIDTH - bow * (y / 128 - 0.5) ** 2) / 2.5
-        field -= depth * np.clip(1 - line, 0, 1) * np.clip((y / 128 - reach) * 4, 0, 1)
-    row, column = random.integers(0, 128), random.integers(0, 128)
-    blotches = _noise(6)[row : row + 128, column : column + WIDTH]
-    dust = (wear * 0.1 * np.clip(0.6 - y / 128 + 0.5 * blotches, 0, 1))[..., None]
-    scuffs = wear * 0.3 * np.clip(_noise(1)[row : row + 128, column : column + WIDTH] - 1.6, 0, 1)
-    colour = skin.colour * (field + scuffs * (x > 0.75 * WIDTH))[..., None]
-    return Skin(colour + (np.float32([0.5, 0.47, 0.42]) - colour) * dust, skin.gloss * np.float32(1 - 0.4 * wear))
+        line = np.clip(1 - np.abs(x - at * WIDTH - bow * (y - 0.5) ** 2) / 2.5, 0, 1)
+        field -= depth * line * np.clip((y - reach) * 4, 0, 1)
+    colour[creased] *= field[..., None]
+    row, column = random.integers(0, 128, 2)
+    low = colour[:64]  # dust comes from below
+    cover = np.clip(0.5 * _noise(6)[row : row + 64, column : column + WIDTH] + _FADING, 0, 1) * np.float32(0.12 * wear)
+    low += (np.float32([0.5, 0.47, 0.42]) - low) * cover[..., None]
+    toe = np.s_[:, round(0.78 * WIDTH) :]
+    scuffs = np.clip(_noise(1)[row : row + 128, : WIDTH][toe] - 1.6, 0, 1) * np.float32(0.3 * wear)
+    colour[toe] += scuffs[..., None]
+    return Skin(colour, skin.gloss * np.float32(1 - 0.4 * wear))
+
+
+_FADING = np.linspace(0.7, 0.0, 64, dtype=np.float32)[:, None]
 
 
 class _Piece:
@@ -262,26 +274,26 @@ def _sole(design: Design) -> np.ndarray:
 
 def _lining(design: Design) -> np.ndarray:
     _, y = _grid("lining")
-    colour = _filled("lining", design.palette.lining) * texture("suede")[:48, :, None]
-    insole = np.clip((y - 34) / 4, 0, 1)[..., None]
+    colour = _filled("lining", design.palette.lining) * texture("suede")[:32, :, None]
+    insole = np.clip((y - 23) / 3, 0, 1)[..., None]
     colour += insole * (np.float32(_blend(design.palette.lining, (0.75, 0.7, 0.6), 0.4)) - colour)
-    depth = 0.3 + 0.7 * np.clip(1 - y / 30, 0, 1)
+    depth = 0.3 + 0.7 * np.clip(1 - y / 20, 0, 1)
     if design.form.throat_height < 0.13:
-        depth = 0.75 + 0.25 * np.clip(1 - y / 20, 0, 1)
+        depth = 0.75 + 0.25 * np.clip(1 - y / 14, 0, 1)
     colour *= np.maximum(depth, 0.42 * insole[..., 0])[..., None]
     return colour
 
 
 def _tongue(design: Design) -> np.ndarray:
     x, y = _grid("tongue")
-    colour = _filled("tongue", _blend(design.palette.upper, design.palette.lining, 0.2)) * texture("canvas")[:64, :, None]
+    colour = _filled("tongue", _blend(design.palette.upper, design.palette.lining, 0.2)) * texture("canvas")[:32, :, None]
     if design.kind in ("sneaker", "hightop"):
-        label = np.minimum(np.minimum(x - 0.3 * WIDTH, 0.7 * WIDTH - x) / 5, np.minimum(y - 38, 54 - y))
+        label = np.minimum(np.minimum(x - 0.3 * WIDTH, 0.7 * WIDTH - x) / 5, np.minimum(y - 19, 27 - y) * 2)
         colour[label > 0] = design.palette.accent
-        colour[(label > 3) & ((x // 16) % 3 > 0) & (np.abs(y - 46) < 3)] = design.palette.upper
-    edge = np.minimum(np.minimum(x, WIDTH - x) / 6, 63 - y)
+        colour[(label > 3) & ((x // 16) % 3 > 0) & (np.abs(y - 23) < 1.6)] = design.palette.upper
+    edge = np.minimum(np.minimum(x, WIDTH - x) / 6, 63 - 2 * y)
     colour[(edge < 4)] *= 0.78
-    colour *= (0.6 + 0.4 * np.clip(y / 30, 0, 1))[..., None]
+    colour *= (0.6 + 0.4 * np.clip(y / 15, 0, 1))[..., None]
     return colour
 
 
