@@ -100,7 +100,7 @@ def data_settings(trained: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[
     Another collection brings its own number of people: a limit that the training set had says nothing about it.
     """
     settings = dict(trained) | {key: value for key, value in asked.items() if value is not None}
-    if all(settings.get(key) == trained.get(key) for key in ("name", "root", "seed")):
+    if all(settings.get(key) == trained.get(key) for key in ("name", "root", "seed", "hardness")):
         for key in ("num_people", "train_fraction", "folds", "fold"):
             if settings[key] != trained[key]:
                 raise UserError(

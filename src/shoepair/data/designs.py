@@ -128,6 +128,7 @@ class Placement:
     scale: float
     tilt: float  # of the camera, radians
     exposure: float
+    contrast: float  # of the camera's curve
     tint: Colour
     light_turn: float
     wear: float
@@ -306,7 +307,11 @@ def _form(random: np.random.Generator, kind: str) -> Form:
 def draw_palette(random: np.random.Generator) -> Palette:
     """Colours that a maker of shoes might put together."""
     upper, second = _leather_or_cloth(random), _leather_or_cloth(random)
-    accent = _bright(random) if random.random() < 0.6 else _grey(random, *((0.85, 0.97) if _luma(upper) < 0.5 else (0.05, 0.2)))
+    accent = (
+        _bright(random)
+        if random.random() < 0.6
+        else _grey(random, *((0.85, 0.97) if _luma(upper) < 0.5 else (0.05, 0.2)))
+    )
     pale_sole = random.random() < 0.55
     sole = _grey(random, 0.8, 0.96) if pale_sole else _grey(random, 0.06, 0.25)
     if random.random() < 0.15:
@@ -355,11 +360,12 @@ def draw_placement(random: np.random.Generator) -> Placement:
     return Placement(
         shift=(random.uniform(-0.03, 0.03), random.uniform(-0.03, 0.03)),
         turn=random.uniform(-0.12, 0.12),
-        scale=random.uniform(0.94, 1.06),
+        scale=random.uniform(0.92, 1.06),
         tilt=random.uniform(-0.06, 0.06),
-        exposure=random.uniform(0.92, 1.08),
-        tint=_tint(random, 0.025),
-        light_turn=random.uniform(-0.25, 0.25),
+        exposure=random.uniform(0.82, 1.16),
+        contrast=random.uniform(0.88, 1.14),
+        tint=_tint(random, 0.045),
+        light_turn=random.uniform(-0.4, 0.4),
         wear=random.uniform(0.0, 1.0) ** 2,
         seed=int(random.integers(2**31)),
     )
@@ -378,14 +384,16 @@ def _luma(colour: Colour) -> float:
 def _leather_or_cloth(random: np.random.Generator) -> Colour:
     """Black, white, grey, brown, or anything."""
     which = random.random()
-    if which < 0.24:
+    if which < 0.26:
         return _grey(random, 0.06, 0.17)
-    if which < 0.38:
+    if which < 0.42:
         return _grey(random, 0.78, 0.95)
-    if which < 0.5:
+    if which < 0.55:
         return _grey(random, 0.3, 0.6)
-    if which < 0.65:
+    if which < 0.7:
         return colorsys.hsv_to_rgb(random.uniform(0.03, 0.09), random.uniform(0.4, 0.75), random.uniform(0.25, 0.65))
+    if which < 0.78:  # navy
+        return colorsys.hsv_to_rgb(random.uniform(0.58, 0.66), random.uniform(0.4, 0.7), random.uniform(0.18, 0.4))
     return _bright(random)
 
 

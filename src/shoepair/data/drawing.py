@@ -17,11 +17,11 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from shoepair.data import skins
 from shoepair.data.designs import Colour, Design, Placement, Scene, scaled
-from shoepair.data.floors import TILE_LENGTHS, TILE_PX, paint_floor
+from shoepair.data.floors import MARGIN_PX, TILE_LENGTHS, TILE_PX, paint_floor
 from shoepair.data.lasts import Last, Surface, make_last
 
 DRAWN_SIZE_PX = 224
-OVERSAMPLING = 2
+OVERSAMPLING = 1.5
 
 
 def draw_shoe(design: Design, scene: Scene, placement: Placement, *, left: bool) -> np.ndarray:
@@ -43,7 +43,7 @@ def draw_shoe(design: Design, scene: Scene, placement: Placement, *, left: bool)
     below = _draw_lines(seen, lines, camera, light)
     picture = _floor_seen(scene, camera)
     picture *= 1 - _shadow(mesh, points, camera, light, scene.softness)[..., None]
-    shoe = np.asarray(seen.reduce(OVERSAMPLING), np.float32) / 255
+    shoe = np.asarray(seen.resize((DRAWN_SIZE_PX, DRAWN_SIZE_PX), Image.Resampling.BOX), np.float32) / 255
     picture *= 1 - shoe[..., 3:]
     picture += shoe[..., :3]
     picture *= below[..., None]
@@ -115,7 +115,9 @@ class _Light:
 
     def __init__(self, scene: Scene, placement: Placement) -> None:
         angle, height = scene.light_angle + placement.light_turn, scene.light_height
-        self.direction = np.array([math.cos(angle) * math.cos(height), math.sin(angle) * math.cos(height), math.sin(height)])
+        self.direction = np.array(
+            [math.cos(angle) * math.cos(height), math.sin(angle) * math.cos(height), math.sin(height)]
+        )
         self.directed = scene.light
         self.ambient = 1.06 - 0.62 * scene.light
 
@@ -207,11 +209,13 @@ def _raster(
     mirrored: bool,
 ) -> Image.Image:
     """The shoe alone: RGBa (multiplied by alpha), OVERSAMPLING times as large as the picture."""
-    size = DRAWN_SIZE_PX * OVERSAMPLING
+    size = round(DRAWN_SIZE_PX * OVERSAMPLING)
     screen, distance = camera.see(points)
     diffuse, highlight = light.shine(points, normals, camera.position)
     # x, y on the screen; column, row of the skin; light
-    vertex = np.concatenate([screen * OVERSAMPLING, mesh.skin, diffuse[:, None], highlight[:, None]], 1).astype(np.float32)
+    vertex = np.concatenate([screen * OVERSAMPLING, mesh.skin, diffuse[:, None], highlight[:, None]], 1).astype(
+        np.float32
+    )
     corners = vertex[mesh.triangles]
     base = corners[:, 0]
     one, two = corners[:, 1] - base, corners[:, 2] - base
@@ -259,9 +263,9 @@ def _floor_seen(scene: Scene, camera: _Camera) -> np.ndarray:
     w = np.array([0.0, cos, camera.zoom * sin - cy * cos])
     floor_x = np.array([1.0, 0.0, -cx]) * camera.distance * sin
     floor_y = np.array([0.0, -1.0, cy]) * camera.distance
-    turn, scale = scene.floor_angle, TILE_PX / TILE_LENGTHS
-    u = (floor_x * math.cos(turn) + floor_y * math.sin(turn)) * scale + w * TILE_PX / 2
-    v = (-floor_x * math.sin(turn) + floor_y * math.cos(turn)) * scale + w * TILE_PX / 2
+    turn, scale, middle = scene.floor_angle, TILE_PX / TILE_LENGTHS, MARGIN_PX + TILE_PX / 2
+    u = (floor_x * math.cos(turn) + floor_y * math.sin(turn)) * scale + w * middle
+    v = (-floor_x * math.sin(turn) + floor_y * math.cos(turn)) * scale + w * middle
     coefficients = np.concatenate([u, v, w[:2]]) / w[2]
     side = (DRAWN_SIZE_PX, DRAWN_SIZE_PX)
     seen = _floor_of(scene).transform(side, Image.Transform.PERSPECTIVE, tuple(coefficients), Image.Resampling.BILINEAR)
@@ -317,7 +321,9 @@ def _laces(design: Design, last: Last, random: np.random.Generator) -> list[Line
         reach, ahead = random.uniform(0.1, 0.17), random.uniform(-0.02, 0.12)
         end = np.array([ahead, side * reach, -random.uniform(0.05, 0.12)])
         swing = np.array([random.uniform(0.04, 0.08), 0, random.uniform(0.0, 0.03)])
-        loop = end * np.sin(np.pi * t) + swing * np.sin(2 * np.pi * t) + [0, 0, 0.06] * np.sin(np.pi * t) ** 0.5 * (1 - t)
+        loop = (
+            end * np.sin(np.pi * t) + swing * np.sin(2 * np.pi * t) + [0, 0, 0.06] * np.sin(np.pi * t) ** 0.5 * (1 - t)
+        )
         lines.append((knot + loop, colour, thick * 0.9))
         fall = np.array([random.uniform(0.02, 0.2), side * random.uniform(0.1, 0.24), -random.uniform(0.08, 0.22)])
         bow = np.array([random.uniform(-0.04, 0.08), side * random.uniform(-0.03, 0.05), 0.05]) * np.sin(np.pi * t)
@@ -334,12 +340,19 @@ def _trimmings(design: Design, last: Last) -> list[Line]:
     if design.strap == "bow":
         middle = last.on_upper(1, throat + (0.05 if design.kind == "loafer" else 0.12), 1.0) + [0, 0, 0.012]
         t = np.linspace(0, 2 * np.pi, 13)[:, None]
-        wings = [middle + np.array([0.03, 0, 0.012]) * np.sin(t) + np.array([0, side * 0.038, 0.004]) * (1 - np.cos(t)) for side in (1, -1)]
+        wings = [
+            middle + np.array([0.03, 0, 0.012]) * np.sin(t) + np.array([0, side * 0.038, 0.004]) * (1 - np.cos(t))
+            for side in (1, -1)
+        ]
         knot = middle + np.array([[-0.012, 0, 0.006], [0.014, 0, 0.006]])
         return [(wing, palette.accent, 0.02) for wing in wings] + [(knot, scaled(palette.accent, 0.85), 0.028)]
     if design.strap == "bit":
         rise = np.linspace(0.72, 1, 5)
-        path = np.concatenate([last.on_upper(1, throat + 0.07, rise), last.on_upper(-1, throat + 0.07, rise[::-1])]) + [0, 0, 0.012]
+        path = np.concatenate([last.on_upper(1, throat + 0.07, rise), last.on_upper(-1, throat + 0.07, rise[::-1])]) + [
+            0,
+            0,
+            0.012,
+        ]
         return [(path, (0.82, 0.68, 0.35), 0.016), (path[3:7:3], (0.9, 0.78, 0.45), 0.034)]
     if design.strap == "ankle":
         rise = np.linspace(0, 1, 9)[:, None]
@@ -379,7 +392,9 @@ def _draw_lines(seen: Image.Image, lines: list[Line], camera: _Camera, light: _L
 def _develop(picture: np.ndarray, scene: Scene, placement: Placement, random: np.random.Generator) -> np.ndarray:
     """The camera's part: white balance, blur, noise, compression."""
     factor = np.float32(scene.tint) * np.float32(placement.tint) * np.float32(scene.exposure * placement.exposure)
-    picture *= factor * np.float32(255)
+    picture *= factor
+    picture **= np.float32(placement.contrast)
+    picture *= np.float32(255)
     grain = random.standard_normal((DRAWN_SIZE_PX, DRAWN_SIZE_PX, 1), dtype=np.float32)
     picture += grain * np.float32(scene.noise * 255)
     image = Image.fromarray(np.clip(picture, 0, 255, out=picture).astype(np.uint8))

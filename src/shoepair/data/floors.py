@@ -8,11 +8,12 @@ from PIL import Image
 from shoepair.data.designs import Scene
 
 TILE_PX = 512
+MARGIN_PX = 160  # around it, a mirror image for what the camera sees far away
 TILE_LENGTHS = 3.6  # side of the painted floor, in lengths of a shoe
 
 
 def paint_floor(scene: Scene) -> Image.Image:
-    """(TILE_PX, TILE_PX) RGB; what lies beyond is its mirror image."""
+    """(TILE_PX + 2 * MARGIN_PX, the same) RGB; the shoe stands in the middle."""
     random = np.random.default_rng(scene.floor_seed)
     x = np.arange(TILE_PX, dtype=np.float32)[None] * np.float32(TILE_LENGTHS / TILE_PX / scene.floor_scale)
     y = x.T
@@ -56,8 +57,11 @@ def paint_floor(scene: Scene) -> Image.Image:
         else:
             blend += np.float32(0.6) * (np.hypot(x % 0.16 - 0.08, y % 0.16 - 0.08) < 0.03)
     value *= 255
-    channels = [np.clip((blend * (b - a) + a) * value, 0, 255).astype(np.uint8) for a, b in zip(one, other, strict=True)]
-    return Image.merge("RGB", [Image.fromarray(channel) for channel in channels])
+    channels = [
+        np.clip((blend * (b - a) + a) * value, 0, 255).astype(np.uint8) for a, b in zip(one, other, strict=True)
+    ]
+    mirrored = (np.pad(channel, MARGIN_PX, "symmetric") for channel in channels)
+    return Image.merge("RGB", [Image.fromarray(channel) for channel in mirrored])
 
 
 def _grain(random: np.random.Generator, turned: np.ndarray | None = None) -> np.ndarray:

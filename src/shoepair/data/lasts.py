@@ -164,7 +164,9 @@ def _sole_band(
     middle = edge + outward * form.welt * 1.2
     middle[:, 2] = foot + (lift + thickness - foot) * 0.55
     high = edge + outward * form.welt + up * 0.004
-    return np.stack([low, middle, high, edge + outward * form.welt * 0.5 + up * 0.01, edge - outward * 0.004 + up * 0.004])
+    return np.stack(
+        [low, middle, high, edge + outward * form.welt * 0.5 + up * 0.01, edge - outward * 0.004 + up * 0.004]
+    )
 
 
 def _lining(form: Form, rim: np.ndarray, x: np.ndarray, half: np.ndarray) -> np.ndarray:
@@ -203,7 +205,9 @@ def _thin_heel(form: Form, side: int) -> np.ndarray:
     """(4, 9, 3): from the floor up to the seat of the heel."""
     angle = np.linspace(np.pi, 0, 9)  # from the back round to the front
     rows = []
-    for part, (length, width) in zip((0.0, 0.12, 0.55, 1.0), ((1.0, 1.0), (0.95, 0.9), (1.05, 1.1), (2.2, 1.9)), strict=True):
+    for part, (length, width) in zip(
+        (0.0, 0.12, 0.55, 1.0), ((1.0, 1.0), (0.95, 0.9), (1.05, 1.1), (2.2, 1.9)), strict=True
+    ):
         long = (0.02 + form.block * 0.42) * (length if form.block < 0.06 else 1 + 0.25 * part)
         wide = (0.024 + form.block * 0.42) * (width if form.block < 0.06 else 1 + 0.35 * part)
         x = 0.085 + form.block * 0.22 - 0.02 * (1 - part) + long * np.cos(angle)

@@ -66,7 +66,11 @@ def weathered(skin: Skin, random: np.random.Generator, wear: float) -> Skin:
     x, y = x[creased], y[creased] / 128
     field = np.ones_like(x)
     for at in random.uniform(0.6, 0.74, 3):
-        depth, bow, reach = random.uniform(0.05, 0.12) * (0.3 + wear), random.uniform(-14, 14), random.uniform(0.35, 0.6)
+        depth, bow, reach = (
+            random.uniform(0.05, 0.12) * (0.3 + wear),
+            random.uniform(-14, 14),
+            random.uniform(0.35, 0.6),
+        )
         line = np.clip(1 - np.abs(x - at * WIDTH - bow * (y - 0.5) ** 2) / 2.5, 0, 1)
         field -= depth * line * np.clip((y - reach) * 4, 0, 1)
     colour[creased] *= field[..., None]
@@ -75,7 +79,7 @@ def weathered(skin: Skin, random: np.random.Generator, wear: float) -> Skin:
     cover = np.clip(0.5 * _noise(6)[row : row + 64, column : column + WIDTH] + _FADING, 0, 1) * np.float32(0.12 * wear)
     low += (np.float32([0.5, 0.47, 0.42]) - low) * cover[..., None]
     toe = np.s_[:, round(0.78 * WIDTH) :]
-    scuffs = np.clip(_noise(1)[row : row + 128, : WIDTH][toe] - 1.6, 0, 1) * np.float32(0.3 * wear)
+    scuffs = np.clip(_noise(1)[row : row + 128, :WIDTH][toe] - 1.6, 0, 1) * np.float32(0.3 * wear)
     colour[toe] += scuffs[..., None]
     return Skin(colour, skin.gloss * np.float32(1 - 0.4 * wear))
 
@@ -106,7 +110,9 @@ class _Piece:
         below = self.colour[window]
         if thick:  # it throws a little shadow
             below *= (1 - 0.4 * np.clip(1 + inside / 5, 0, 1) * (1 - mask))[..., None]
-        own = texture(material)[window][..., None] * (np.float32(colour) if isinstance(colour, tuple) else colour[window])
+        own = texture(material)[window][..., None] * (
+            np.float32(colour) if isinstance(colour, tuple) else colour[window]
+        )
         if thick:  # and catches light on its edge
             own = own * (1 + 0.22 * np.clip(1 - np.abs(inside - 1) / 2, 0, 1))[..., None]
         below += mask[..., None] * (own - below)
@@ -151,13 +157,17 @@ def _upper(design: Design) -> Skin:
         piece.panel(x - edge, palette.second, design.second_material, seam=True)
         _holes(piece, 0.92, 0.98, 80, 120)
     elif design.toe == "apron":
-        rim = np.minimum(y - 82 + 30 * np.clip((x / WIDTH - 0.86) / 0.1, 0, 1.5) ** 2 * -1, x - (design.form.throat - 0.1) * WIDTH)
+        rim = np.minimum(
+            y - 82 + 30 * np.clip((x / WIDTH - 0.86) / 0.1, 0, 1.5) ** 2 * -1, x - (design.form.throat - 0.1) * WIDTH
+        )
         piece.panel(rim, _lighter(palette.upper, 1.04), design.material)
         piece.seam(rim + 3)
     if design.num_eyelets:
         tongue = np.minimum(np.minimum(x - throat + 6, 0.69 * WIDTH - x), y - 110)
         if design.eyestay:
-            stay = np.minimum(np.minimum(x - throat + 14, 0.72 * WIDTH - x), y - 84 + 10 * np.cos((x - throat) / 18) * 0.5)
+            stay = np.minimum(
+                np.minimum(x - throat + 14, 0.72 * WIDTH - x), y - 84 + 10 * np.cos((x - throat) / 18) * 0.5
+            )
             piece.panel(stay, palette.second, design.second_material, seam=design.stitched)
         piece.panel(tongue, scaled(_blend(palette.upper, palette.lining, 0.35), 0.85), "canvas", thick=False)
         piece.colour[(tongue < 0.5) & (tongue > -2.5)] *= 0.7
@@ -233,7 +243,11 @@ def _mark(design: Design, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     if design.mark == "swoosh":
         t = (x - (at - 95 * size)) / (190 * size)
         line = 70 - 150 * (t - 0.05) + 170 * (t - 0.05) ** 2
-        return np.where((t > 0) & (t < 1), 13 * size * np.sqrt(np.clip(t, 0, 1)) * np.clip(1.15 - t, 0, 1) - 0.75 * np.abs(y - line), -9)
+        return np.where(
+            (t > 0) & (t < 1),
+            13 * size * np.sqrt(np.clip(t, 0, 1)) * np.clip(1.15 - t, 0, 1) - 0.75 * np.abs(y - line),
+            -9,
+        )
     if design.mark == "wave":
         t = (x - (at - 105 * size)) / (210 * size)
         line = 44 + 20 * size * np.sin(t * 6.3 + 0.6) * np.clip(t * 3, 0, 1)
@@ -286,7 +300,9 @@ def _lining(design: Design) -> np.ndarray:
 
 def _tongue(design: Design) -> np.ndarray:
     x, y = _grid("tongue")
-    colour = _filled("tongue", _blend(design.palette.upper, design.palette.lining, 0.2)) * texture("canvas")[:32, :, None]
+    colour = (
+        _filled("tongue", _blend(design.palette.upper, design.palette.lining, 0.2)) * texture("canvas")[:32, :, None]
+    )
     if design.kind in ("sneaker", "hightop"):
         label = np.minimum(np.minimum(x - 0.3 * WIDTH, 0.7 * WIDTH - x) / 5, np.minimum(y - 19, 27 - y) * 2)
         colour[label > 0] = design.palette.accent
