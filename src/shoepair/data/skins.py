@@ -94,7 +94,7 @@ class _Piece:
         self.design = design
         self.x, self.y = _grid("upper")
         self.steps = (self.x + self.y) % 7
-        self.colour = _filled("upper", design.palette.upper)
+        self.colour = np.empty((*self.x.shape, 3), np.float32)
         self.gloss = np.full(self.x.shape, design.gloss, np.float32)
 
     def panel(
@@ -131,10 +131,8 @@ class _Piece:
 def _upper(design: Design) -> Skin:
     piece = _Piece(design)
     palette, x, y = design.palette, piece.x, piece.y
-    far = np.full_like(x, 999)
     throat = design.form.throat * WIDTH
-    main = _printed(design, x, y)
-    piece.panel(far, main, design.material, thick=False)
+    piece.colour[:] = _printed(design, x, y) * texture(design.material)[..., None]
     panel_colour = palette.second
     if design.mark != "none":
         piece.panel(_mark(design, x, y), palette.accent, "leather", seam=False)
