@@ -5,7 +5,7 @@ Forms stand in lasts.py, what is painted on them in skins.py, the floor in floor
 
 import colorsys
 import math
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 
 import numpy as np
 
@@ -160,9 +160,9 @@ def draw_design(random: np.random.Generator, kind: str, taste: Taste, hardness: 
     mix = KIND_MIX[kind]
     own_kind = str(random.choice(KINDS, p=mix))
     liked = mix[KINDS.index(taste.kind)] > 0 and random.random() < 0.5 * hardness
-    own_palette, same_colours, jitter = draw_palette(random), random.random() < hardness, _jitter(random)
-    palette = jitter(taste.palette) if same_colours else own_palette
-    return _design(random, taste.kind if liked else own_kind, palette)
+    # All is drawn whatever the hardness, so that a pair at one hardness is the same pair at another.
+    own, alike, same_colours = draw_palette(random), _another_lot(random, taste.palette), random.random() < hardness
+    return _design(random, taste.kind if liked else own_kind, alike if same_colours else own)
 
 
 def _design(random: np.random.Generator, kind: str, palette: Palette) -> Design:
@@ -411,13 +411,7 @@ def _tint(random: np.random.Generator, strength: float) -> Colour:
     return (1 + warm, 1 + green, 1 - warm)
 
 
-def _jitter(random: np.random.Generator):
-    """Another dye lot: the same colours, a little off."""
-    offsets = random.normal(0, 0.025, (7, 3))
-
-    def apply(palette: Palette) -> Palette:
-        names = ("upper", "second", "accent", "sole", "lining", "laces", "stitches")
-        colours = np.clip(np.asarray([getattr(palette, name) for name in names]) + offsets, 0.03, 0.97)
-        return Palette(*(tuple(map(float, colour)) for colour in colours))
-
-    return apply
+def _another_lot(random: np.random.Generator, palette: Palette) -> Palette:
+    """The same colours from another dyer: a little off."""
+    colours = np.clip(np.asarray(astuple(palette)) + random.normal(0, 0.025, (7, 3)), 0.03, 0.97)
+    return Palette(*((float(red), float(green), float(blue)) for red, green, blue in colours))

@@ -15,7 +15,7 @@ from PIL import Image
 
 from shoepair.data import designs, drawing, floors, lasts, skins
 from shoepair.data.cache import cached_images, digest
-from shoepair.data.designs import draw_design, draw_placement, draw_scene, draw_taste
+from shoepair.data.designs import Design, draw_design, draw_placement, draw_scene, draw_taste
 from shoepair.data.drawing import draw_shoe
 from shoepair.data.shoes import LEFT, RIGHT, Shoe, ShoeSet
 
@@ -64,11 +64,16 @@ def shoes_of(person: str, split: str, seed: int) -> list[Shoe]:
     return shoes
 
 
+def design_of(shoe: Shoe, seed: int, hardness: float) -> Design:
+    """The design of the pair that a shoe belongs to."""
+    taste = draw_taste(_random(seed, shoe.person, "taste"))
+    return draw_design(_random(seed, shoe.person, shoe.pair), shoe.kind, taste, hardness)
+
+
 def draw_one(shoe: Shoe, image_size: int, seed: int, hardness: float) -> np.ndarray:
     """(3, image_size, image_size) uint8: the same whatever else is drawn."""
-    taste = draw_taste(_random(seed, shoe.person, "taste"))
     pixels = draw_shoe(
-        draw_design(_random(seed, shoe.person, shoe.pair), shoe.kind, taste, hardness),
+        design_of(shoe, seed, hardness),
         draw_scene(_random(seed, shoe.person, "scene")),
         draw_placement(_random(seed, shoe.person, shoe.pair, shoe.side)),
         left=shoe.side == LEFT,
