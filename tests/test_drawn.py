@@ -1,4 +1,4 @@
-"""Drawn shoes as their user sees them: what a pair is, what the dial does, and the files that `shoepair draw` writes."""
+"""Drawn shoes as their user sees them: what a pair is, what data.hardness does, what `shoepair draw` writes."""
 
 import itertools
 from dataclasses import astuple, replace
@@ -31,12 +31,10 @@ def test_a_shoe_is_the_same_bit_for_bit_in_whatever_order() -> None:
 
 
 def test_drawing_on_several_cores_changes_nothing(tmp_path: Path) -> None:
-    drawn = draw_shoes(num_people=9, num_test_people=0, image_size=32, seed=1, hardness=0.7, cache_dir=tmp_path)[
-        "train"
-    ]
+    drawn = draw_shoes(num_people=9, num_test_people=0, image_size=32, seed=1, hardness=0.7, cache_dir=tmp_path)
     for row in (0, 31, 53):
-        alone = draw_one(drawn.shoes[row], 32, seed=1, hardness=0.7)
-        assert np.array_equal(drawn.images[row].numpy(), alone)
+        alone = draw_one(drawn["train"].shoes[row], 32, seed=1, hardness=0.7)
+        assert np.array_equal(drawn["train"].images[row].numpy(), alone)
 
 
 def test_seed_and_hardness_are_part_of_the_cache(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from omegaconf import OmegaConf
 from PIL import Image
 
@@ -100,11 +101,13 @@ def write_photos(folder: Path, sets: Mapping[str, "ShoeSet"]) -> None:
         (folder / split).mkdir(parents=True, exist_ok=True)
         pixels = shoes.images.permute(0, 2, 3, 1).numpy()  # (num_shoes, H, W, 3)
 
-        def write(row: int, pixels=pixels, shoes=shoes, split=split) -> None:
-            Image.fromarray(pixels[row]).save(folder / split / f"{shoes.shoes[row].name}.png", compress_level=2)
-
+        paths = [folder / split / f"{shoe.name}.png" for shoe in shoes.shoes]
         with ThreadPoolExecutor() as pool:  # pillow compresses without the interpreter lock
-            list(pool.map(write, range(len(shoes.shoes))))
+            list(pool.map(_write_png, paths, pixels))
+
+
+def _write_png(path: Path, pixels: np.ndarray) -> None:
+    Image.fromarray(pixels).save(path, compress_level=2)  # lossless either way; 6, the default, takes much longer
 
 
 def contact_sheet(sets: Mapping[str, "ShoeSet"]) -> Image.Image:

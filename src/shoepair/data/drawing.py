@@ -39,8 +39,8 @@ def draw_shoe(design: Design, scene: Scene, placement: Placement, *, left: bool)
 
     worn = painted | {"upper": skins.weathered(painted["upper"], random, placement.wear)}
     seen = _raster(mesh, points, stand.turn(mesh.normals), worn, camera, light, mirrored=not left)
-    lines = [(stand.place(line), *look) for line, *look in _laces(design, last, random) + _trimmings(design, last)]
-    below = _draw_lines(seen, lines, camera, light)
+    lines = _laces(design, last, random) + _trimmings(design, last)
+    below = _draw_lines(seen, [(stand.place(path), colour, thick) for path, colour, thick in lines], camera, light)
     picture = _floor_seen(scene, camera)
     picture *= 1 - _shadow(mesh, points, camera, light, scene.softness)[..., None]
     shoe = np.asarray(seen.resize((DRAWN_SIZE_PX, DRAWN_SIZE_PX), Image.Resampling.BOX), np.float32) / 255
@@ -417,7 +417,11 @@ def _draw_lines(seen: Image.Image, lines: list[Line], camera: _Camera, light: _L
 
 def _develop(picture: np.ndarray, scene: Scene, placement: Placement, random: np.random.Generator) -> np.ndarray:
     """The camera's part: white balance, blur, noise, compression."""
-    factor = np.float32(scene.tint) * np.float32(placement.tint) * np.float32(scene.exposure * placement.exposure)
+    factor = (
+        np.asarray(scene.tint, np.float32)
+        * np.asarray(placement.tint, np.float32)
+        * np.float32(scene.exposure * placement.exposure)
+    )
     picture *= factor
     picture *= np.float32(255)
     grain = random.standard_normal((DRAWN_SIZE_PX, DRAWN_SIZE_PX, 1), dtype=np.float32)

@@ -17,7 +17,7 @@ def paint_floor(scene: Scene) -> Image.Image:
     random = np.random.default_rng(scene.floor_seed)
     x = np.arange(TILE_PX, dtype=np.float32)[None] * np.float32(TILE_LENGTHS / TILE_PX / scene.floor_scale)
     y = x.T
-    one, other = (np.float32(colour) for colour in scene.floor_colours)
+    one, other = (np.asarray(colour, np.float32) for colour in scene.floor_colours)
     blend = np.zeros((TILE_PX, TILE_PX), np.float32)  # 0: the first colour, 1: the second
     value = np.ones((TILE_PX, TILE_PX), np.float32)
     if scene.floor == "planks":

@@ -132,19 +132,21 @@ def _top(form: Form, along: np.ndarray, half: np.ndarray) -> tuple[np.ndarray, .
     half_width = narrow * rim * np.sqrt(1 - (1 - from_back) ** 2)
     toe, high = form.toe_height, form.throat_height
     instep = toe + 0.45 * (high - toe) if high < 0.3 else toe + 0.25 * (high - toe)
-    z = curve(along, (0, form.back), (0.08, form.back), (t * 0.55, form.ankle), (t * 0.85, 0.4 * form.ankle + 0.6 * high),
-              (t, high), (t + 0.3 * (1 - t), instep), (t + 0.62 * (1 - t), toe * 1.2), (1, toe))  # fmt: skip
+    front = 0.4 * form.ankle + 0.6 * high
+    z = curve(along, (0, form.back), (0.08, form.back), (t * 0.55, form.ankle), (t * 0.85, front), (t, high),
+              (t + 0.3 * (1 - t), instep), (t + 0.62 * (1 - t), toe * 1.2), (1, toe))  # fmt: skip
     is_ridge = np.clip((along - t + 0.05) / 0.1, 0, 1)
     return x, half_width, z, is_ridge
 
 
 def _wall(edge: np.ndarray, top: np.ndarray, outward: np.ndarray, is_ridge: np.ndarray) -> np.ndarray:
     """(ROWS, columns, 3): from the sole's edge up, steeply first; over to the ridge flatly, to a rim upright."""
+    up = np.array([0, 0, 1.0])
     rise = top[:, 2:] - edge[:, 2:]
     across = np.linalg.norm((top - edge)[:, :2], axis=-1, keepdims=True)
-    first = edge + outward * 0.012 + [0, 0, 1] * rise * 0.5
+    first = edge + outward * 0.012 + up * rise * 0.5
     flat = top + outward * across * 0.62
-    upright = top + outward * across * 0.12 - [0, 0, 1] * rise * 0.4
+    upright = top + outward * across * 0.12 - up * rise * 0.4
     second = upright + (flat - upright) * is_ridge[:, None]
     t = np.linspace(0, 1, ROWS)[:, None, None]
     s = 1 - t

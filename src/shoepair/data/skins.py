@@ -1,7 +1,7 @@
 """What is painted on a shoe: flat pieces of leather and cloth, as a shoemaker cuts them, before they go over the last.
 
 The upper's skin runs from heel to toe (columns) and from sole to top (rows); both sides of a shoe wear the same one.
-A panel is painted from its signed distance in pixels, positive inside: its edge, its shadow and its seam follow from it.
+A panel is painted from its signed distance in pixels, positive inside: edge, shadow and seam follow from it.
 """
 
 from dataclasses import dataclass
@@ -77,9 +77,9 @@ def weathered(skin: Skin, random: np.random.Generator, wear: float) -> Skin:
     row, column = random.integers(0, 128, 2)
     low = colour[:64]  # dust comes from below
     cover = np.clip(0.5 * _noise(6)[row : row + 64, column : column + WIDTH] + _FADING, 0, 1) * np.float32(0.12 * wear)
-    low += (np.float32([0.5, 0.47, 0.42]) - low) * cover[..., None]
+    low += (np.asarray([0.5, 0.47, 0.42], np.float32) - low) * cover[..., None]
     toe = np.s_[:, round(0.78 * WIDTH) :]
-    scuffs = np.clip(_noise(1)[row : row + 128, :WIDTH][toe] - 1.6, 0, 1) * np.float32(0.3 * wear)
+    scuffs = np.clip(_noise(2)[row : row + 128, :WIDTH][toe] - 1.6, 0, 1) * np.float32(0.3 * wear)
     colour[toe] += scuffs[..., None]
     return Skin(colour, skin.gloss * np.float32(1 - 0.4 * wear))
 
@@ -111,7 +111,7 @@ class _Piece:
         if thick:  # it throws a little shadow
             below *= (1 - 0.4 * np.clip(1 + inside / 5, 0, 1) * (1 - mask))[..., None]
         own = texture(material)[window][..., None] * (
-            np.float32(colour) if isinstance(colour, tuple) else colour[window]
+            np.asarray(colour, np.float32) if isinstance(colour, tuple) else colour[window]
         )
         if thick:  # and catches light on its edge
             own = own * (1 + 0.22 * np.clip(1 - np.abs(inside - 1) / 2, 0, 1))[..., None]
@@ -186,7 +186,9 @@ def _upper(design: Design) -> Skin:
     elif design.strap == "elastic":
         at = (design.form.throat - (0.08 if design.kind != "boot" else 0.13)) * WIDTH
         elastic = np.minimum(18 - (128 - y) * 0.09 - np.abs(x - at), y - (58 if design.kind != "boot" else 40))
-        ribbed = np.where((x // 3) % 2 > 0, 0.75, 1.0)[..., None].astype(np.float32) * np.float32(palette.lining)
+        ribbed = np.where((x // 3) % 2 > 0, 0.75, 1.0)[..., None].astype(np.float32) * np.asarray(
+            palette.lining, np.float32
+        )
         piece.panel(elastic, ribbed, "canvas")
     if design.collar:
         line = y - (1 - design.collar) * 128 - 8 * np.cos((x / throat) * 3)
@@ -209,7 +211,7 @@ EYELET_HEIGHT = 101 / 127  # from the sole to the top
 
 def _printed(design: Design, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """(rows, WIDTH, 3): the main panel's colours."""
-    one, other = np.float32(design.palette.upper), np.float32(design.palette.second)
+    one, other = np.asarray(design.palette.upper, np.float32), np.asarray(design.palette.second, np.float32)
     size = 22 * design.print_size
     if design.print == "checks":
         mask = ((x // size + y // size) % 2).astype(np.float32)
@@ -288,7 +290,7 @@ def _lining(design: Design) -> np.ndarray:
     _, y = _grid("lining")
     colour = _filled("lining", design.palette.lining) * texture("suede")[:32, :, None]
     insole = np.clip((y - 23) / 3, 0, 1)[..., None]
-    colour += insole * (np.float32(_blend(design.palette.lining, (0.75, 0.7, 0.6), 0.4)) - colour)
+    colour += insole * (np.asarray(_blend(design.palette.lining, (0.75, 0.7, 0.6), 0.4), np.float32) - colour)
     depth = 0.3 + 0.7 * np.clip(1 - y / 20, 0, 1)
     if design.form.throat_height < 0.13:
         depth = 0.75 + 0.25 * np.clip(1 - y / 14, 0, 1)
@@ -349,7 +351,7 @@ def _grid(name: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _filled(name: str, colour: Colour) -> np.ndarray:
-    return np.tile(np.float32(colour), (HEIGHTS[name], WIDTH, 1))
+    return np.tile(np.asarray(colour, np.float32), (HEIGHTS[name], WIDTH, 1))
 
 
 def _blend(one: Colour, other: Colour, part: float) -> Colour:
