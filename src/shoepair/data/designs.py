@@ -28,7 +28,8 @@ MATERIALS_OF = {
     "heel": ("leather", "patent", "patent", "suede"),
 }
 MARKS = ("none", "stripes", "swoosh", "wave", "chevron", "disc", "band", "slash")
-PRINTS = ("plain", "checks", "bars", "dots", "camouflage", "fade", "halves")
+PRINTS = ("plain", "checks", "bars", "hoops", "dots", "camouflage", "fore", "aft", "low", "high")
+PRINT_MIX = (0.28, 0.09, 0.08, 0.08, 0.07, 0.06, 0.09, 0.09, 0.08, 0.08)
 FLOORS = ("planks", "parquet", "tiles", "carpet", "concrete", "mat")
 
 
@@ -154,12 +155,12 @@ def draw_design(random: np.random.Generator, kind: str, taste: Taste, hardness: 
 
     Args:
         taste: of the person whose shoe it is.
-        hardness: how often, from 0 (never) to 1 (always), a pair has the colours that the person likes, and half as
+        hardness: how often, from 0 (never) to 1 (always), a pair has the colours that the person likes, and less
             often the kind.
     """
     mix = KIND_MIX[kind]
     own_kind = str(random.choice(KINDS, p=mix))
-    liked = mix[KINDS.index(taste.kind)] > 0 and random.random() < 0.5 * hardness
+    liked = mix[KINDS.index(taste.kind)] > 0 and random.random() < 0.4 * hardness
     # All is drawn whatever the hardness, so that a pair at one hardness is the same pair at another.
     own, alike, same_colours = draw_palette(random), _another_lot(random, taste.palette), random.random() < hardness
     return _design(random, taste.kind if liked else own_kind, alike if same_colours else own)
@@ -177,7 +178,7 @@ def _design(random: np.random.Generator, kind: str, palette: Palette) -> Design:
         material=material,
         second_material=str(random.choice(("leather", "suede", material))),
         print="plain",
-        print_size=random.uniform(0.7, 1.4),
+        print_size=random.uniform(0.8, 1.7),
         toe="none",
         counter=0.0,
         foxing=0.0,
@@ -199,7 +200,7 @@ def _design(random: np.random.Generator, kind: str, palette: Palette) -> Design:
     if sporty:
         plain = replace(
             plain,
-            print=str(random.choice(PRINTS, p=(0.5, 0.09, 0.08, 0.08, 0.09, 0.08, 0.08))),
+            print=str(random.choice(PRINTS, p=PRINT_MIX)),
             toe=str(random.choice(("none", "cap", "bumper"), p=(0.3, 0.45, 0.25))),
             counter=random.uniform(0.1, 0.24) if chance() < 0.6 else 0.0,
             foxing=random.uniform(0.16, 0.34) if chance() < 0.5 else 0.0,
@@ -215,6 +216,7 @@ def _design(random: np.random.Generator, kind: str, palette: Palette) -> Design:
             counter=random.uniform(0.14, 0.26) if chance() < 0.6 else 0.0,
             eyestay=bool(laced and chance() < 0.5),
             collar=random.uniform(0.06, 0.2) if chance() < 0.5 else 0.0,
+            print=str(random.choice(("plain", "fore", "aft", "low", "high", "hoops"), p=(0.4, 0.12, 0.12, 0.12, 0.12, 0.12))),
             strap="none" if laced else str(random.choice(("hook", "elastic"))),
             sole_line=str(random.choice(("none", "notches", "stripe"))),
         )
@@ -223,6 +225,7 @@ def _design(random: np.random.Generator, kind: str, palette: Palette) -> Design:
             plain,
             toe=str(random.choice(("none", "cap", "wing"), p=(0.3, 0.4, 0.3))),
             counter=random.uniform(0.16, 0.26) if chance() < 0.5 else 0.0,
+            print=str(random.choice(("plain", "fore", "aft", "low", "high"), p=(0.4, 0.15, 0.15, 0.15, 0.15))),
             eyestay=bool(chance() < 0.6),
             num_eyelets=int(random.integers(3, 6)),
             lacing="bars",
@@ -232,6 +235,7 @@ def _design(random: np.random.Generator, kind: str, palette: Palette) -> Design:
         plain = replace(
             plain,
             toe=str(random.choice(("apron", "none"), p=(0.8, 0.2))),
+            print=str(random.choice(("plain", "fore", "aft", "checks", "dots"), p=(0.4, 0.2, 0.2, 0.1, 0.1))),
             strap=str(random.choice(("penny", "bit", "bow", "none"), p=(0.35, 0.25, 0.25, 0.15))),
             counter=random.uniform(0.12, 0.2) if chance() < 0.4 else 0.0,
             sole_line="none",
@@ -242,7 +246,7 @@ def _design(random: np.random.Generator, kind: str, palette: Palette) -> Design:
             toe="cap" if chance() < 0.4 else "none",
             strap=str(random.choice(("none", "bow", "ankle"), p=(0.45, 0.3, 0.25))),
             counter=random.uniform(0.12, 0.2) if chance() < 0.25 else 0.0,
-            print=str(random.choice(("plain", "dots", "checks", "halves"), p=(0.7, 0.1, 0.1, 0.1))),
+            print=str(random.choice(PRINTS, p=PRINT_MIX)),
             sole_line="none",
             perforated=False,
         )
@@ -340,9 +344,9 @@ def draw_scene(random: np.random.Generator) -> Scene:
         floor_scale=random.uniform(0.8, 1.3),
         floor_angle=random.uniform(0, math.pi),
         floor_seed=int(random.integers(2**31)),
-        facing=random.uniform(1.2, 1.42) * math.pi,
-        elevation=random.uniform(0.8, 1.08),
-        distance=random.uniform(1.9, 3.0),
+        facing=random.uniform(1.22, 1.36) * math.pi,
+        elevation=random.uniform(0.82, 1.02),
+        distance=random.uniform(2.0, 2.8),
         size=random.uniform(0.8, 0.95),
         light_angle=random.uniform(0, 2 * math.pi),
         light_height=random.uniform(0.75, 1.3),
@@ -358,13 +362,13 @@ def draw_scene(random: np.random.Generator) -> Scene:
 
 def draw_placement(random: np.random.Generator) -> Placement:
     return Placement(
-        shift=(random.uniform(-0.03, 0.03), random.uniform(-0.03, 0.03)),
-        turn=random.uniform(-0.12, 0.12),
-        scale=random.uniform(0.92, 1.06),
-        tilt=random.uniform(-0.06, 0.06),
+        shift=(random.uniform(-0.02, 0.02), random.uniform(-0.02, 0.02)),
+        turn=random.uniform(-0.06, 0.06),
+        scale=random.uniform(0.95, 1.05),
+        tilt=random.uniform(-0.025, 0.025),
         exposure=random.uniform(0.82, 1.16),
         contrast=random.uniform(0.88, 1.14),
-        tint=_tint(random, 0.045),
+        tint=_tint(random, 0.04),
         light_turn=random.uniform(-0.4, 0.4),
         wear=random.uniform(0.0, 1.0) ** 2,
         seed=int(random.integers(2**31)),

@@ -222,10 +222,14 @@ def _printed(design: Design, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         mask = (np.hypot((x + shift) % size - size / 2, y % size - size / 2) < size * 0.27).astype(np.float32)
     elif design.print == "camouflage":
         mask = (_noise(14)[:128, :WIDTH] > 0.25).astype(np.float32)
-    elif design.print == "fade":
-        mask = np.clip((x / WIDTH - 0.3) / 0.5, 0, 1)
-    elif design.print == "halves":
-        mask = np.clip(x - 0.5 * WIDTH - 0.5 * (y - 64), 0, 1)
+    elif design.print == "hoops":
+        mask = (y % (size * 1.2) < size * 0.6).astype(np.float32)
+    elif design.print in ("fore", "aft"):
+        mask = np.clip(x - 0.56 * WIDTH - 0.5 * (y - 64), 0, 1)
+        mask = mask if design.print == "fore" else 1 - mask
+    elif design.print in ("low", "high"):
+        mask = np.clip(62 + 14 * np.cos(x / WIDTH * 7) - y, 0, 1)
+        mask = mask if design.print == "low" else 1 - mask
     else:
         return np.broadcast_to(one, (*x.shape, 3))
     return one + (other - one) * mask[..., None]
