@@ -265,7 +265,7 @@ def _form(random: np.random.Generator, kind: str) -> Form:
         throat=draw(0.36, 0.41),
         throat_height=draw(0.22, 0.26),
         tongue=draw(0.06, 0.12),
-        sole=draw(0.05, 0.08),
+        sole=draw(0.055, 0.09),
         wedge=draw(0.0, 0.04),
         welt=draw(0.006, 0.016),
         heel=0.0,

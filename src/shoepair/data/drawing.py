@@ -39,8 +39,7 @@ def draw_shoe(design: Design, scene: Scene, placement: Placement, *, left: bool)
 
     worn = painted | {"upper": skins.weathered(painted["upper"], random, placement.wear)}
     seen = _raster(mesh, points, stand.turn(mesh.normals), worn, camera, light, mirrored=not left)
-    lines = _laces(design, last, random) + _trimmings(design, last)
-    below = _draw_lines(seen, [(stand.place(path), colour, thick) for path, colour, thick in lines], camera, light)
+    below = _draw_lines(seen, _laces(design, last, random) + _trimmings(design, last), stand, camera, light)
     picture = _floor_seen(scene, camera)
     picture *= 1 - _shadow(mesh, points, camera, light, scene.softness)[..., None]
     shoe = np.asarray(seen.resize((DRAWN_SIZE_PX, DRAWN_SIZE_PX), Image.Resampling.BOX), np.float32) / 255
@@ -330,17 +329,19 @@ def _laces(design: Design, last: Last, random: np.random.Generator) -> list[Line
         return []
     rows = skins.eyelets(design)
     colour, thick = design.palette.laces, 0.021 if design.kind != "oxford" else 0.011
-    lines: list[Line] = []
-    up = skins.EYELET_HEIGHT
-    steps = np.linspace(0, 1, 5)
-    for i in range(len(rows) - 1, -1, -1):
-        for side in (1, -1) if design.lacing == "cross" else (1,):
-            target = rows[max(i - 1, 0)] if design.lacing == "cross" else rows[i]
-            near = last.on_upper(side, rows[i] + (target - rows[i]) * steps / 2, up + (1 - up) * steps)
-            far = last.on_upper(-side, rows[i] + (target - rows[i]) * (1 + steps) / 2, 1 - (1 - up) * steps)
-            path = np.concatenate([near, far[1:]])
-            path[1:-1, 2] += 0.012
-            lines.append((path, colour, thick))
+    above = np.concatenate([rows[:1], rows[:-1]]) if design.lacing == "cross" else rows
+    steps, up = np.linspace(0, 1, 5), skins.EYELET_HEIGHT
+    halfway = rows[:, None] + (above - rows)[:, None] * steps / 2  # (rows, 5), from an eyelet to the middle
+    beyond = halfway + (above - rows)[:, None] / 2
+    crossings = []
+    for side in (1, -1) if design.lacing == "cross" else (1,):
+        near = last.on_upper(side, halfway, up + (1 - up) * steps)
+        far = last.on_upper(-side, beyond, 1 - (1 - up) * steps)
+        paths = np.concatenate([near, far[:, 1:]], 1)  # (rows, 9, 3)
+        paths[:, 1:-1, 2] += 0.012
+        crossings.append(paths)
+    # From the toe up, so that the upper ones lie on the lower ones.
+    lines: list[Line] = [(paths[row], colour, thick) for row in range(len(rows) - 1, -1, -1) for paths in crossings]
     knot = last.on_upper(1, rows[0] + 0.01, 1.0) + [0.005, 0, 0.025]
     t = np.linspace(0, 1, 12)[:, None]
     for side in (1, -1):
@@ -388,7 +389,9 @@ def _trimmings(design: Design, last: Last) -> list[Line]:
     return []
 
 
-def _draw_lines(seen: Image.Image, lines: list[Line], camera: _Camera, light: _Light) -> np.ndarray:
+def _draw_lines(
+    seen: Image.Image, lines: list[Line], stand: _Stand, camera: _Camera, light: _Light
+) -> np.ndarray:
     """Draw laces and the like over the shoe.
 
     Returns:
@@ -400,17 +403,23 @@ def _draw_lines(seen: Image.Image, lines: list[Line], camera: _Camera, light: _L
     mask = Image.new("L", (DRAWN_SIZE_PX, DRAWN_SIZE_PX), 0)
     fill_mask = ImageDraw.Draw(mask).draw.draw_polygon
     bright = min(1.0, light.ambient + 0.55 * light.directed)
+    screen, away = camera.see(stand.place(np.concatenate([points for points, _, _ in lines])))
+    first = 0
     for points, colour, thickness in lines:
-        path, away = camera.see(points)
-        half = max(0.5, 0.5 * thickness * camera.zoom / float(away.mean()))  # pixels
-        along = np.gradient(path, axis=0)
-        across = np.stack([-along[:, 1], along[:, 0]], -1)
-        across *= half / (np.linalg.norm(across, axis=-1, keepdims=True) + 1e-6)
-        ribbon = np.concatenate([path - across, path[::-1] + across[::-1]])
-        lit = np.concatenate([path - 0.66 * across, path[::-1] + 0.66 * across[::-1]]) - [0.2 * half, 0.34 * half]
-        fill((OVERSAMPLING * ribbon).reshape(-1).tolist(), _ink(colour, 0.55 * bright), 1)
-        fill((OVERSAMPLING * lit).reshape(-1).tolist(), _ink(colour, bright), 1)
-        fill_mask(ribbon.reshape(-1).tolist(), 255, 1)
+        part = slice(first, first + len(points))
+        first += len(points)
+        path = screen[part]
+        half = max(0.5, 0.5 * thickness * camera.zoom / float(away[part].mean()))  # pixels
+        along = np.empty_like(path)
+        along[1:-1] = path[2:] - path[:-2]
+        along[[0, -1]] = path[[1, -1]] - path[[0, -2]]
+        across = along[:, ::-1] * [-half, half] / (np.hypot(along[:, 0], along[:, 1])[:, None] + 1e-6)
+        ribbon = np.concatenate([path - across, (path + across)[::-1]])
+        inner = across * 0.66
+        lit = np.concatenate([path - inner, (path + inner)[::-1]]) - [0.2 * half, 0.34 * half]
+        fill((OVERSAMPLING * ribbon).ravel().tolist(), _ink(colour, 0.55 * bright), 1)
+        fill((OVERSAMPLING * lit).ravel().tolist(), _ink(colour, bright), 1)
+        fill_mask(ribbon.ravel().tolist(), 255, 1)
     under = np.asarray(mask.filter(ImageFilter.BoxBlur(1.5)), np.float32)
     return 1 - np.roll(under, (2, 1), (0, 1)) * (255 - np.asarray(mask)) * np.float32(0.5 / 255**2)
 

@@ -146,7 +146,7 @@ def _upper(design: Design) -> Skin:
         start = 0.84 if design.toe == "cap" else 0.9
         edge = (start - 0.09 * (y / 128 - 0.2) ** 2 * (1 if design.toe == "cap" else -1.5)) * WIDTH
         colour = palette.second if design.toe == "cap" else palette.sole
-        inside = x - edge if design.toe == "cap" else np.minimum(x - 0.78 * WIDTH, 52 - y - (0.95 * WIDTH - x) * 0.1)
+        inside = x - edge if design.toe == "cap" else 60 * np.clip((x / WIDTH - 0.72) / 0.16, 0, 1) ** 0.6 - 5 - y
         piece.panel(inside, colour, design.second_material, seam=design.stitched)
         if design.perforated and design.toe == "cap":
             _holes(piece, 0.905, 0.975, 74, 118)
