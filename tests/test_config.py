@@ -45,7 +45,7 @@ MISTAKES = [
     ("trainer.precision=8", "trainer.precision=8: expected one of auto, 32-true, bf16-mixed"),
     ("trainer.accelerator=abacus", "trainer.accelerator=abacus: expected one of auto, cpu"),
     ("data.num_people=null", "data.num_people=null: expected a whole number, since data=synthetic"),
-    ("data.hardness=null", "data.hardness=null: expected a number from 0 to 1, since data=synthetic"),
+    ("~data.hardness", "data.hardness=null: expected a number from 0 to 1, since data=synthetic"),
     ("data.hardness=1.5", "data.hardness=1.5: expected a number from 0 to 1."),
     ("+trainer.sync_batchnorm=true", "trainer.sync_batchnorm=true: expected false"),
     ("data.augment=3", "data.augment=3: expected an option or settings"),

@@ -13,8 +13,8 @@ Colour = tuple[float, float, float]  # RGB from 0 to 1
 
 KINDS = ("sneaker", "hightop", "boot", "oxford", "loafer", "slipon", "flat", "heel")
 KIND_MIX = {
-    "m": (0.40, 0.12, 0.14, 0.13, 0.11, 0.10, 0.00, 0.00),
-    "w": (0.30, 0.08, 0.12, 0.04, 0.08, 0.08, 0.14, 0.16),
+    "m": (0.30, 0.14, 0.18, 0.15, 0.12, 0.11, 0.00, 0.00),
+    "w": (0.23, 0.09, 0.14, 0.05, 0.10, 0.09, 0.14, 0.16),
 }
 MATERIALS = ("leather", "suede", "canvas", "mesh", "knit", "patent")
 MATERIALS_OF = {
@@ -311,6 +311,8 @@ def _form(random: np.random.Generator, kind: str) -> Form:
 def draw_palette(random: np.random.Generator) -> Palette:
     """Colours that a maker of shoes might put together."""
     upper, second = _leather_or_cloth(random), _leather_or_cloth(random)
+    while abs(_luma(upper) - _luma(second)) < 0.22:  # or panels and patterns would hardly be seen
+        second = _leather_or_cloth(random)
     accent = (
         _bright(random)
         if random.random() < 0.6
@@ -366,9 +368,9 @@ def draw_placement(random: np.random.Generator) -> Placement:
         turn=random.uniform(-0.06, 0.06),
         scale=random.uniform(0.95, 1.05),
         tilt=random.uniform(-0.025, 0.025),
-        exposure=random.uniform(0.82, 1.16),
-        contrast=random.uniform(0.88, 1.14),
-        tint=_tint(random, 0.04),
+        exposure=random.uniform(0.86, 1.12),
+        contrast=random.uniform(0.9, 1.1),
+        tint=_tint(random, 0.03),
         light_turn=random.uniform(-0.4, 0.4),
         wear=random.uniform(0.0, 1.0) ** 2,
         seed=int(random.integers(2**31)),

@@ -22,6 +22,7 @@ from shoepair.data.lasts import Last, Surface, make_last
 
 DRAWN_SIZE_PX = 224
 OVERSAMPLING = 1.5
+SHADOW_SCALE = 4  # shadows are soft: a quarter of the size is enough
 
 
 def draw_shoe(design: Design, scene: Scene, placement: Placement, *, left: bool) -> np.ndarray:
@@ -299,17 +300,17 @@ def _floor_seen(scene: Scene, camera: _Camera) -> np.ndarray:
 
 def _shadow(mesh: _Mesh, points: np.ndarray, camera: _Camera, light: _Light, softness: float) -> np.ndarray:
     """(size, size) float32: what the shoe takes of the floor's light."""
-    side = DRAWN_SIZE_PX // 2
+    side = DRAWN_SIZE_PX // SHADOW_SCALE
     taken = np.zeros((DRAWN_SIZE_PX, DRAWN_SIZE_PX), np.float32)
     slant = light.direction[:2] / light.direction[2]
     for shapes, lean, radius, strength in (
-        (mesh.topology.outlines, slant, 1.5 + 2 * softness, 0.2 + 0.5 * light.directed),
-        (mesh.footprints, np.zeros(2), 2.5, 0.45),
+        (mesh.topology.outlines, slant, 0.7 + softness, 0.2 + 0.5 * light.directed),
+        (mesh.footprints, np.zeros(2), 1.2, 0.45),
     ):
         flat = points.copy()
         flat[:, :2] -= lean * flat[:, 2:]
         flat[:, 2] = 0
-        screen = camera.see(flat)[0] / 2
+        screen = camera.see(flat)[0] / SHADOW_SCALE
         image = Image.new("L", (side, side), 0)
         fill = ImageDraw.Draw(image).draw.draw_polygon
         for corners in shapes:
