@@ -8,7 +8,6 @@ knows neither textures nor gradients; pycairo has no wheels for Linux.
 
 import io
 import math
-import sys
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -257,9 +256,9 @@ def _raster(
     linear = np.concatenate([by_x, by_y, start], 1).T.copy()  # (12, n)
 
     numbers = Image.new("I", (size, size), 0)
-    fill = ImageDraw.Draw(numbers).draw.draw_polygon
+    fill = ImageDraw.Draw(numbers).polygon
     for number, corner in enumerate(corners[shown, :, :2].reshape(-1, 6).tolist(), 1):
-        fill(corner, number, 1)
+        fill(corner, number)
     covered = np.asarray(numbers).reshape(-1)
     where = np.flatnonzero(covered)
     own = covered.take(where) - 1
@@ -312,9 +311,9 @@ def _shadow(mesh: _Mesh, points: np.ndarray, camera: _Camera, light: _Light, sof
         flat[:, 2] = 0
         screen = camera.see(flat)[0] / SHADOW_SCALE
         image = Image.new("L", (side, side), 0)
-        fill = ImageDraw.Draw(image).draw.draw_polygon
+        fill = ImageDraw.Draw(image).polygon
         for corners in shapes:
-            fill(screen[corners].reshape(-1).tolist(), 255, 1)
+            fill(screen[corners].ravel().tolist(), 255)
         image = image.filter(ImageFilter.BoxBlur(radius)).filter(ImageFilter.BoxBlur(radius))
         seen = np.asarray(image.resize((DRAWN_SIZE_PX, DRAWN_SIZE_PX), Image.Resampling.BILINEAR))
         taken += seen * np.float32(strength / 255)
@@ -400,9 +399,9 @@ def _draw_lines(
     """
     if not lines:
         return np.ones((DRAWN_SIZE_PX, DRAWN_SIZE_PX), np.float32)
-    fill = ImageDraw.Draw(seen).draw.draw_polygon
+    fill = ImageDraw.Draw(seen).polygon
     mask = Image.new("L", (DRAWN_SIZE_PX, DRAWN_SIZE_PX), 0)
-    fill_mask = ImageDraw.Draw(mask).draw.draw_polygon
+    fill_mask = ImageDraw.Draw(mask).polygon
     bright = min(1.0, light.ambient + 0.55 * light.directed)
     screen, away = camera.see(stand.place(np.concatenate([points for points, _, _ in lines])))
     first = 0
@@ -418,9 +417,9 @@ def _draw_lines(
         ribbon = np.concatenate([path - across, (path + across)[::-1]])
         inner = across * 0.66
         lit = np.concatenate([path - inner, (path + inner)[::-1]]) - [0.2 * half, 0.34 * half]
-        fill((OVERSAMPLING * ribbon).ravel().tolist(), _ink(colour, 0.55 * bright), 1)
-        fill((OVERSAMPLING * lit).ravel().tolist(), _ink(colour, bright), 1)
-        fill_mask(ribbon.ravel().tolist(), 255, 1)
+        fill((OVERSAMPLING * ribbon).ravel().tolist(), _ink(colour, 0.55 * bright))
+        fill((OVERSAMPLING * lit).ravel().tolist(), _ink(colour, bright))
+        fill_mask(ribbon.ravel().tolist(), 255)
     under = np.asarray(mask.filter(ImageFilter.BoxBlur(1.5)), np.float32)
     return 1 - np.roll(under, (2, 1), (0, 1)) * (255 - np.asarray(mask)) * np.float32(0.5 / 255**2)
 
@@ -446,7 +445,6 @@ def _develop(picture: np.ndarray, scene: Scene, placement: Placement, random: np
     return np.asarray(Image.open(file))
 
 
-def _ink(colour: Colour, brightness: float) -> int:
-    """An opaque colour as pillow's core takes it: the bytes of RGBA in the machine's order."""
+def _ink(colour: Colour, brightness: float) -> tuple[int, int, int, int]:
     red, green, blue = (int(255 * min(1.0, channel * brightness)) for channel in colour)
-    return int.from_bytes(bytes((red, green, blue, 255)), sys.byteorder, signed=True)
+    return (red, green, blue, 255)
