@@ -40,13 +40,19 @@ def draw_shoe(design: Design, scene: Scene, placement: Placement, *, left: bool)
     worn = painted | {"upper": skins.weathered(painted["upper"], random, placement.wear)}
     seen = _raster(mesh, points, stand.turn(mesh.normals), worn, camera, light, mirrored=not left)
     below = _draw_lines(seen, _laces(design, last, random) + _trimmings(design, last), stand, camera, light)
-    picture = _floor_seen(scene, camera)
-    picture *= 1 - _shadow(mesh, points, camera, light, scene.softness)[..., None]
-    shoe = np.asarray(seen.resize((DRAWN_SIZE_PX, DRAWN_SIZE_PX), Image.Resampling.BOX), np.float32) / 255
-    picture *= 1 - shoe[..., 3:]
-    picture += shoe[..., :3]
-    picture *= below[..., None]
+    # Colours first, (3, size, size): numpy multiplies whole planes three times as fast as triples.
+    picture = _planes(_floor_seen(scene, camera))
+    shoe = _planes(seen.resize((DRAWN_SIZE_PX, DRAWN_SIZE_PX), Image.Resampling.BOX))
+    picture *= (1 - shoe[3] / 255) * (1 - _shadow(mesh, points, camera, light, scene.softness))
+    picture += shoe[:3]
+    if below is not None:
+        picture *= below
     return _develop(picture, scene, placement, random)
+
+
+def _planes(image: Image.Image) -> np.ndarray:
+    """(channels, size, size) float32, from 0 to 255."""
+    return np.stack([np.asarray(channel) for channel in image.split()]).astype(np.float32)
 
 
 @lru_cache(maxsize=4)
@@ -280,8 +286,7 @@ def _raster(
     return Image.frombuffer("RGBa", (size, size), seen.tobytes(), "raw", "RGBa", 0, 1).copy()
 
 
-def _floor_seen(scene: Scene, camera: _Camera) -> np.ndarray:
-    """(size, size, 3) float32."""
+def _floor_seen(scene: Scene, camera: _Camera) -> Image.Image:
     sin, cos = math.sin(camera.elevation), math.cos(camera.elevation)
     cx, cy = camera.centre
     # A pixel (x, y) shows the floor at X = (x - cx) D sin / w and Y = (cy - y) D / w, with w = zoom sin - (cy - y) cos.
@@ -293,8 +298,9 @@ def _floor_seen(scene: Scene, camera: _Camera) -> np.ndarray:
     v = (-floor_x * math.sin(turn) + floor_y * math.cos(turn)) * scale + w * middle
     coefficients = np.concatenate([u, v, w[:2]]) / w[2]
     side = (DRAWN_SIZE_PX, DRAWN_SIZE_PX)
-    seen = _floor_of(scene).transform(side, Image.Transform.PERSPECTIVE, tuple(coefficients), Image.Resampling.BILINEAR)
-    return np.asarray(seen, np.float32) / 255
+    return _floor_of(scene).transform(
+        side, Image.Transform.PERSPECTIVE, tuple(coefficients), Image.Resampling.BILINEAR
+    )
 
 
 def _shadow(mesh: _Mesh, points: np.ndarray, camera: _Camera, light: _Light, softness: float) -> np.ndarray:
@@ -391,14 +397,14 @@ def _trimmings(design: Design, last: Last) -> list[Line]:
 
 def _draw_lines(
     seen: Image.Image, lines: list[Line], stand: _Stand, camera: _Camera, light: _Light
-) -> np.ndarray:
+) -> np.ndarray | None:
     """Draw laces and the like over the shoe.
 
     Returns:
-        (size, size) float32: the light that they leave to what is below them.
+        (size, size) float32: the light that they leave to what is below them; None if there are no lines.
     """
     if not lines:
-        return np.ones((DRAWN_SIZE_PX, DRAWN_SIZE_PX), np.float32)
+        return None
     fill = ImageDraw.Draw(seen).polygon
     mask = Image.new("L", (DRAWN_SIZE_PX, DRAWN_SIZE_PX), 0)
     fill_mask = ImageDraw.Draw(mask).polygon
@@ -425,17 +431,13 @@ def _draw_lines(
 
 
 def _develop(picture: np.ndarray, scene: Scene, placement: Placement, random: np.random.Generator) -> np.ndarray:
-    """The camera's part: white balance, blur, noise, compression."""
-    factor = (
-        np.asarray(scene.tint, np.float32)
-        * np.asarray(placement.tint, np.float32)
-        * np.float32(scene.exposure * placement.exposure)
-    )
-    picture *= factor
-    picture *= np.float32(255)
-    grain = random.standard_normal((DRAWN_SIZE_PX, DRAWN_SIZE_PX, 1), dtype=np.float32)
+    """The camera's part: white balance, noise, contrast, blur, compression."""
+    factor = np.asarray(scene.tint, np.float32) * np.asarray(placement.tint, np.float32)
+    picture *= factor[:, None, None] * np.float32(scene.exposure * placement.exposure)
+    grain = random.standard_normal((DRAWN_SIZE_PX, DRAWN_SIZE_PX), dtype=np.float32)
     picture += grain * np.float32(scene.noise * 255)
-    image = Image.fromarray(np.clip(picture, 0, 255, out=picture).astype(np.uint8))
+    channels = np.clip(picture, 0, 255, out=picture).astype(np.uint8)
+    image = Image.merge("RGB", [Image.fromarray(channel) for channel in channels])
     curve = [round(255 * (value / 255) ** placement.contrast) for value in range(256)]
     image = image.point(curve * 3)
     if scene.blur > 0.15:
