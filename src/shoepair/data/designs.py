@@ -216,7 +216,9 @@ def _design(random: np.random.Generator, kind: str, palette: Palette) -> Design:
             counter=random.uniform(0.14, 0.26) if chance() < 0.6 else 0.0,
             eyestay=bool(laced and chance() < 0.5),
             collar=random.uniform(0.06, 0.2) if chance() < 0.5 else 0.0,
-            print=str(random.choice(("plain", "fore", "aft", "low", "high", "hoops"), p=(0.4, 0.12, 0.12, 0.12, 0.12, 0.12))),
+            print=str(
+                random.choice(("plain", "fore", "aft", "low", "high", "hoops"), p=(0.4, 0.12, 0.12, 0.12, 0.12, 0.12))
+            ),
             strap="none" if laced else str(random.choice(("hook", "elastic"))),
             sole_line=str(random.choice(("none", "notches", "stripe"))),
         )

@@ -298,9 +298,7 @@ def _floor_seen(scene: Scene, camera: _Camera) -> Image.Image:
     v = (-floor_x * math.sin(turn) + floor_y * math.cos(turn)) * scale + w * middle
     coefficients = np.concatenate([u, v, w[:2]]) / w[2]
     side = (DRAWN_SIZE_PX, DRAWN_SIZE_PX)
-    return _floor_of(scene).transform(
-        side, Image.Transform.PERSPECTIVE, tuple(coefficients), Image.Resampling.BILINEAR
-    )
+    return _floor_of(scene).transform(side, Image.Transform.PERSPECTIVE, tuple(coefficients), Image.Resampling.BILINEAR)
 
 
 def _shadow(mesh: _Mesh, points: np.ndarray, camera: _Camera, light: _Light, softness: float) -> np.ndarray:
