@@ -129,6 +129,7 @@ class Placement:
     scale: float
     tilt: float  # of the camera, radians
     exposure: float
+    falloff: tuple[float, float]  # how much brighter the picture's right and lower edges are than its middle
     contrast: float  # of the camera's curve
     tint: Colour
     light_turn: float
@@ -370,9 +371,10 @@ def draw_placement(random: np.random.Generator) -> Placement:
         turn=random.uniform(-0.06, 0.06),
         scale=random.uniform(0.95, 1.05),
         tilt=random.uniform(-0.025, 0.025),
-        exposure=random.uniform(0.86, 1.12),
-        contrast=random.uniform(0.9, 1.1),
-        tint=_tint(random, 0.03),
+        exposure=random.uniform(0.84, 1.14),
+        falloff=(random.uniform(-0.25, 0.25), random.uniform(-0.25, 0.25)),
+        contrast=random.uniform(0.88, 1.12),
+        tint=_tint(random, 0.035),
         light_turn=random.uniform(-0.4, 0.4),
         wear=random.uniform(0.0, 1.0) ** 2,
         seed=int(random.integers(2**31)),

@@ -429,9 +429,11 @@ def _draw_lines(
 
 
 def _develop(picture: np.ndarray, scene: Scene, placement: Placement, random: np.random.Generator) -> np.ndarray:
-    """The camera's part: white balance, noise, contrast, blur, compression."""
+    """The room's and the camera's part: light from one side, white balance, noise, contrast, blur, compression."""
     factor = np.asarray(scene.tint, np.float32) * np.asarray(placement.tint, np.float32)
     picture *= factor[:, None, None] * np.float32(scene.exposure * placement.exposure)
+    across, down = (np.linspace(1 - edge, 1 + edge, DRAWN_SIZE_PX, dtype=np.float32) for edge in placement.falloff)
+    picture *= across * down[:, None]
     grain = random.standard_normal((DRAWN_SIZE_PX, DRAWN_SIZE_PX), dtype=np.float32)
     picture += grain * np.float32(scene.noise * 255)
     channels = np.clip(picture, 0, 255, out=picture).astype(np.uint8)
