@@ -49,7 +49,7 @@ def test_seed_and_hardness_are_part_of_the_cache(tmp_path: Path) -> None:
 def test_the_right_shoe_is_the_mirror_image_of_the_left() -> None:
     # Seen straight from the front, a mirrored last is a mirrored outline; nothing else of the photo is compared.
     random = np.random.default_rng(0)
-    design = draw_design(random, "m", draw_taste(random), 0.0)
+    design = draw_design(random, "m", 0, draw_taste(random), 0.0)
     scene = draw_scene(random)
     scene = replace(scene, facing=1.5 * np.pi, floor="mat", floor_colours=((1.0, 1.0, 1.0),) * 2, light=0.0)
     placement = replace(draw_placement(random), shift=(0.0, 0.0), turn=0.0, wear=0.0)
@@ -61,7 +61,7 @@ def test_the_right_shoe_is_the_mirror_image_of_the_left() -> None:
 
 def test_a_left_shoe_bends_to_its_inner_side() -> None:
     random = np.random.default_rng(1)
-    upper = make_last(draw_design(random, "m", draw_taste(random), 0.0).form).upper
+    upper = make_last(draw_design(random, "m", 0, draw_taste(random), 0.0).form).upper
     toe, heel = upper[:, 0, -1, 1].mean(), upper[:, 0, 0, 1].mean()
     assert toe < heel - 0.01
 
@@ -111,7 +111,9 @@ def test_mens_and_womens_shoes_come_from_different_mixes() -> None:
 def test_every_kind_fills_most_of_its_picture(kind: str, left: bool) -> None:
     random = np.random.default_rng(KINDS.index(kind))
     sex = "w" if KIND_MIX["m"][KINDS.index(kind)] == 0 else "m"
-    design = next(d for d in (draw_design(random, sex, draw_taste(random), 0.0) for _ in range(1000)) if d.kind == kind)
+    design = next(
+        d for d in (draw_design(random, sex, 0, draw_taste(random), 0.0) for _ in range(1000)) if d.kind == kind
+    )
     picture = draw_shoe(design, draw_scene(random), draw_placement(random), left=left)
     assert picture.shape == (224, 224, 3) and picture.dtype == np.uint8
     assert picture.std() > 10

@@ -139,32 +139,40 @@ class Placement:
 
 @dataclass(frozen=True)
 class Taste:
-    """What one person's pairs have in common when they have anything in common."""
+    """What one person's pairs have in common when they have anything in common, and how they differ."""
 
     kind: str
     palette: Palette
+    kinds: dict[str, tuple[str, ...]]  # for "m" and "w": what the pairs are, one after the other, if not that kind
+    prints: tuple[str, ...]  # of the pairs, one after the other
 
 
 def draw_taste(random: np.random.Generator) -> Taste:
-    """What one person likes."""
-    kind = str(random.choice(KINDS, p=np.asarray(KIND_MIX["m"]) * 0.6 + np.asarray(KIND_MIX["w"]) * 0.4))
-    return Taste(kind, draw_palette(random))
+    """What one person likes: nobody buys the same shoes twice."""
+    mixes = {sex: np.asarray(mix) for sex, mix in KIND_MIX.items()}
+    return Taste(
+        kind=str(random.choice(KINDS, p=0.6 * mixes["m"] + 0.4 * mixes["w"])),
+        palette=draw_palette(random),
+        kinds={sex: tuple(map(str, random.choice(KINDS, 4, replace=False, p=mix))) for sex, mix in mixes.items()},
+        prints=tuple(map(str, random.choice(PRINTS, len(PRINTS), replace=False, p=PRINT_MIX))),
+    )
 
 
-def draw_design(random: np.random.Generator, kind: str, taste: Taste, hardness: float) -> Design:
+def draw_design(random: np.random.Generator, sex: str, number: int, taste: Taste, hardness: float) -> Design:
     """A design for a men's ("m") or a women's ("w") shoe.
 
     Args:
+        number: of the pair, from 0.
         taste: of the person whose shoe it is.
-        hardness: how often, from 0 (never) to 1 (always), a pair has the colours that the person likes, and less
+        hardness: how often, from 0 (never) to 1 (always), a pair has the colours that the person likes, and half as
             often the kind.
     """
-    mix = KIND_MIX[kind]
-    own_kind = str(random.choice(KINDS, p=mix))
-    liked = mix[KINDS.index(taste.kind)] > 0 and random.random() < 0.4 * hardness
     # All is drawn whatever the hardness, so that a pair at one hardness is the same pair at another.
     own, alike, same_colours = draw_palette(random), _another_lot(random, taste.palette), random.random() < hardness
-    return _design(random, taste.kind if liked else own_kind, alike if same_colours else own)
+    liked = random.random() < 0.5 * hardness and KIND_MIX[sex][KINDS.index(taste.kind)] > 0
+    kind = taste.kind if liked else taste.kinds[sex][number % len(taste.kinds[sex])]
+    design = _design(random, kind, alike if same_colours else own)
+    return replace(design, print=taste.prints[number % len(taste.prints)])
 
 
 def _design(random: np.random.Generator, kind: str, palette: Palette) -> Design:
@@ -201,7 +209,6 @@ def _design(random: np.random.Generator, kind: str, palette: Palette) -> Design:
     if sporty:
         plain = replace(
             plain,
-            print=str(random.choice(PRINTS, p=PRINT_MIX)),
             toe=str(random.choice(("none", "cap", "bumper"), p=(0.3, 0.45, 0.25))),
             counter=random.uniform(0.1, 0.24) if chance() < 0.6 else 0.0,
             foxing=random.uniform(0.16, 0.34) if chance() < 0.5 else 0.0,
@@ -217,10 +224,6 @@ def _design(random: np.random.Generator, kind: str, palette: Palette) -> Design:
             counter=random.uniform(0.14, 0.26) if chance() < 0.6 else 0.0,
             eyestay=bool(laced and chance() < 0.5),
             collar=random.uniform(0.06, 0.2) if chance() < 0.5 else 0.0,
-            print=str(
-                random.choice(("plain", "fore", "aft", "low", "high", "hoops"), p=(0.4, 0.12, 0.12, 0.12, 0.12, 0.12))
-            ),
-            strap="none" if laced else str(random.choice(("hook", "elastic"))),
             sole_line=str(random.choice(("none", "notches", "stripe"))),
         )
     elif kind == "oxford":
@@ -228,7 +231,6 @@ def _design(random: np.random.Generator, kind: str, palette: Palette) -> Design:
             plain,
             toe=str(random.choice(("none", "cap", "wing"), p=(0.3, 0.4, 0.3))),
             counter=random.uniform(0.16, 0.26) if chance() < 0.5 else 0.0,
-            print=str(random.choice(("plain", "fore", "aft", "low", "high"), p=(0.4, 0.15, 0.15, 0.15, 0.15))),
             eyestay=bool(chance() < 0.6),
             num_eyelets=int(random.integers(3, 6)),
             lacing="bars",
@@ -238,7 +240,6 @@ def _design(random: np.random.Generator, kind: str, palette: Palette) -> Design:
         plain = replace(
             plain,
             toe=str(random.choice(("apron", "none"), p=(0.8, 0.2))),
-            print=str(random.choice(("plain", "fore", "aft", "checks", "dots"), p=(0.4, 0.2, 0.2, 0.1, 0.1))),
             strap=str(random.choice(("penny", "bit", "bow", "none"), p=(0.35, 0.25, 0.25, 0.15))),
             counter=random.uniform(0.12, 0.2) if chance() < 0.4 else 0.0,
             sole_line="none",
@@ -249,7 +250,6 @@ def _design(random: np.random.Generator, kind: str, palette: Palette) -> Design:
             toe="cap" if chance() < 0.4 else "none",
             strap=str(random.choice(("none", "bow", "ankle"), p=(0.45, 0.3, 0.25))),
             counter=random.uniform(0.12, 0.2) if chance() < 0.25 else 0.0,
-            print=str(random.choice(PRINTS, p=PRINT_MIX)),
             sole_line="none",
             perforated=False,
         )

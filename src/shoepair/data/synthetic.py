@@ -67,7 +67,7 @@ def shoes_of(person: str, split: str, seed: int) -> list[Shoe]:
 def design_of(shoe: Shoe, seed: int, hardness: float) -> Design:
     """The design of the pair that a shoe belongs to."""
     taste = draw_taste(_random(seed, shoe.person, "taste"))
-    return draw_design(_random(seed, shoe.person, shoe.pair), shoe.kind, taste, hardness)
+    return draw_design(_random(seed, shoe.person, shoe.pair), shoe.kind, int(shoe.pair) - 1, taste, hardness)
 
 
 def draw_one(shoe: Shoe, image_size: int, seed: int, hardness: float) -> np.ndarray:
