@@ -52,7 +52,7 @@ def test_the_right_shoe_is_the_mirror_image_of_the_left() -> None:
     design = draw_design(random, "m", 0, draw_taste(random), 0.0)
     scene = draw_scene(random)
     scene = replace(scene, facing=1.5 * np.pi, floor="mat", floor_colours=((1.0, 1.0, 1.0),) * 2, light=0.0)
-    placement = replace(draw_placement(random), shift=(0.0, 0.0), turn=0.0, wear=0.0)
+    placement = replace(draw_placement(random), shift=(0.0, 0.0), turn=0.0, falloff=(0.0, 0.0), wear=0.0)
     left = draw_shoe(design, scene, placement, left=True).astype(float)
     right = draw_shoe(design, scene, placement, left=False).astype(float)
     mirrored, same = np.abs(left - right[:, ::-1]).mean(), np.abs(left - right).mean()
