@@ -12,12 +12,12 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from shoepair.config import RULES
+from shoepair.data.drawing import DRAWN_SIZE_PX
 from shoepair.errors import UserError
 
 if TYPE_CHECKING:  # it imports torch, which an answer about a mistyped option need not wait for
     from shoepair.data.shoes import ShoeSet
 
-DRAWN_SIZE_PX = 224
 SHEET_PEOPLE, SHEET_COLUMNS, SHEET_SHOE_PX = 24, 2, 112
 OPTIONS = {"people": "num_people", "test_people": "num_test_people", "seed": "seed", "hardness": "hardness"}
 
