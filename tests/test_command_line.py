@@ -20,8 +20,9 @@ def run(*command: str | Path, cwd: Path, **environment: str) -> subprocess.Compl
     )
 
 
-@pytest.mark.parametrize("typed", ["--help", "evaluate --help", "draw --help", "--cfg job", "optimizer.lr=fast", "+trainer.foo=1",
-                                   "data=photos data.root=nowhere", "-m seed=0,x", "--info defaults"])  # fmt: skip
+@pytest.mark.parametrize("typed", ["--help", "evaluate --help", "draw --help", "--cfg job", "optimizer.lr=fast",
+                                   "+trainer.foo=1", "data=photos data.root=nowhere", "-m seed=0,x",
+                                   "--info defaults"])  # fmt: skip
 def test_answers_without_importing_torch(tmp_path: Path, typed: str) -> None:
     # Poison torch: what answers all the same has not imported it.
     (tmp_path / "torch.py").write_text("raise SystemExit('torch was imported')")

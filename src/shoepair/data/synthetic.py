@@ -95,7 +95,7 @@ def draw_all(
         if num_processes > 1 and "fork" in multiprocessing.get_all_start_methods():
             # Forked processes need not import torch again, which would take longer than the drawing.
             with ProcessPoolExecutor(num_processes, mp_context=multiprocessing.get_context("fork")) as pool:
-                for i, image in enumerate(pool.map(draw, shoes, chunksize=4 * SHOES_PER_PERSON)):
+                for i, image in enumerate(pool.map(draw, shoes, chunksize=2 * SHOES_PER_PERSON)):
                     images[i] = image
         else:
             for i, shoe in enumerate(shoes):
