@@ -38,9 +38,10 @@ NO_AUGMENTATION = dict.fromkeys(
 )
 # 113 drawn people: the original's 540 training and 138 validation pairs.
 DATA: dict[str, Any] = {
-    "name": "synthetic", "num_people": 113, "num_test_people": 0, "seed": 0, "image_size": 224, "batch_size": 42,
-    "balanced": True, "drop_last": True, "negatives": "cyclic", "train_fraction": 0.8, "folds": 5, "fold": None,
-    "cache_dir": None, "validate_on_train": False, "num_workers": 0, "augment": NO_AUGMENTATION,
+    "name": "synthetic", "num_people": 113, "num_test_people": 0, "seed": 0, "hardness": 0.9, "image_size": 224,
+    "batch_size": 42, "balanced": True, "drop_last": True, "negatives": "cyclic", "train_fraction": 0.8,
+    "folds": 5, "fold": None, "cache_dir": None, "validate_on_train": False, "num_workers": 0,
+    "augment": NO_AUGMENTATION,
 }  # fmt: skip
 ADAM = {"lr": 1e-3, "weight_decay": 1e-4}
 

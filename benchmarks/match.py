@@ -104,7 +104,8 @@ def growth(checkpoint: Path, sizes: Sequence[int]) -> str:
     """Wall time and peak memory of the whole command, sides known and unknown."""
     rows = []
     with tempfile.TemporaryDirectory() as place:
-        shoes = draw_shoes(num_people=math.ceil(max(sizes) / 6), num_test_people=0, image_size=224, seed=1)["train"]
+        people = math.ceil(max(sizes) / 6)
+        shoes = draw_shoes(num_people=people, num_test_people=0, image_size=224, seed=1, hardness=0.9)["train"]
         for size in sizes:
             folder = Path(place, str(size))
             folder.mkdir()

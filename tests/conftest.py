@@ -79,7 +79,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def drawn_photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Drawn shoes as files in the layout of the course: 4 people in train, 1 in test_m and 1 in test_w."""
     root = tmp_path_factory.mktemp("photos")
-    for split, shoes in draw_shoes(num_people=4, num_test_people=1, image_size=64, seed=0).items():
+    for split, shoes in draw_shoes(num_people=4, num_test_people=1, image_size=64, seed=0, hardness=0.5).items():
         (root / split).mkdir()
         for image, shoe in zip(shoes.images, shoes.shoes, strict=True):
             Image.fromarray(image.permute(1, 2, 0).numpy()).save(root / split / f"{shoe.name}.png")

@@ -115,15 +115,19 @@ def test_what_was_left_out_is_said_again_from_the_cache(
 
 
 def test_nobody_is_drawn_into_two_sets_however_large_they_are(tmp_path: Path) -> None:
-    few = draw_shoes(num_people=2, num_test_people=2, image_size=16, seed=0, cache_dir=tmp_path)
-    many = draw_shoes(num_people=5, num_test_people=2, image_size=16, seed=0, cache_dir=tmp_path)
+    few = draw_shoes(num_people=2, num_test_people=2, image_size=16, seed=0, hardness=0.5, cache_dir=tmp_path)
+    many = draw_shoes(num_people=5, num_test_people=2, image_size=16, seed=0, hardness=0.5, cache_dir=tmp_path)
     assert not set(many["train"].people) & {*few["test_m"].people, *few["test_w"].people}
     assert torch.equal(few["test_m"].images, many["test_m"].images)
 
 
 def test_a_drawn_shoe_is_the_same_whatever_else_is_drawn(tmp_path: Path) -> None:
-    few = draw_shoes(num_people=2, num_test_people=0, image_size=32, seed=5, cache_dir=tmp_path)["train"]
-    many = draw_shoes(num_people=12, num_test_people=1, image_size=32, seed=5, cache_dir=tmp_path)["train"]
+    few = draw_shoes(num_people=2, num_test_people=0, image_size=32, seed=5, hardness=0.5, cache_dir=tmp_path)["train"]
+    many = draw_shoes(num_people=12, num_test_people=1, image_size=32, seed=5, hardness=0.5, cache_dir=tmp_path)[
+        "train"
+    ]
     assert torch.equal(few.images, many.images[: len(few.images)])
-    other = draw_shoes(num_people=2, num_test_people=0, image_size=32, seed=6, cache_dir=tmp_path)["train"]
+    other = draw_shoes(num_people=2, num_test_people=0, image_size=32, seed=6, hardness=0.5, cache_dir=tmp_path)[
+        "train"
+    ]
     assert not torch.equal(few.images, other.images)

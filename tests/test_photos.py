@@ -20,7 +20,7 @@ def photos(drawn_photos: Path, tmp_path: Path) -> Path:
 
 
 def test_photos_are_read_back_as_they_were_drawn(drawn_photos: Path) -> None:
-    drawn = draw_shoes(num_people=4, num_test_people=1, image_size=64, seed=0)
+    drawn = draw_shoes(num_people=4, num_test_people=1, image_size=64, seed=0, hardness=0.5)
     read = read_photos(drawn_photos, 64)
     assert list(read) == ["train", "test_m", "test_w"]
     for split in drawn:

@@ -54,7 +54,7 @@ def test_verdicts_are_those_of_evaluation(trained: Path, classifier: ShoeClassif
     """The photos are written from the shoes the run was validated on: the same pixels give the same logits."""
     from shoepair.data.synthetic import draw_shoes
 
-    shoes = draw_shoes(num_people=6, num_test_people=2, image_size=32, seed=0)["train"]
+    shoes = draw_shoes(num_people=6, num_test_people=2, image_size=32, seed=0, hardness=0.9)["train"]
     images = {shoe.name: image for shoe, image in zip(shoes.shoes, shoes.images, strict=True)}
     with (trained / "predictions.csv").open() as file:
         rows = [row for row in csv.DictReader(file) if row["split"] == "val"]

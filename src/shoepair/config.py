@@ -103,6 +103,7 @@ RULES: dict[str, Rule] = {
     "data.file": TEXT,
     "data.download": BOOLEAN,
     "data.seed": integer(0),
+    "data.hardness": CHANCE,
     "data.image_size": integer(1),
     "data.batch_size": integer(1),
     "data.balanced": BOOLEAN,
@@ -167,6 +168,7 @@ _OPTIONAL_KEYS = {
     "data.file",
     "data.download",
     "data.seed",
+    "data.hardness",
     "data.num_test_people",
     *(key for key in RULES if key.startswith("sanity.")),
 }
@@ -338,6 +340,8 @@ def _check_together(plain: Mapping[str, Any]) -> None:
         for key in ("num_people", "num_test_people", "seed"):
             if data.get(key) is None:
                 raise UserError(f"data.{key}=null: expected a whole number, since data=synthetic draws so many.")
+        if data.get("hardness") is None:
+            raise UserError("data.hardness=null: expected a number from 0 to 1, since data=synthetic draws by it.")
     if plain["trainer"].get("sync_batchnorm"):
         raise UserError(
             "trainer.sync_batchnorm=true: expected false, since Lightning would replace whole stages of the network, "

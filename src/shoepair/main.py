@@ -18,7 +18,7 @@ from shoepair.errors import Diverged, NotLearned, UserError, explain
 
 # Hydra applications: the overrides are Hydra's grammar. The others parse an ordinary command line.
 HYDRA_COMMANDS = ("train", "evaluate")
-PLAIN_COMMANDS = ("compare", "predict", "match", "export")
+PLAIN_COMMANDS = ("compare", "predict", "match", "export", "draw")
 MULTIRUN = {"-m", "--multirun"}
 
 log = logging.getLogger(__name__)

@@ -166,5 +166,6 @@ def load_shoes(settings: Mapping[str, Any]) -> dict[str, ShoeSet]:
         num_test_people=settings["num_test_people"],
         image_size=settings["image_size"],
         seed=settings["seed"],
+        hardness=settings["hardness"],
         cache_dir=settings["cache_dir"],
     )

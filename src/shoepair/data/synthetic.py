@@ -13,17 +13,24 @@ import numpy as np
 import torch
 from PIL import Image
 
-from shoepair.data import designs, drawing
+from shoepair.data import designs, drawing, floors, lasts, skins
 from shoepair.data.cache import cached_images, digest
-from shoepair.data.designs import draw_design, draw_placement, draw_scene
+from shoepair.data.designs import Design, draw_design, draw_placement, draw_scene, draw_taste
 from shoepair.data.drawing import draw_shoe
 from shoepair.data.shoes import LEFT, RIGHT, Shoe, ShoeSet
 
 PAIRS_PER_PERSON = 3
+SHOES_PER_PERSON = 2 * PAIRS_PER_PERSON
 
 
 def draw_shoes(
-    *, num_people: int, num_test_people: int, image_size: int, seed: int, cache_dir: str | Path | None = None
+    *,
+    num_people: int,
+    num_test_people: int,
+    image_size: int,
+    seed: int,
+    hardness: float,
+    cache_dir: str | Path | None = None,
 ) -> dict[str, ShoeSet]:
     """Draw three collections: "train", and if num_test_people is not 0 "test_m" and "test_w".
 
@@ -32,6 +39,7 @@ def draw_shoes(
     Args:
         image_size: side of the square images, in pixels.
         seed: decides every design and scene.
+        hardness: from 0 to 1, how often a person's pairs share their colours; see draw_design.
         cache_dir: where drawn shoes are kept; None for the default folder.
     """
     sizes = {"train": num_people, "test_m": num_test_people, "test_w": num_test_people}
@@ -42,7 +50,7 @@ def draw_shoes(
         people = [f"u{number:03d}" for number in range(first[split], first[split] + size)]
         shoes = [shoe for person in people for shoe in shoes_of(person, split, seed)]
         if shoes:
-            sets[split] = ShoeSet(draw_all(shoes, image_size, seed, cache_dir), tuple(shoes))
+            sets[split] = ShoeSet(draw_all(shoes, image_size, seed, hardness, cache_dir), tuple(shoes))
     return sets
 
 
@@ -56,10 +64,16 @@ def shoes_of(person: str, split: str, seed: int) -> list[Shoe]:
     return shoes
 
 
-def draw_one(shoe: Shoe, image_size: int, seed: int) -> np.ndarray:
+def design_of(shoe: Shoe, seed: int, hardness: float) -> Design:
+    """The design of the pair that a shoe belongs to."""
+    taste = draw_taste(_random(seed, shoe.person, "taste"))
+    return draw_design(_random(seed, shoe.person, shoe.pair), shoe.kind, int(shoe.pair) - 1, taste, hardness)
+
+
+def draw_one(shoe: Shoe, image_size: int, seed: int, hardness: float) -> np.ndarray:
     """(3, image_size, image_size) uint8: the same whatever else is drawn."""
     pixels = draw_shoe(
-        draw_design(_random(seed, shoe.person, shoe.pair), shoe.kind),
+        design_of(shoe, seed, hardness),
         draw_scene(_random(seed, shoe.person, "scene")),
         draw_placement(_random(seed, shoe.person, shoe.pair, shoe.side)),
         left=shoe.side == LEFT,
@@ -70,24 +84,28 @@ def draw_one(shoe: Shoe, image_size: int, seed: int) -> np.ndarray:
     return np.asarray(image).transpose(2, 0, 1)
 
 
-def draw_all(shoes: Sequence[Shoe], image_size: int, seed: int, cache_dir: str | Path | None = None) -> torch.Tensor:
+def draw_all(
+    shoes: Sequence[Shoe], image_size: int, seed: int, hardness: float, cache_dir: str | Path | None = None
+) -> torch.Tensor:
     """(len(shoes), 3, image_size, image_size) uint8, from the cache or drawn on all cores."""
 
     def fill(images: np.ndarray) -> dict[str, Any]:
-        draw = partial(draw_one, image_size=image_size, seed=seed)
-        num_processes = min(_num_cores(), len(shoes) // 30)
+        draw = partial(draw_one, image_size=image_size, seed=seed, hardness=float(hardness))
+        num_processes = min(_num_cores(), len(shoes) // 24)
         if num_processes > 1 and "fork" in multiprocessing.get_all_start_methods():
             # Forked processes need not import torch again, which would take longer than the drawing.
             with ProcessPoolExecutor(num_processes, mp_context=multiprocessing.get_context("fork")) as pool:
-                for i, image in enumerate(pool.map(draw, shoes, chunksize=10)):
+                for i, image in enumerate(pool.map(draw, shoes, chunksize=2 * SHOES_PER_PERSON)):
                     images[i] = image
         else:
             for i, shoe in enumerate(shoes):
                 images[i] = draw(shoe)
         return {}
 
-    source = [Path(module).read_bytes() for module in (designs.__file__, drawing.__file__, __file__)]
-    key = "drawn-" + digest([*source, str(image_size), str(seed), *(shoe.name for shoe in shoes)])
+    modules = (designs.__file__, lasts.__file__, skins.__file__, floors.__file__, drawing.__file__, __file__)
+    source = [Path(module).read_bytes() for module in modules]
+    settings = [str(image_size), str(seed), repr(float(hardness))]
+    key = "drawn-" + digest([*source, *settings, *(shoe.name for shoe in shoes)])
     return cached_images(cache_dir, key, len(shoes), image_size, fill)[0]
 
 
