@@ -45,6 +45,12 @@ class Server:
         with urllib.request.urlopen(request, timeout=30) as answer:
             return json.load(answer)
 
+    def rows(self) -> list[dict[str, Any]]:
+        """Of the HPARAMS tab."""
+        body = {"experimentName": "", "allowedStatuses": ["STATUS_UNKNOWN", "STATUS_SUCCESS", "STATUS_FAILURE",
+                "STATUS_RUNNING"], "colParams": [], "startIndex": 0, "sliceSize": 100}  # fmt: skip
+        return self.get("plugin/hparams/session_groups", body).get("sessionGroups", [])
+
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
@@ -58,8 +64,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         assert run_here("-m", *TINY, *crashing, "hydra.sweep.subdir=job").code == 1
     server = Server(folder / "outputs")
     try:
-        for _ in range(60):  # it reads the files in the background
-            if len(server.get("runs")) == 5 and "best/loss" in str(server.get("plugin/scalars/tags")):
+        for _ in range(120):  # it reads the files in the background
+            ended = [row["sessions"][0]["status"] for row in server.rows()]
+            if len(ended) == 5 and set(ended) == {"STATUS_SUCCESS", "STATUS_FAILURE"}:
                 break
             time.sleep(0.25)
         yield server
@@ -86,9 +93,7 @@ def test_tags_are_few_and_every_finished_run_has_them(server: Server) -> None:
 
 
 def test_hparams_has_one_row_for_each_run_with_its_settings_and_status(server: Server) -> None:
-    body = {"experimentName": "", "allowedStatuses": ["STATUS_UNKNOWN", "STATUS_SUCCESS", "STATUS_FAILURE",
-            "STATUS_RUNNING"], "colParams": [], "startIndex": 0, "sliceSize": 100}  # fmt: skip
-    rows = server.get("plugin/hparams/session_groups", body)["sessionGroups"]
+    rows = server.rows()
     assert len(rows) == 5
     status = sorted(row["sessions"][0]["status"] for row in rows)
     assert status == ["STATUS_FAILURE"] + ["STATUS_SUCCESS"] * 4
