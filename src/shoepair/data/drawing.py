@@ -1,9 +1,9 @@
 """Photographs a designed shoe: its surfaces in space, lit, seen by a camera from above at an angle, on a floor.
 
-Pillow and numpy do it all: pillow fills some 2,000 triangles with their numbers (a microsecond each), numpy looks up what
-each pixel shows. skia-python (50 MB) draws textured triangles no faster (5 ms for 4,800, and 4 ms to hand them over), and
-its wheel for Linux needs the system's libGL and libEGL, which servers often lack; aggdraw knows no textures; pycairo has
-no wheels for Linux.
+Pillow and numpy do it all: pillow fills some 2,000 triangles with their numbers (a microsecond each), numpy looks up
+what each pixel shows. skia-python (50 MB) draws textured triangles no faster (5 ms for 4,800, and 4 ms to hand them
+over), and its wheel for Linux needs the system's libGL and libEGL, which servers often lack; aggdraw knows no textures;
+pycairo has no wheels for Linux.
 """
 
 import io
