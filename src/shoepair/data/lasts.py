@@ -10,7 +10,7 @@ import numpy as np
 
 from shoepair.data.designs import Form
 
-COLUMNS, ROWS = 37, 10  # of one side of the upper: from heel to toe, and from the sole up
+COLUMNS, ROWS = 33, 9  # of one side of the upper: from heel to toe, and from the sole up
 SIDES = (1, -1)  # outer and inner side of a left shoe
 
 
