@@ -257,6 +257,8 @@ def test_the_histogram_baseline_trains_like_any_approach(shoepair: Command) -> N
     assert outcome.code == 0, outcome.err
     assert results(Path("outputs/run"))["num_parameters"] == 2 * (2 * 6**3) + 2
     assert shoepair("evaluate", "checkpoint=outputs/run").code == 0
+    outcome = shoepair("export", "--checkpoint", "outputs/run", "--out", "baseline.onnx")
+    assert outcome.code == 2 and "expected a network; the histogram baseline is not exported" in outcome.err
     outcome = shoepair(*tiny, "approach=histogram", "+approach.width=3")
     assert outcome.code == 2 and "approach.width: no such key" in outcome.err
 

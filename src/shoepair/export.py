@@ -50,6 +50,8 @@ def export(checkpoint: Path, out: Path) -> str:
     from shoepair.models.trained import load_trained
 
     trained = load_trained(checkpoint)
+    if trained.approach == "histogram":
+        raise UserError(f"--checkpoint {checkpoint}: expected a network; the histogram baseline is not exported.")
     partial = out.with_name(f".{out.name}.partial")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
