@@ -29,7 +29,7 @@ def sweeps_are_slow(command: str) -> object:
     return pytest.param(command, marks=pytest.mark.slow) if "sweep=" in command or "glob" in command else command
 
 
-@pytest.mark.parametrize("command", map(sweeps_are_slow, commands()))
+@pytest.mark.parametrize("command", [sweeps_are_slow(command) for command in commands()])
 def test_every_command_of_the_readme_runs(
     command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, drawn_photos: Path, trained: Path
 ) -> None:

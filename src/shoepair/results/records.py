@@ -5,6 +5,7 @@ In a run's folder: config.json (its settings) and status.json from its start, re
 
 import contextlib
 import json
+import logging
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -16,6 +17,8 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from shoepair.errors import UserError
+
+log = logging.getLogger(__name__)
 
 RUNNING, COMPLETED, FAILED, INTERRUPTED, UNKNOWN = "running", "completed", "failed", "interrupted", "unknown"
 LOCK = ".lock"
@@ -70,11 +73,18 @@ def locked(run_dir: Path, *, wait: bool) -> Iterator[None]:
         yield
         return
     run_dir.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(run_dir / LOCK)
     try:
-        with FileLock(run_dir / LOCK, timeout=-1 if wait else 0):
-            yield
+        lock.acquire(timeout=0)
     except Timeout:
-        raise UserError(f"{run_dir}: another process trains this run; wait for it, or end it.") from None
+        if not wait:
+            raise UserError(f"{run_dir}: another process trains this run; wait for it, or end it.") from None
+        log.info("Waiting for another process that trains %s", run_dir)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 @contextlib.contextmanager
