@@ -12,15 +12,18 @@ README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 
 
 def commands() -> list[str]:
-    blocks = re.findall(r"^```\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
-    lines = [line.partition("#")[0].strip() for block in blocks for line in block.splitlines()]
+    # Every block is looked for, also those in a language: else the end of one would be taken for the start of another.
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    lines = [
+        line.partition("#")[0].strip() for language, block in blocks if not language for line in block.splitlines()
+    ]
     return [line for line in lines if line.startswith("shoepair ")]
 
 
 def write_example_experiment(folder: Path) -> None:
-    """The file that the README shows, where its first line says that it stands."""
+    """The file that the README shows, where it says that it stands."""
     (text,) = re.findall(r"^```yaml\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
-    path = folder / text.splitlines()[0].removeprefix("# ")
+    path = folder / text.splitlines()[1].removeprefix("# This is ")
     path.parent.mkdir(parents=True)
     path.write_text(text)
 
@@ -44,7 +47,9 @@ def test_every_command_of_the_readme_runs(
         if "sweep=search" in words:
             tiny += ["hydra.sweeper.n_trials=2"]
         if "sweep=folds" in words:
-            tiny[0] = "data.num_people=10"
+            tiny[0] = "data.folds=2" if "data=photos" in words else "data.num_people=10"
+        if "init=" in command:
+            shutil.copytree(trained, tmp_path / "outputs" / "drawn")
         words += [setting for setting in tiny if setting.partition("=")[0] not in command]
     else:
         shutil.copytree(trained.parent, tmp_path / "outputs")
