@@ -59,7 +59,7 @@ MISTAKES = [
     ("trian", "trian: no such command; the commands are train, evaluate, compare, predict, match, export, draw"),
     ("-m optimizer.lr=1e-3,fast", "optimizer.lr=fast: expected a number of at least 0. (in the job optimizer.lr=fast"),
     ("-m seed=0,1 trainer=ddp", "trainer.devices=2: expected 1 in a multirun"),
-    ("-m approach=single,dul", "approach=dul: no such option; choose from dual, histogram, single."),
+    ("-m approach=single,dul", "approach=dul: no such option; choose from dual, histogram, pretrained, single."),
     ("evaluate", "checkpoint has no value: give checkpoint=latest"),
     ("evaluate checkpoint=nowhere", "checkpoint=nowhere: no such file or folder."),
     ("evaluate checkpoint=latest", "checkpoint=latest: there is no trained run in outputs/"),

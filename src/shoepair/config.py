@@ -4,6 +4,7 @@ import ast
 import importlib.util
 import itertools
 import math
+import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -83,13 +84,23 @@ RULES: dict[str, Rule] = {
     "seed": integer(0, 2**32 - 1),
     "test": optional(BOOLEAN),
     "resume": optional(TEXT),
+    "keep": one_of("best", "last"),
+    "average": optional(PROPORTION),
+    "different_weight": number(0, open_low=True),
     "early_stopping.patience": optional(integer(1)),
     "sanity.accuracy": FRACTION,
     "sanity.loss_gap": number(0),
     "sanity.patience": integer(1),
     "init": optional(TEXT),
-    "approach.name": one_of("single", "dual", "histogram"),
+    "approach.name": one_of("single", "dual", "pretrained", "histogram"),
     "approach.bins": integer(2, 16),
+    "approach.encoder": Rule(
+        "torchvision/NAME or timm/NAME",
+        lambda v: isinstance(v, str) and re.fullmatch(r"(torchvision|timm)/[\w.-]+", v) is not None,
+    ),
+    "approach.weights": optional(TEXT),
+    "approach.frozen": BOOLEAN,
+    "approach.encoder_lr": number(0, open_low=True),
     "approach.fusion": one_of("stack", "compare"),
     "approach.kernel_size": ODD,
     "approach.width": integer(1),
@@ -152,11 +163,14 @@ RULES: dict[str, Rule] = {
     "trainer.deterministic": Rule("true, false or warn", lambda v: isinstance(v, bool) or v == "warn"),
 }
 
-_OF_NETWORKS = {f"approach.{key}" for key in ("kernel_size", "width", "stages", "norm", "pooling", "hidden_units")}
+_OF_NETWORKS = {
+    f"approach.{key}" for key in ("fusion", "kernel_size", "width", "stages", "norm", "pooling", "hidden_units")
+}
 # What an approach reads besides its name and dropout.
 _OF_APPROACH = {
     "single": _OF_NETWORKS,
-    "dual": _OF_NETWORKS | {"approach.fusion"},
+    "dual": _OF_NETWORKS,
+    "pretrained": {f"approach.{key}" for key in ("encoder", "weights", "frozen", "encoder_lr", "hidden_units")},
     "histogram": {"approach.bins"},
 }
 # Read only by some approach, data set, command or mode.
@@ -325,6 +339,17 @@ def _check_together(plain: Mapping[str, Any]) -> None:
             "half of every batch same and half different pairs."
         )
     _check_approach(approach)
+    if approach.get("frozen"):
+        for key in ("rotate", "shift", "scale", "brightness", "contrast", "saturation"):
+            if data["augment"][key]:
+                raise UserError(
+                    f"data.augment.{key}={data['augment'][key]}: expected 0, since with approach.frozen=true each shoe "
+                    "is seen once, before training."
+                )
+    if approach["name"] == "pretrained" and approach["weights"] not in (None, "default"):
+        weights = Path(approach["weights"])
+        if not weights.is_file():
+            raise UserError(f"approach.weights={weights}: no such file; expected default, null or a file of weights.")
     halvings = 2 ** approach.get("stages", 0)
     if data["image_size"] % halvings:
         raise UserError(

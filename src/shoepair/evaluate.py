@@ -17,6 +17,7 @@ from shoepair.data.datamodule import ShoePairDataModule
 from shoepair.environment import choose_precision, device_name, versions
 from shoepair.errors import UserError, one_line
 from shoepair.models.classifiers import PairClassifier, load_checkpoint, num_parameters
+from shoepair.models.trained import knows_mirrored
 from shoepair.progress import quiet_lightning
 from shoepair.results import records
 from shoepair.results.figures import draw_confusion, draw_roc, draw_scores
@@ -116,18 +117,23 @@ def data_settings(trained: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[
 def predict_splits(
     trainer: Trainer, classifier: PairClassifier, datamodule: ShoePairDataModule, splits: Sequence[str]
 ) -> dict[str, Predictions]:
-    """What a network says of every pair of the given splits."""
+    """What a network says of every pair of the given splits: the mean over its views, where it knows mirror images."""
     predictions = {}
     for split in splits:
         datamodule.predicted_split = split
-        outputs = trainer.predict(classifier, datamodule=datamodule)
+        logits = []
+        for mirrored in (False, True) if knows_mirrored(classifier.config) else (False,):
+            datamodule.mirrored = mirrored
+            outputs = trainer.predict(classifier, datamodule=datamodule)
+            logits.append(torch.cat(outputs).double())  # type: ignore[arg-type]
+        datamodule.mirrored = False
         pairs, shoes = datamodule.pairs[split], datamodule.shoes[split].shoes
         predictions[split] = Predictions(
             person=[shoes[i].person for i in pairs.left],
             left=[shoes[i].name for i in pairs.left],
             right=[shoes[i].name for i in pairs.right],
             label=pairs.label,
-            logit=torch.cat(outputs).double().numpy(),  # type: ignore[arg-type]
+            logit=torch.stack(logits).mean(dim=0).numpy(),
         )
     return predictions
 

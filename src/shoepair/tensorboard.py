@@ -15,6 +15,7 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, Sessi
 from torch import Tensor
 from torch.utils.tensorboard.summary import hparams
 
+from shoepair.data.shoes import normalise
 from shoepair.results.figures import ShownPair, draw_pairs
 from shoepair.results.metrics import probability
 
@@ -86,7 +87,11 @@ class FirstPairs(Callback):
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         if batch_idx or self.path.exists() or not trainer.is_global_zero:
             return
-        left, right, label = (part.detach().float().cpu() for part in batch)
+        if batch[0].ndim == 2:  # a frozen encoder's vectors
+            left, right, label = trainer.datamodule.first_images(len(batch[0]))  # type: ignore[attr-defined]
+            left, right = normalise(left), normalise(right)
+        else:
+            left, right, label = (part.detach().float().cpu() for part in batch)
         rows = []
         for wanted, heading in ((1, "Same pairs, as the network sees them"), (0, "Different pairs")):
             chosen = (label == wanted).nonzero()[: self.num_pairs, 0]

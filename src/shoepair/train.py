@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import torch
 from lightning import LightningModule, Trainer, seed_everything
-from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, WeightAveraging
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from shoepair.checkpoints import find_checkpoint
 from shoepair.data.datamodule import ShoePairDataModule
@@ -17,6 +18,7 @@ from shoepair.environment import choose_precision, device_name, keep_freed_memor
 from shoepair.errors import NotLearned, UserError, one_line
 from shoepair.evaluate import measure_splits, predict_splits
 from shoepair.models.classifiers import PairClassifier, build_classifier, load_checkpoint, num_parameters
+from shoepair.models.pretrained import PretrainedNetwork
 from shoepair.progress import EpochLines, StopOnDivergence, quiet_lightning
 from shoepair.results import records
 from shoepair.results.figures import confident_pairs, draw_confusion, draw_curves, draw_pairs, draw_roc
@@ -29,7 +31,7 @@ log = logging.getLogger(__name__)
 
 
 def run(config: dict[str, Any], run_dir: Path, *, test: bool, overrides: list[str]) -> float:
-    """Train one network, keep its best epoch, test it, and write what is known of the run into its folder.
+    """Train one network, keep its best or last epoch, test it, and write what is known of the run into its folder.
 
     Args:
         config: the keys of conf/train.yaml as plain values, checked.
@@ -37,7 +39,7 @@ def run(config: dict[str, Any], run_dir: Path, *, test: bool, overrides: list[st
         test: look at the test sets in the end.
         overrides: what was typed, for the record.
     Returns:
-        The validation accuracy of the best epoch, from 0 to 1.
+        The validation accuracy of the epoch that is kept, from 0 to 1.
     Raises:
         UserError: for what the user can mend.
         NotLearned: in the sanity mode.
@@ -59,8 +61,9 @@ def run(config: dict[str, Any], run_dir: Path, *, test: bool, overrides: list[st
     trainer = build_trainer(config, run_dir, callbacks)
     if trainer.is_global_zero:
         log.info(opening_lines(config, datamodule, classifier, trainer, run_dir))
-
     started = time.perf_counter()
+    if config["approach"].get("frozen"):
+        encode_once(classifier, datamodule, trainer)
     try:
         trainer.fit(
             classifier,
@@ -76,6 +79,8 @@ def run(config: dict[str, Any], run_dir: Path, *, test: bool, overrides: list[st
     seconds = lines.earlier_seconds + time.perf_counter() - started
 
     best_path = records.best_checkpoint(run_dir)
+    if trainer.is_global_zero:
+        keep_only_weights(best_path)
     splits = ["val", *datamodule.test_splits] if test else ["val"]
     predictions = predict_splits(trainer, load_checkpoint(best_path), datamodule, splits)
     results = {
@@ -124,6 +129,15 @@ def start_from(classifier: PairClassifier, init: str, output_dir: str) -> None:
     log.info("Weights    from %s", path)
 
 
+def encode_once(classifier: PairClassifier, datamodule: ShoePairDataModule, trainer: Trainer) -> None:
+    """Show every shoe to a frozen encoder, on the device that is to train."""
+    device = trainer.strategy.root_device
+    assert isinstance(classifier.network, PretrainedNetwork)
+    comparison = classifier.network.classifier.to(device).eval()
+    with torch.no_grad():
+        datamodule.encode(comparison.encode, device)
+
+
 def draw_run(
     trainer: Trainer,
     datamodule: ShoePairDataModule,
@@ -160,9 +174,11 @@ def build_trainer(config: dict[str, Any], run_dir: Path, callbacks: list[Callbac
         SeedEveryEpoch(config["seed"]),
         *callbacks,
         StopOnDivergence(),
-        best_epoch_checkpoint(run_dir),
+        kept_checkpoint(run_dir, config["keep"], weights_only=config["average"] is None),
         last_epoch_checkpoint(run_dir),
     ]
+    if config["average"] is not None:
+        callbacks.append(WeightAveraging(multi_avg_fn=get_ema_multi_avg_fn(config["average"])))
     if config["early_stopping"]["patience"] is not None:
         callbacks.append(
             EarlyStopping(monitor="val/accuracy", mode="max", patience=config["early_stopping"]["patience"])
@@ -182,14 +198,20 @@ def build_trainer(config: dict[str, Any], run_dir: Path, callbacks: list[Callbac
         raise UserError(f"trainer: {one_line(str(error))}") from error
 
 
-def best_epoch_checkpoint(run_dir: Path) -> ModelCheckpoint:
-    """Keeps the weights of the best epoch by validation accuracy; of equals, the one with the lower loss."""
+def kept_checkpoint(run_dir: Path, keep: str, *, weights_only: bool) -> ModelCheckpoint:
+    """Keeps the weights of the best epoch by validation accuracy (of equals, the lower loss) or of the last one.
+
+    Args:
+        keep: "best" or "last".
+        weights_only: false where weights are averaged: for such checkpoints Lightning 2.6 does not ask callbacks, and
+            would save the weights that are not averaged. keep_only_weights() takes the rest away.
+    """
     return ModelCheckpoint(
         dirpath=run_dir / "checkpoints",
         filename="best",
-        monitor="val/rank",
+        monitor="val/rank" if keep == "best" else None,
         mode="max",
-        save_weights_only=True,
+        save_weights_only=weights_only,
         enable_version_counter=False,
         auto_insert_metric_name=False,
     )
@@ -203,6 +225,16 @@ def last_epoch_checkpoint(run_dir: Path) -> ModelCheckpoint:
         enable_version_counter=False,
         auto_insert_metric_name=False,
     )
+
+
+def keep_only_weights(path: Path) -> None:
+    """Take from a checkpoint what only going on with training needs: the state of optimizer, scheduler, callbacks."""
+    checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    needless = {"optimizer_states", "lr_schedulers", "callbacks", "current_model_state", "averaging_state"}
+    if needless & checkpoint.keys():
+        partial = path.with_suffix(".partial")
+        torch.save({key: value for key, value in checkpoint.items() if key not in needless}, partial)
+        partial.replace(path)
 
 
 def best_epoch_of(path: Path) -> int:
@@ -234,7 +266,8 @@ def closing_lines(config: dict[str, Any], results: dict[str, Any], run_dir: Path
     """How it went, and what to type next."""
     return "\n".join(
         [
-            f"\nBest epoch {results['best_epoch']} of {results['num_epochs']}, {results['seconds']:.0f} s\n",
+            f"\n{'Best' if config['keep'] == 'best' else 'Last'} epoch {results['best_epoch']} of "
+            f"{results['num_epochs']}, {results['seconds']:.0f} s\n",
             splits_table(results["splits"]),
             f"\nPictures       {run_dir}/curves.png, mistakes.png, pairs.png",
             f"Look at runs   tensorboard --logdir {config['output_dir']}",

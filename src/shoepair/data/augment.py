@@ -42,6 +42,21 @@ class Augmentation:
             left, right = self._colour(torch.stack([left, right])).unbind()  # (2, B, 3, H, W)
         return left, right
 
+    def choose_views(self, left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
+        """Mirroring and exchange of sides where shoes are vectors of their views, (B, num_views, C) each -> (B, C).
+
+        The second view, where there is one, is that of the mirror image.
+        """
+        s, views = self.settings, torch.zeros(len(left), dtype=torch.long, device=left.device)
+        if s["mirror"]:
+            views = _chance(s["mirror"], left).flatten().long()
+        rows = torch.arange(len(left), device=left.device)
+        left, right = left[rows, views], right[rows, views]
+        if s["swap"]:
+            chosen = _chance(s["swap"], left).view(-1, 1)
+            left, right = torch.where(chosen, right, left), torch.where(chosen, left, right)
+        return left, right
+
     def _place(self, images: Tensor) -> Tensor:
         """Turn, shift and scale every image; what comes in from outside repeats the edge."""
         s, num = self.settings, len(images)

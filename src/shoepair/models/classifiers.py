@@ -15,7 +15,8 @@ from torchmetrics import MeanMetric, MetricCollection
 from torchmetrics.classification import BinaryAccuracy, BinaryRecall, BinarySpecificity
 
 from shoepair.errors import UserError, one_line
-from shoepair.models.networks import build_network
+from shoepair.models.networks import build_network, without_weights
+from shoepair.models.pretrained import PretrainedNetwork
 from shoepair.models.trained import logit, reading_checkpoint
 
 Batch = tuple[Tensor, Tensor, Tensor]
@@ -27,7 +28,8 @@ class PairClassifier(LightningModule):
     Args:
         network: settings of build_network, among them image_size.
         optimizer, scheduler: `_target_` and arguments, as in conf/optimizer and conf/scheduler. None if it is not
-            to be trained. All three are plain values, so that a checkpoint can be loaded without running code.
+            to be trained. All are plain values, so that a checkpoint can be loaded without running code.
+        different_weight: of a different pair in the training loss; a same pair counts 1.
     """
 
     approach: str
@@ -37,6 +39,7 @@ class PairClassifier(LightningModule):
         network: Mapping[str, Any],
         optimizer: Mapping[str, Any] | None = None,
         scheduler: Mapping[str, Any] | None = None,
+        different_weight: float = 1.0,
     ) -> None:
         super().__init__()
         self.save_hyperparameters(logger=False)
@@ -72,11 +75,19 @@ class PairClassifier(LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         left, right, label = batch
         logits = self(left, right)
-        loss = binary_cross_entropy_with_logits(logits, label)
+        loss = self.training_loss(logits, label)
         self.train_metrics.update(logits.detach(), label)
         self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=len(label), sync_dist=True)
         self.log_dict(self.train_metrics, on_step=False, on_epoch=True)
         return loss
+
+    def training_loss(self, logits: Tensor, label: Tensor) -> Tensor:
+        """The mean over the batch, each pair counting by its weight: (B,) logits and labels -> ()."""
+        different_weight = self.hparams["different_weight"]
+        if different_weight == 1:
+            return binary_cross_entropy_with_logits(logits, label)
+        weight = torch.where(label == 1, 1.0, different_weight)
+        return (binary_cross_entropy_with_logits(logits, label, reduction="none") * weight).sum() / weight.sum()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         left, right, label = batch
@@ -99,16 +110,23 @@ class PairClassifier(LightningModule):
         return self(left, right).float()
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        optimizer = _instantiate("optimizer", self.hparams["optimizer"], self.parameters())
+        groups = self.parameter_groups(self.hparams["optimizer"]["lr"])
+        optimizer = _instantiate("optimizer", self.hparams["optimizer"], groups)
         settings = dict(self.hparams["scheduler"])
         interval = settings.pop("interval")
         if "total_steps" in settings and settings["total_steps"] is None:
             settings["total_steps"] = int(self.trainer.estimated_stepping_batches)
+        if "max_lr" in settings:  # as many as there are groups, in the same proportions
+            settings["max_lr"] = [settings["max_lr"] * group["lr"] for group in self.parameter_groups(lr=1.0)]
         scheduler = _instantiate("scheduler", settings, optimizer)
         lr_scheduler: LRSchedulerConfigType = {"scheduler": scheduler, "interval": interval, "name": "lr"}
         if isinstance(scheduler, ReduceLROnPlateau):
             lr_scheduler["monitor"] = "val/loss"
         return {"optimizer": optimizer, "lr_scheduler": lr_scheduler}
+
+    def parameter_groups(self, lr: float) -> list[dict[str, Any]]:
+        """What the optimizer trains, each with its learning rate; the first one has `lr`."""
+        return [{"params": list(self.parameters()), "lr": lr}]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["approach"] = self.approach
@@ -135,6 +153,16 @@ class DualImageClassifier(PairClassifier):
     approach = "dual"
 
 
+class PretrainedClassifier(DualImageClassifier):
+    """Approach 2 with an encoder that was trained on other images."""
+
+    approach = "pretrained"
+
+    def parameter_groups(self, lr: float) -> list[dict[str, Any]]:
+        assert isinstance(self.network, PretrainedNetwork)
+        return self.network.parameter_groups(lr)
+
+
 class HistogramClassifier(PairClassifier):
     """The baseline: a logistic regression on colour histograms."""
 
@@ -142,7 +170,7 @@ class HistogramClassifier(PairClassifier):
 
 
 CLASSIFIERS: dict[str, type[PairClassifier]] = {
-    c.approach: c for c in (SingleImageClassifier, DualImageClassifier, HistogramClassifier)
+    c.approach: c for c in (SingleImageClassifier, DualImageClassifier, PretrainedClassifier, HistogramClassifier)
 }
 
 
@@ -150,7 +178,9 @@ def build_classifier(config: Mapping[str, Any]) -> PairClassifier:
     """The LightningModule of a run's whole configuration, given as plain values."""
     network = {key: value for key, value in config["approach"].items() if key != "name"}
     network["image_size"] = config["data"]["image_size"]
-    classifier = CLASSIFIERS[config["approach"]["name"]](network, config["optimizer"], config["scheduler"])
+    classifier = CLASSIFIERS[config["approach"]["name"]](
+        network, config["optimizer"], config["scheduler"], config["different_weight"]
+    )
     classifier.config = dict(config)
     return classifier
 
@@ -170,7 +200,7 @@ def load_checkpoint(path: str | Path, key: str = "checkpoint") -> PairClassifier
         UserError: if the file is not there or is no checkpoint of shoepair.
     """
     with reading_checkpoint(path, key) as checkpoint:
-        classifier = CLASSIFIERS[checkpoint["approach"]](checkpoint["hyper_parameters"]["network"])
+        classifier = CLASSIFIERS[checkpoint["approach"]](without_weights(checkpoint["hyper_parameters"]["network"]))
         classifier.load_state_dict(checkpoint["state_dict"])
         classifier.config = checkpoint["config"]
     return classifier.eval()

@@ -1,12 +1,15 @@
 """The two networks as bare nn.Modules: two images in, two outputs out. Training them stands in classifiers.py."""
 
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from shoepair.models.comparison import Comparison, channels_last
 from shoepair.models.histogram import HistogramComparison
+from shoepair.models.pretrained import PretrainedNetwork
 from shoepair.models.stages import NormReluPool, ReluPool
 
 
@@ -76,12 +79,21 @@ class StackedCNN(nn.Module):
 class SingleImageCNN(nn.Module):
     """Approach 1: one image with both shoes in it, the left one above the right one.
 
-    The defaults are the original's network, 1,272,182 parameters. Other settings: see StackedCNN.
+    The defaults are the original's network, 1,272,182 parameters.
+
+    Args:
+        fusion: "stack", as the original: linear layers see the whole image's last feature maps. "compare": the upper
+            and the lower half of these maps are averaged to one vector each, and the head compares the two as
+            DualImageCNN does.
+        settings: of StackedCNN.
     """
 
-    def __init__(self, image_size: int = 224, norm: str = "batch", **settings: Any) -> None:
+    def __init__(self, image_size: int = 224, norm: str = "batch", fusion: str = "stack", **settings: Any) -> None:
         super().__init__()
-        self.classifier = StackedCNN(3, 2 * image_size**2, norm=norm, **settings)
+        # Not called `classifier` where it compares: the seam is seen from both sides, so that no shoe has a vector of
+        # its own.
+        self.halves = ComparingCNN(norm=norm, **settings) if fusion == "compare" else None
+        self.classifier = StackedCNN(3, 2 * image_size**2, norm=norm, **settings) if fusion == "stack" else None
 
     def forward(self, left: Tensor, right: Tensor) -> Tensor:
         """Two outputs for every pair, index 1 for "same pair".
@@ -91,7 +103,12 @@ class SingleImageCNN(nn.Module):
         Returns:
             (B, 2).
         """
-        return self.classifier(torch.cat([left, right], dim=2))  # (B, 3, 2H, W): one above the other
+        image = torch.cat([left, right], dim=2)  # (B, 3, 2H, W): one above the other
+        if self.classifier is not None:
+            return self.classifier(image)
+        assert self.halves is not None
+        upper, lower = self.halves.encoder(channels_last(image)).chunk(2, dim=2)  # (B, C, H / 2**stages, W / 2**stages)
+        return self.halves.compare(upper.mean(dim=(2, 3)), lower.mean(dim=(2, 3)))
 
 
 class DualImageCNN(nn.Module):
@@ -127,7 +144,7 @@ class DualImageCNN(nn.Module):
         return self.classifier(torch.cat([left, right], dim=1))  # (B, 6, H, W): one behind the other
 
 
-class ComparingCNN(nn.Module):
+class ComparingCNN(Comparison):
     """One encoder for both shoes, and a head that compares the two vectors; see DualImageCNN."""
 
     def __init__(
@@ -147,28 +164,17 @@ class ComparingCNN(nn.Module):
         )
         self.head = linear_head(width * 2**stages, norm=norm, hidden_units=hidden_units, dropout=dropout)
 
-    def forward(self, left: Tensor, right: Tensor) -> Tensor:
-        both = self.encode(torch.cat([left, right]))  # (2B, C): both shoes in one pass
-        num_pairs = left.shape[0]  # not len(left), which an exporter would take for a constant
-        return self.compare(both[:num_pairs], both[num_pairs:])
-
     def encode(self, images: Tensor) -> Tensor:
-        """One vector for each shoe: (B, 3, H, W) in [-0.5, 0.5] -> (B, C)."""
-        return self.encoder(channels_last(images)).mean(dim=(2, 3))
+        return super().encode(images).mean(dim=(2, 3))
 
     def compare(self, one: Tensor, other: Tensor) -> Tensor:
-        """Two outputs for every pair of vectors, (B, C) each -> (B, 2); the same when they change places."""
         return self.head(torch.cat([(one - other).abs(), one * other], dim=1))
-
-
-def channels_last(images: Tensor) -> Tensor:
-    """The memory format in which convolutions with few channels are fastest, on CPUs and GPUs."""
-    return images.contiguous(memory_format=torch.channels_last)
 
 
 NETWORKS: dict[str, type[nn.Module]] = {
     "single": SingleImageCNN,
     "dual": DualImageCNN,
+    "pretrained": PretrainedNetwork,
     "histogram": HistogramComparison,
 }
 
@@ -177,12 +183,17 @@ def build_network(approach: str, **settings: Any) -> nn.Module:
     """The bare network of an approach; without settings, the original's.
 
     Args:
-        approach: "single", "dual" or "histogram".
+        approach: "single", "dual", "pretrained" or "histogram".
         settings: of the networks image_size, fusion (of dual), kernel_size, width, stages, norm, pooling, hidden_units,
-            dropout; of the histogram bins and dropout.
+            dropout; of the histogram bins and dropout; of pretrained those of PretrainedNetwork.
     Raises:
         ValueError: if there is no such approach.
     """
     if approach not in NETWORKS:
         raise ValueError(f"approach={approach}: expected one of {', '.join(NETWORKS)}")
     return NETWORKS[approach](**settings).to(memory_format=torch.channels_last)
+
+
+def without_weights(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of build_network for weights that a checkpoint will bring: none are downloaded or read before."""
+    return {key: None if key == "weights" else value for key, value in settings.items()}

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from shoepair.errors import UserError
-from shoepair.models.networks import ComparingCNN, build_network
+from shoepair.models.comparison import Comparison
+from shoepair.models.networks import build_network, without_weights
 
 PREFIX = "network."  # of the network's weights among those of its LightningModule
 
@@ -62,13 +63,13 @@ class TrainedNetwork:
     @property
     def knows_mirrored(self) -> bool:
         """Whether it was trained on mirrored pairs too, so that a pair can be judged by two views."""
-        return bool(self.config.get("data", {}).get("augment", {}).get("mirror"))
+        return knows_mirrored(self.config)
 
     @property
-    def encoder(self) -> ComparingCNN | None:
+    def encoder(self) -> Comparison | None:
         """What turns each shoe into one vector and compares vectors; None if the network sees pairs only."""
         inner = getattr(self.network, "classifier", None)
-        return inner if isinstance(inner, ComparingCNN) else None
+        return inner if isinstance(inner, Comparison) else None
 
     @torch.inference_mode()
     def score(self, left: Tensor, right: Tensor) -> Tensor:
@@ -88,6 +89,11 @@ class TrainedNetwork:
         return logit(self.encoder.compare(one, other))
 
 
+def knows_mirrored(config: Mapping[str, Any]) -> bool:
+    """Whether the run of this configuration was trained on mirror images too."""
+    return bool(config.get("data", {}).get("augment", {}).get("mirror"))
+
+
 def logit(outputs: Tensor) -> Tensor:
     """One logit from a network's two outputs: (B, 2) -> (B,)."""
     return outputs[:, 1] - outputs[:, 0]
@@ -97,7 +103,7 @@ def load_trained(path: str | Path) -> TrainedNetwork:
     """The network in a checkpoint. Raises UserError if the file is not there or is no checkpoint of shoepair."""
     with reading_checkpoint(path) as checkpoint:
         settings = checkpoint["hyper_parameters"]["network"]
-        network = build_network(checkpoint["approach"], **settings)
+        network = build_network(checkpoint["approach"], **without_weights(settings))
         weights = {
             key.removeprefix(PREFIX): value for key, value in checkpoint["state_dict"].items() if key.startswith(PREFIX)
         }
