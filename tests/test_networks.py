@@ -75,7 +75,7 @@ def test_left_comes_above_or_before_right(approach: str, shape: tuple[int, ...])
 @pytest.mark.parametrize(
     "settings",
     [{"kernel_size": 3}, {"width": 6}, {"stages": 2}, {"norm": "none"}, {"norm": "batch"}, {"pooling": "average"},
-     {"hidden_units": 7}, {"dropout": 0.5}],
+     {"hidden_units": 7}, {"dropout": 0.5}, {"fusion": "compare"}],
 )  # fmt: skip
 def test_every_setting_builds_a_network_with_two_outputs(approach: str, settings: dict[str, Any]) -> None:
     network = build_network(approach, image_size=16, **settings)
@@ -96,6 +96,29 @@ def test_loss_is_the_originals_cross_entropy(approach: str, monkeypatch: pytest.
     monkeypatch.setattr(classifier, "log_dict", lambda *args, **kwargs: None)
     loss = classifier.training_step((left, right, label), 0)
     torch.testing.assert_close(loss, cross_entropy(untouched(left, right), label.long()))
+
+
+def test_different_pairs_weigh_what_they_are_given() -> None:
+    logits, label = torch.tensor([2.0, -1.0, 0.5, 3.0]), torch.tensor([1.0, 1.0, 0.0, 0.0])
+    losses = torch.nn.functional.softplus(torch.tensor([-2.0, 1.0, 0.5, 3.0]))  # log(1 + e^x), by hand for each label
+    weighed = DualImageClassifier({"image_size": 16}, different_weight=3.0).training_loss(logits, label)
+    torch.testing.assert_close(weighed, (losses * torch.tensor([1.0, 1.0, 3.0, 3.0])).sum() / 8)
+    plain = DualImageClassifier({"image_size": 16}).training_loss(logits, label)
+    torch.testing.assert_close(plain, losses.mean())
+
+
+def test_one_image_can_be_compared_half_by_half() -> None:
+    """The network sees one image; where nothing reaches across the seam, it computes what the dual one does."""
+    network = build_network("single", image_size=64, fusion="compare", kernel_size=1, norm="batch").eval()
+    left, right = torch.rand(2, 3, 64, 64) - 0.5, torch.rand(2, 3, 64, 64) - 0.5
+    seen: list[Tensor] = []
+    first = next(module for module in network.modules() if isinstance(module, nn.Conv2d))
+    first.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    torch.testing.assert_close(network(left, right), network(right, left))
+    assert torch.equal(seen[0], torch.cat([left, right], dim=2))
+    dual = build_network("dual", image_size=64, fusion="compare", kernel_size=1, norm="batch").eval()
+    dual.classifier.load_state_dict(network.halves.state_dict())  # type: ignore[union-attr]
+    torch.testing.assert_close(network(left, right), dual(left, right))
 
 
 def test_score_is_output_one_minus_output_zero() -> None:

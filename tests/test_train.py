@@ -135,11 +135,14 @@ def test_checkpoints_hold_plain_values_only(trained: Path) -> None:
     assert "optimizer_states" in loaded  # of the last epoch, to go on from
 
 
-@pytest.mark.parametrize("scheduler", ["constant", "cosine", "onecycle"])
+@pytest.mark.parametrize(
+    "typed",
+    ["scheduler=constant", "scheduler=cosine", "scheduler=onecycle", "scheduler=onecycle average=0.9 keep=last"],
+)
 def test_a_resumed_run_ends_like_one_that_was_never_interrupted(
-    shoepair: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scheduler: str
+    shoepair: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, typed: str
 ) -> None:
-    settings = (*TINY, "trainer.max_epochs=4", f"scheduler={scheduler}", "optimizer.lr=1e-2", "approach.dropout=0.2")
+    settings = (*TINY, "trainer.max_epochs=4", *typed.split(), "optimizer.lr=1e-2", "approach.dropout=0.2")
     assert shoepair(*settings, "hydra.run.dir=outputs/whole").code == 0
 
     def stop(self: StopOnDivergence, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -274,3 +277,42 @@ def test_a_run_starts_from_the_weights_of_another(shoepair: Command, trained: Pa
     assert outcome.code == 2 and "expected weights of the same network" in outcome.err and "width=2" in outcome.err
     outcome = shoepair(*settings, "init=nowhere")
     assert outcome.code == 2 and "init=nowhere: no such file or folder." in outcome.err
+
+
+def test_keep_last_ends_with_the_last_epoch(shoepair: Command) -> None:
+    outcome = shoepair(*TINY, "trainer.max_epochs=3", "optimizer.lr=0", "scheduler=constant", "keep=last",
+                       "hydra.run.dir=outputs/run")  # fmt: skip
+    assert outcome.code == 0 and "Last epoch 3 of 3" in outcome.out, outcome.err
+    assert results(Path("outputs/run"))["best_epoch"] == 3  # though every epoch is as good as the first
+    assert shoepair(*TINY, "trainer.max_epochs=3", "optimizer.lr=0", "scheduler=constant").code == 0
+    (best,) = Path("outputs").glob("20*/results.json")
+    assert results(best.parent)["best_epoch"] == 1
+
+
+def test_averaged_weights_are_what_validates_and_what_is_kept(
+    shoepair: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Against an average that is computed here, from the weights after each step."""
+    steps: list[dict[str, torch.Tensor]] = []
+
+    def on_train_batch_end(self: StopOnDivergence, trainer: Trainer, pl_module: LightningModule, *rest: object) -> None:
+        steps.append({name: value.clone() for name, value in pl_module.state_dict().items()})
+
+    with monkeypatch.context() as patched:
+        patched.setattr(StopOnDivergence, "on_train_batch_end", on_train_batch_end, raising=False)
+        outcome = shoepair(*TINY, "average=0.8", "keep=last", "optimizer.lr=1e-2", "trainer.precision=32-true",
+                           "hydra.run.dir=outputs/run")  # fmt: skip
+    assert outcome.code == 0, outcome.err
+    kept = torch.load("outputs/run/checkpoints/best.ckpt", weights_only=True)
+    assert kept.keys() & {"optimizer_states", "current_model_state", "callbacks"} == set()
+    assert len(steps) >= 4
+    name = "network.classifier.head.1.weight"
+    average = steps[0][name]
+    for step in steps[1:]:
+        average = 0.8 * average + 0.2 * step[name]
+    torch.testing.assert_close(kept["state_dict"][name], average)
+    assert not torch.equal(kept["state_dict"][name], steps[-1][name])
+    # The last line's figures are those of these weights.
+    said = results(Path("outputs/run"))["splits"]["val"]["accuracy"]
+    last_line = next(line for line in outcome.out.splitlines() if "Epoch 2/2" in line)
+    assert f"accuracy {100 * said:5.1f} %" in last_line.partition("val:")[2]

@@ -34,6 +34,8 @@ def reading_checkpoint(path: str | Path, key: str = "checkpoint") -> Iterator[di
         raise UserError(f"{key}={path}: no such file.")
     try:
         yield torch.load(path, map_location="cpu", weights_only=True)
+    except UserError:  # what the network needs is not installed
+        raise
     except Exception as error:  # whatever a file that is something else provokes
         raise UserError(
             f"{key}={path}: this is no checkpoint of shoepair ({type(error).__name__}); "

@@ -1,0 +1,237 @@
+"""Encoders that were trained on other images: where their weights come from, and that a frozen one sees shoes once."""
+
+import hashlib
+import io
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import TINY, Command
+from torch import nn
+from torchvision.models import MobileNet_V3_Small_Weights, get_model
+
+from shoepair.models import build_network
+from shoepair.models.classifiers import PretrainedClassifier, load_checkpoint
+from shoepair.models.pretrained import PretrainedEncoder, load_weights
+from shoepair.models.trained import load_trained
+
+SMALL = "torchvision/mobilenet_v3_small"
+PRETRAINED = (
+    *(setting for setting in TINY if not setting.startswith("approach.")),
+    "approach=pretrained",
+    f"approach.encoder={SMALL}",
+    "approach.weights=null",
+)
+
+
+@pytest.mark.parametrize(
+    ("encoder", "features"),
+    [
+        ("torchvision/resnet18", 512),
+        (SMALL, 576),
+        ("torchvision/densenet121", 1024),
+        ("torchvision/googlenet", 1024),
+        ("torchvision/regnet_y_400mf", 440),
+        ("torchvision/convnext_tiny", 768),
+        ("torchvision/vit_b_32", 768),
+        ("timm/tf_efficientnet_lite0", 1280),
+    ],
+)
+def test_encoders_of_every_kind_give_vectors_of_length_one(encoder: str, features: int) -> None:
+    if encoder.startswith("timm"):
+        pytest.importorskip("timm")
+    network = PretrainedEncoder(encoder, 224, weights=None, frozen=True).train()
+    vectors = network(torch.rand(2, 3, 224, 224) - 0.5)
+    assert vectors.shape == (2, features) and network.num_features == features
+    torch.testing.assert_close(vectors.norm(dim=1), torch.ones(2))
+    assert not any(p.requires_grad for p in network.parameters())
+    assert not any(module.training for module in network.body.modules())
+
+
+def test_images_are_normalised_as_the_encoder_was_trained() -> None:
+    network = PretrainedEncoder(SMALL, 64, weights=None, frozen=True)
+    seen: list[torch.Tensor] = []
+    network.body.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    network(torch.zeros(1, 3, 64, 64))  # grey: 0.5 of 1
+    expected = (0.5 - torch.tensor([0.485, 0.456, 0.406])) / torch.tensor([0.229, 0.224, 0.225])
+    torch.testing.assert_close(seen[0][0, :, 0, 0], expected)
+
+
+def whole_model() -> nn.Module:
+    torch.manual_seed(1)
+    return get_model("mobilenet_v3_small")
+
+
+@pytest.mark.parametrize("kind", ["weights", "under state_dict", "other names", "safetensors"])
+def test_weights_come_from_a_file(tmp_path: Path, kind: str) -> None:
+    weights: dict[str, Any] = dict(whole_model().state_dict())
+    path = tmp_path / "weights.pth"
+    if kind == "safetensors":
+        save_file = pytest.importorskip("safetensors.torch").save_file
+        save_file(weights, path := tmp_path / "weights.safetensors")
+    elif kind == "under state_dict":
+        torch.save({"state_dict": weights}, path)
+    elif kind == "other names":
+        torch.save({f"_{name}_of_a_port": value for name, value in weights.items()}, path)
+    else:
+        torch.save(weights, path)
+    network = PretrainedEncoder(SMALL, 64, weights=str(path), frozen=True)
+    for name, value in network.body.state_dict().items():
+        assert torch.equal(value, weights[name]), name
+
+
+def test_weights_of_another_model_or_no_weights_are_refused(tmp_path: Path, shoepair: Command) -> None:
+    torch.save(get_model("shufflenet_v2_x0_5").state_dict(), "other.pth")
+    Path("noise.pth").write_bytes(b"noise")
+    for name, said in (("other.pth", "expected the 244 weights of MobileNetV3"), ("noise.pth", "this is no file of")):
+        outcome = shoepair("train", *PRETRAINED, f"approach.weights={name}")
+        assert outcome.code == 2 and f"approach.weights={name}: {said}" in outcome.err and outcome.err.count("\n") == 1
+
+
+def test_a_file_of_weights_cannot_run_code(tmp_path: Path) -> None:
+    class Trap:
+        def __reduce__(self) -> tuple:
+            return Path.touch, (tmp_path / "sprung",)
+
+    torch.save({"weight": Trap()}, tmp_path / "trap.pth")
+    with pytest.raises(ValueError, match="this is no file of weights"):
+        load_weights(whole_model(), tmp_path / "trap.pth")
+    assert not (tmp_path / "sprung").exists()
+
+
+@pytest.fixture
+def served() -> Iterator[tuple[str, dict[str, bytes]]]:
+    """A small server: its address, and the files it has."""
+    files: dict[str, bytes] = {}
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = files.get(self.path.lstrip("/"))
+            self.send_response(404 if body is None else 200)
+            self.send_header("Content-Length", str(len(body or b"")))
+            self.end_headers()
+            self.wfile.write(body or b"")
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}", files
+    server.shutdown()
+    server.server_close()
+
+
+def test_the_librarys_own_weights_are_downloaded_once(
+    served: tuple[str, dict[str, bytes]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address, files = served
+    buffer = io.BytesIO()
+    torch.save(whole_model().state_dict(), buffer)
+    name = f"mobilenet_v3_small-{hashlib.sha256(buffer.getvalue()).hexdigest()[:8]}.pth"
+    files[name] = buffer.getvalue()
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr(torch.hub, "_hub_dir", None)
+    url = MobileNet_V3_Small_Weights.DEFAULT.value.url
+    try:
+        object.__setattr__(MobileNet_V3_Small_Weights.DEFAULT.value, "url", f"{address}/{name}")
+        network = PretrainedEncoder(SMALL, 64, weights="default", frozen=True)
+        files.clear()  # the second time it comes from the disk
+        PretrainedEncoder(SMALL, 64, weights="default", frozen=True)
+        object.__setattr__(MobileNet_V3_Small_Weights.DEFAULT.value, "url", f"{address}/gone-12345678.pth")
+        with pytest.raises(ValueError, match=r"approach.weights=default: the download failed \(.*404") as refusal:
+            PretrainedEncoder(SMALL, 64, weights="default", frozen=True)
+        assert "\n" not in str(refusal.value)
+    finally:
+        object.__setattr__(MobileNet_V3_Small_Weights.DEFAULT.value, "url", url)
+    weights = whole_model().state_dict()
+    assert all(torch.equal(value, weights[name]) for name, value in network.body.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("approach.encoder=resnet18", "approach.encoder=resnet18: expected torchvision/NAME or timm/NAME"),
+        ("approach.encoder=torchvision/resnet19", "approach.encoder=torchvision/resnet19: no such model; there are"),
+        ("approach.encoder=timm/resnet19", "approach.encoder=timm/resnet19: no such model"),
+        ("approach.encoder=torchvision/vit_b_32", "approach.encoder=torchvision/vit_b_32: it refused images of"),
+        ("approach.weights=there/is.none", "approach.weights=there/is.none: no such file"),
+        ("data.augment.rotate=5", "data.augment.rotate=5: expected 0, since with approach.frozen=true"),
+        ("+approach.fusion=stack", "approach.fusion: no such key"),
+    ],
+)
+def test_mistakes_are_one_line(shoepair: Command, typed: str, said: str) -> None:
+    outcome = shoepair("train", *PRETRAINED, typed)
+    assert outcome.code == 2 and outcome.err.startswith(f"shoepair: {said}") and outcome.err.count("\n") == 1
+
+
+def test_without_timm_it_says_what_to_install(shoepair: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "timm", None)
+    outcome = shoepair("train", *PRETRAINED, "approach.encoder=timm/tf_efficientnet_lite0")
+    assert outcome.code == 2 and outcome.err.count("\n") == 1
+    assert outcome.err.endswith("timm is not installed: pip install 'shoepair[timm]'\n")
+
+
+def test_a_frozen_encoder_sees_each_shoe_once_and_stays_as_it_is(
+    shoepair: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    forward = PretrainedEncoder.forward
+
+    def counted(self: PretrainedEncoder, images: torch.Tensor) -> torch.Tensor:
+        seen.append(len(images))
+        return forward(self, images)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(PretrainedEncoder, "forward", counted)
+        outcome = shoepair("train", *PRETRAINED, "hydra.run.dir=outputs/run", "trainer.max_epochs=3")
+    assert outcome.code == 0, outcome.err
+    shoes = 6 * 6 + 2 * 2 * 6
+    assert sum(seen) == 2 * shoes + 2  # of each the photo and its mirror image; and two networks asked for their size
+    trained = load_checkpoint("outputs/run/checkpoints/best.ckpt")
+    assert isinstance(trained, PretrainedClassifier)
+    # Scored from images, the test pairs get what the run wrote, which scored vectors.
+    evaluated = shoepair(
+        "evaluate", "checkpoint=outputs/run", "hydra.run.dir=outputs/evaluated", "trainer.precision=32-true"
+    )
+    assert evaluated.code == 0, evaluated.err
+    ours, theirs = (Path(f"outputs/{run}/predictions.csv").read_text().splitlines() for run in ("run", "evaluated"))
+    assert len(ours) == len(theirs) > 20
+    for one, other in zip(ours[1:], theirs[1:], strict=True):
+        assert float(one.split(",")[5]) == pytest.approx(float(other.split(",")[5]), abs=0.02)
+
+
+def test_a_fine_tuned_encoder_learns_more_slowly_than_the_head(shoepair: Command) -> None:
+    outcome = shoepair(
+        "train", *PRETRAINED, "approach.frozen=false", "approach.encoder_lr=0.25", "hydra.run.dir=outputs/run",
+        "scheduler=onecycle", "optimizer=adamw",
+    )  # fmt: skip
+    assert outcome.code == 0, outcome.err
+    last = torch.load("outputs/run/checkpoints/last.ckpt", weights_only=True)
+    head, encoder = last["optimizer_states"][0]["param_groups"]
+    assert encoder["max_lr"] == pytest.approx(0.25 * head["max_lr"]) and encoder["lr"] == pytest.approx(
+        0.25 * head["lr"]
+    )
+    fresh = build_network("pretrained", image_size=32, encoder=SMALL, weights=None, frozen=False)
+    assert len(encoder["params"]) == len(list(fresh.classifier.encoder.parameters()))  # type: ignore[union-attr]
+    results = json.loads(Path("outputs/run/results.json").read_text())
+    assert results["num_parameters"] == sum(p.numel() for p in fresh.parameters())
+
+
+def test_it_is_used_like_any_other_network(shoepair: Command, drawn_photos: Path) -> None:
+    """Without reading or downloading weights again: the checkpoint has them."""
+    torch.save(whole_model().state_dict(), "weights.pth")
+    outcome = shoepair("train", *PRETRAINED, "approach.weights=weights.pth", "hydra.run.dir=outputs/run")
+    assert outcome.code == 0, outcome.err
+    Path("weights.pth").unlink()
+    photos = sorted((drawn_photos / "train").glob("*.png"))
+    predicted = shoepair("predict", str(photos[0]), str(photos[1]), "--checkpoint", "outputs/run")
+    assert predicted.code == 0 and "%" in predicted.out
+    assert load_trained("outputs/run/checkpoints/best.ckpt").encoder is not None
+    matched = shoepair("match", str(drawn_photos / "test_m"), "--checkpoint", "outputs/run")
+    assert matched.code == 0 and "6 shoes, all sides known" in matched.out
