@@ -101,7 +101,7 @@ RULES: dict[str, Rule] = {
     "approach.weights": optional(TEXT),
     "approach.frozen": BOOLEAN,
     "approach.encoder_lr": number(0, open_low=True),
-    "approach.fusion": one_of("stack", "compare"),
+    "approach.fusion": one_of("stack", "compare", "local"),
     "approach.kernel_size": ODD,
     "approach.width": integer(1),
     "approach.stages": integer(1),

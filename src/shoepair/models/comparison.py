@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from shoepair.models.stages import channels_last, convolution_stages, linear_head
+
 
 class Comparison(nn.Module):
     """One encoder for both shoes, and a head that sees the two vectors only.
@@ -21,11 +23,89 @@ class Comparison(nn.Module):
 
     def encode(self, images: Tensor) -> Tensor:
         """One vector for each shoe: (B, 3, H, W) in [-0.5, 0.5] -> (B, C)."""
-        return self.encoder(channels_last(images))
+        return self.describe(self.encoder(channels_last(images)))
+
+    def describe(self, encoded: Tensor) -> Tensor:
+        """The vectors of what the encoder gives."""
+        return encoded
 
     def compare(self, one: Tensor, other: Tensor) -> Tensor:
         """Two outputs for every pair of vectors, (B, C) each -> (B, 2); the same when they change places."""
         raise NotImplementedError
+
+
+class ComparingCNN(Comparison):
+    """One encoder for both shoes, and a head that compares the two vectors; see DualImageCNN."""
+
+    def __init__(
+        self,
+        *,
+        norm: str,
+        kernel_size: int = 5,
+        width: int = 4,
+        stages: int = 4,
+        pooling: str = "max",
+        hidden_units: int = 100,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.encoder = convolution_stages(
+            3, norm=norm, kernel_size=kernel_size, width=width, stages=stages, pooling=pooling
+        )
+        self.head = linear_head(width * 2**stages, norm=norm, hidden_units=hidden_units, dropout=dropout)
+
+    def describe(self, encoded: Tensor) -> Tensor:
+        """Feature maps (B, C, H, W) -> (B, C)."""
+        return encoded.mean(dim=(2, 3))
+
+    def compare(self, one: Tensor, other: Tensor) -> Tensor:
+        return self.head(torch.cat([(one - other).abs(), one * other], dim=1))
+
+
+class LocalComparingCNN(Comparison):
+    """One encoder for both shoes, and a head that compares them place by place; see DualImageCNN.
+
+    A shoe's "vector" is its last feature maps and, for the search, a projection of them, of length 1 at each place.
+    """
+
+    def __init__(
+        self,
+        *,
+        norm: str,
+        kernel_size: int = 5,
+        width: int = 4,
+        stages: int = 4,
+        pooling: str = "max",
+        hidden_units: int = 100,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.channels = width * 2 ** (stages - 1)
+        self.encoder = convolution_stages(
+            3, norm=norm, kernel_size=kernel_size, width=width, stages=stages, pooling=pooling
+        )
+        self.projection = nn.Conv2d(self.channels, self.channels, 1)
+        self.sharpness = nn.Parameter(torch.tensor(10.0))  # of the search: the larger, the fewer places count
+        self.norm = nn.BatchNorm1d(self.channels, affine=False)
+        self.head = linear_head(4 * self.channels, norm=norm, hidden_units=hidden_units, dropout=dropout)
+
+    def describe(self, encoded: Tensor) -> Tensor:
+        """Feature maps (B, C, H, W) -> (B, 2 * C * H * W)."""
+        searched = nn.functional.normalize(self.projection(encoded).float(), dim=1)
+        return torch.cat([encoded.float(), searched], dim=1).flatten(1)
+
+    def compare(self, one: Tensor, other: Tensor) -> Tensor:
+        maps_one, search_one = one.unflatten(1, (2, self.channels, -1)).unbind(1)  # (B, C, places) each
+        maps_other, search_other = other.unflatten(1, (2, self.channels, -1)).unbind(1)
+        alike = self.sharpness * (search_one.transpose(1, 2) @ search_other)  # (B, places of one, places of the other)
+        # For each place of one, what the other has where it looks most like it; and the other way round.
+        from_other = maps_other @ alike.softmax(dim=2).transpose(1, 2)  # (B, C, places of one)
+        from_one = maps_one @ alike.softmax(dim=1)  # (B, C, places of the other)
+        difference = (maps_one - from_other).abs().mean(dim=2) + (maps_other - from_one).abs().mean(dim=2)
+        product = (maps_one * from_other).mean(dim=2) + (maps_other * from_one).mean(dim=2)
+        means = self.norm(torch.cat([maps_one, maps_other]).mean(dim=2))
+        mean_one, mean_other = means[: one.shape[0]], means[one.shape[0] :]
+        return self.head(torch.cat([difference, product, (mean_one - mean_other).abs(), mean_one * mean_other], dim=1))
 
 
 class UnitVectorComparison(Comparison):
@@ -53,6 +133,7 @@ class UnitVectorComparison(Comparison):
         return self.head(torch.cat([(one - other).abs(), cosine], dim=1))
 
 
-def channels_last(images: Tensor) -> Tensor:
-    """The memory format in which convolutions with few channels are fastest, on CPUs and GPUs."""
-    return images.contiguous(memory_format=torch.channels_last)
+COMPARISONS: dict[str, type[ComparingCNN] | type[LocalComparingCNN]] = {
+    "compare": ComparingCNN,
+    "local": LocalComparingCNN,
+}

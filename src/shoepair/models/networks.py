@@ -1,45 +1,15 @@
 """The two networks as bare nn.Modules: two images in, two outputs out. Training them stands in classifiers.py."""
 
 from collections.abc import Mapping
-from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from shoepair.models.comparison import Comparison, channels_last
+from shoepair.models.comparison import COMPARISONS, Comparison
 from shoepair.models.histogram import HistogramComparison
 from shoepair.models.pretrained import PretrainedNetwork
-from shoepair.models.stages import NormReluPool, ReluPool
-
-
-def convolution_stages(
-    in_channels: int, *, norm: str, kernel_size: int, width: int, stages: int, pooling: str
-) -> nn.Sequential:
-    """Stages of [convolution with same padding -> norm -> ReLU -> 2 x 2 pooling]; stage i has width * 2**i channels.
-
-    (B, in_channels, H, W) -> (B, width * 2**(stages - 1), H / 2**stages, W / 2**stages).
-    """
-    channels = [in_channels, *(width * 2**stage for stage in range(stages))]
-    layers: list[nn.Module] = []
-    for before, after in pairwise(channels):
-        layers += [
-            nn.Conv2d(before, after, kernel_size, padding=kernel_size // 2),
-            NormReluPool(after, pooling) if norm == "batch" else ReluPool(pooling),
-        ]
-    return nn.Sequential(*layers)
-
-
-def linear_head(in_features: int, *, norm: str, hidden_units: int, dropout: float) -> nn.Sequential:
-    """[linear -> norm -> ReLU -> linear], with dropout before each linear layer: (B, in_features) -> (B, 2)."""
-    return nn.Sequential(
-        nn.Dropout(dropout),
-        nn.Linear(in_features, hidden_units),
-        nn.BatchNorm1d(hidden_units) if norm == "batch" else nn.Identity(),
-        nn.ReLU(),
-        nn.Dropout(dropout),
-        nn.Linear(hidden_units, 2),
-    )
+from shoepair.models.stages import channels_last, convolution_stages, linear_head
 
 
 class StackedCNN(nn.Module):
@@ -82,9 +52,8 @@ class SingleImageCNN(nn.Module):
     The defaults are the original's network, 1,272,182 parameters.
 
     Args:
-        fusion: "stack", as the original: linear layers see the whole image's last feature maps. "compare": the upper
-            and the lower half of these maps are averaged to one vector each, and the head compares the two as
-            DualImageCNN does.
+        fusion: "stack", as the original: linear layers see the whole image's last feature maps. "compare" or "local":
+            the upper and the lower half of these maps are compared, as DualImageCNN compares those of two images.
         settings: of StackedCNN.
     """
 
@@ -92,7 +61,7 @@ class SingleImageCNN(nn.Module):
         super().__init__()
         # Not called `classifier` where it compares: the seam is seen from both sides, so that no shoe has a vector of
         # its own.
-        self.halves = ComparingCNN(norm=norm, **settings) if fusion == "compare" else None
+        self.halves = None if fusion == "stack" else COMPARISONS[fusion](norm=norm, **settings)
         self.classifier = StackedCNN(3, 2 * image_size**2, norm=norm, **settings) if fusion == "stack" else None
 
     def forward(self, left: Tensor, right: Tensor) -> Tensor:
@@ -107,8 +76,8 @@ class SingleImageCNN(nn.Module):
         if self.classifier is not None:
             return self.classifier(image)
         assert self.halves is not None
-        upper, lower = self.halves.encoder(channels_last(image)).chunk(2, dim=2)  # (B, C, H / 2**stages, W / 2**stages)
-        return self.halves.compare(upper.mean(dim=(2, 3)), lower.mean(dim=(2, 3)))
+        upper, lower = self.halves.encoder(channels_last(image)).chunk(2, dim=2)
+        return self.halves.compare(self.halves.describe(upper), self.halves.describe(lower))
 
 
 class DualImageCNN(nn.Module):
@@ -117,19 +86,21 @@ class DualImageCNN(nn.Module):
     The defaults are the original's network, 644,962 parameters.
 
     Args:
-        fusion: "stack", as the original, or "compare". To compare, each shoe's last feature maps are averaged over
-            the image to one vector; the head sees the absolute difference and the product of the two vectors, so it
-            makes no difference where in the image a shoe lies, nor which of the two comes first.
+        fusion: "stack", as the original, "compare" or "local". To compare, each shoe's last feature maps are averaged
+            over the image to one vector; the head sees the absolute difference and the product of the two vectors, so
+            it makes no difference where in the image a shoe lies, nor which of the two comes first. "local" compares
+            place by place as well: each place of one shoe's maps with what the other shoe has where it looks most
+            like it (attention); the head sees the means over the places.
         settings: of StackedCNN.
     """
 
     def __init__(self, image_size: int = 224, norm: str = "none", fusion: str = "stack", **settings: Any) -> None:
         super().__init__()
-        self.classifier: StackedCNN | ComparingCNN
+        self.classifier: StackedCNN | Comparison
         if fusion == "stack":
             self.classifier = StackedCNN(6, image_size**2, norm=norm, **settings)
         else:
-            self.classifier = ComparingCNN(norm=norm, **settings)
+            self.classifier = COMPARISONS[fusion](norm=norm, **settings)
 
     def forward(self, left: Tensor, right: Tensor) -> Tensor:
         """Two outputs for every pair, index 1 for "same pair".
@@ -139,36 +110,9 @@ class DualImageCNN(nn.Module):
         Returns:
             (B, 2).
         """
-        if isinstance(self.classifier, ComparingCNN):
+        if isinstance(self.classifier, Comparison):
             return self.classifier(left, right)
         return self.classifier(torch.cat([left, right], dim=1))  # (B, 6, H, W): one behind the other
-
-
-class ComparingCNN(Comparison):
-    """One encoder for both shoes, and a head that compares the two vectors; see DualImageCNN."""
-
-    def __init__(
-        self,
-        *,
-        norm: str,
-        kernel_size: int = 5,
-        width: int = 4,
-        stages: int = 4,
-        pooling: str = "max",
-        hidden_units: int = 100,
-        dropout: float = 0.0,
-    ) -> None:
-        super().__init__()
-        self.encoder = convolution_stages(
-            3, norm=norm, kernel_size=kernel_size, width=width, stages=stages, pooling=pooling
-        )
-        self.head = linear_head(width * 2**stages, norm=norm, hidden_units=hidden_units, dropout=dropout)
-
-    def encode(self, images: Tensor) -> Tensor:
-        return super().encode(images).mean(dim=(2, 3))
-
-    def compare(self, one: Tensor, other: Tensor) -> Tensor:
-        return self.head(torch.cat([(one - other).abs(), one * other], dim=1))
 
 
 NETWORKS: dict[str, type[nn.Module]] = {

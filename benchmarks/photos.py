@@ -1,0 +1,150 @@
+"""How well networks do on real photos: cross-validation by person, and on request the test people.
+
+python benchmarks/photos.py photos                      # trains what is missing, then prints the table
+python benchmarks/photos.py photos --only best_dual     # some rows only
+python benchmarks/photos.py photos --test               # also trains on everybody of train, looks at the tests once
+
+Each row is a setting that was fixed beforehand. A fold's figure is that of the last epoch or of averaged weights, never
+of an epoch that was chosen on the fold. A test figure comes from the same settings, trained once on everybody of train.
+Repeated, the command goes on where it was interrupted and trains nothing twice.
+"""
+
+import argparse
+import shlex
+import statistics
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from shoepair.results.leaderboard import Setting, gather
+from shoepair.results.records import COMPLETED, read_json, read_status
+from shoepair.results.report import mean_and_spread
+from shoepair.results.runs import read_runs
+from shoepair.results.table import markdown_table
+
+
+@dataclass(frozen=True)
+class Row:
+    """A setting that is measured.
+
+    Attributes:
+        name: of its folder.
+        overrides: what is typed for it, besides data, folds and folders.
+        drawn: what is typed to train the same network on drawn shoes first; None: it starts from random weights.
+        lost: it stands in the second table, of what was tried and not kept.
+    """
+
+    name: str
+    overrides: Sequence[str]
+    drawn: Sequence[str] | None = None
+    lost: bool = False
+
+
+ROWS = (
+    Row("original_dual", ["experiment=original_dual", "keep=last"]),
+    Row("original_single", ["experiment=original_single", "keep=last"]),
+    Row("histogram", ["approach=histogram", "keep=last"]),
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("photos", type=Path, metavar="DIR", help="the folder that holds train/, test_m/ and test_w/")
+    parser.add_argument("--out", type=Path, default=Path("outputs/photos"), metavar="DIR")
+    parser.add_argument("--only", nargs="+", metavar="ROW", choices=[row.name for row in ROWS], help="some rows only")
+    parser.add_argument("--test", action="store_true", help="the test people as well; settings were chosen before")
+    parser.add_argument("--table", action="store_true", help="train nothing: the table of what is there")
+    parser.add_argument("--weights", metavar="FILE", help="of the pretrained rows' encoder; default: its library's own")
+    options = parser.parse_args()
+    rows = [row for row in ROWS if options.only is None or row.name in options.only]
+    if not options.table:
+        for row in rows:
+            measure(row, options.photos, options.out, weights=options.weights, test=options.test)
+    print(tables(rows, options.out))
+
+
+def measure(row: Row, photos: Path, out: Path, *, weights: str | None, test: bool) -> None:
+    """Train what is missing of a row."""
+    folder = out / row.name
+    overrides = [*row.overrides]
+    if weights is not None and any("pretrained" in override for override in overrides):
+        overrides.append(f"approach.weights={weights}")
+    if row.drawn is not None:
+        once([*overrides, *row.drawn, "data=synthetic", "test=false"], folder / "drawn")
+        overrides.append(f"init={folder / 'drawn'}")
+    overrides += ["data=photos", f"data.root={photos}"]
+    run(["sweep=folds", *overrides, f"hydra.sweep.dir={folder / 'folds'}"])
+    if test:
+        once([*overrides, "data.validate_on_train=true", "test=true"], folder / "all")
+
+
+def once(overrides: Sequence[str], run_dir: Path) -> None:
+    """One training run, unless its folder holds it; an interrupted one goes on."""
+    status = read_status(run_dir).name
+    if status == COMPLETED:
+        return
+    if (run_dir / "checkpoints" / "last.ckpt").is_file():
+        run([f"resume={run_dir}"])
+    else:
+        run([*overrides, f"hydra.run.dir={run_dir}"])
+
+
+def run(overrides: Sequence[str]) -> None:
+    command = [sys.executable, "-m", "shoepair", "train", *overrides]
+    print(f"$ {shlex.join(['shoepair', 'train', *overrides])}", flush=True)
+    subprocess.run(command, check=True)
+
+
+def tables(rows: Sequence[Row], out: Path) -> str:
+    """The table of what is kept and, if there is any, that of what lost; best cross-validation first."""
+    settings: dict[str, Setting] = {}
+    for row in rows:
+        runs = read_runs([out / row.name / "folds"])[0] if (out / row.name / "folds").is_dir() else []
+        if runs and all(run.status.name == COMPLETED for run in runs):
+            (settings[row.name],) = gather(runs)
+    rows = sorted((row for row in rows if row.name in settings), key=lambda row: -(settings[row.name].mean() or 0))
+    if not rows:
+        return "Nothing is measured yet."
+    parts = [table([row for row in rows if not row.lost], settings, out, rows[0].name)]
+    if any(row.lost for row in rows):
+        parts += ["What lost:", table([row for row in rows if row.lost], settings, out, rows[0].name)]
+    device = settings[rows[0].name].completed[0].results["device"]
+    return "\n\n".join([*parts, f"Accuracy in percent; intervals over people; on {device}."])
+
+
+def table(rows: Sequence[Row], settings: dict[str, Setting], out: Path, best: str) -> str:
+    header = ["network", "parameters", "cross-validation", "95 % interval", "to the best", "same", "different",
+              "test_m", "test_w", "tests", "same", "different", "seconds"]  # fmt: skip
+    lines = []
+    for row in rows:
+        setting = settings[row.name]
+        low, high = setting.interval or (float("nan"), float("nan"))
+        difference = setting.difference_to(settings[best]) if row.name != best else None
+        tested = read_json(out / row.name / "all" / "results.json") or {}
+        splits = tested.get("splits", {})
+        drawn = read_json(out / row.name / "drawn" / "results.json") or {"seconds": 0}
+        own = [tested] if tested else [run.results for run in setting.completed]
+        seconds = drawn["seconds"] + statistics.fmean(results["seconds"] for results in own)
+        lines.append([
+            row.name,
+            f"{setting.completed[0].results['num_parameters']:,}",
+            mean_and_spread(setting.figures("val", "accuracy")),
+            f"{100 * low:.1f} to {100 * high:.1f}",
+            "-" if difference is None
+            else f"{100 * difference[0]:+.1f} ({100 * difference[1][0]:.1f} to {100 * difference[1][1]:.1f})",
+            *(percent(setting.mean("val", name)) for name in ("accuracy_same", "accuracy_different")),
+            *(percent(splits.get(split, {}).get("accuracy")) for split in ("test_m", "test_w", "test")),
+            *(percent(splits.get("test", {}).get(name)) for name in ("accuracy_same", "accuracy_different")),
+            f"{seconds:.0f}",
+        ])  # fmt: skip
+    return markdown_table(header, lines)
+
+
+def percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f}"
+
+
+if __name__ == "__main__":
+    main()
