@@ -25,7 +25,8 @@ from shoepair.verdict import open_photo
 Step = TypeVar("Step")
 
 BATCH = 64  # photos, or pairs, that the network sees at a time
-PAIRS_AT_ONCE = 25_000  # pairs of vectors: 100 MB of the default network's
+PAIRS_AT_ONCE = 25_000
+VALUES_AT_ONCE = 8_000_000  # of these pairs' vectors, each side: 32 MB
 THUMBNAIL_PX = 144
 SIDE = re.compile(r"(?<![a-z])(left|right)(?![a-z])", re.IGNORECASE)
 
@@ -152,7 +153,10 @@ def score_heap(heap: Heap, trained: TrainedNetwork) -> np.ndarray:
     logits = np.full((num_shoes, num_shoes), -np.inf, dtype=np.float32)
     side = np.array([{LEFT: 1, RIGHT: -1, None: 0}[s] for s in heap.sides])
     score = _score_vectors if trained.encoder is not None else _score_images
-    rows = max(1, PAIRS_AT_ONCE // num_shoes)
+    pairs_at_once = PAIRS_AT_ONCE
+    if trained.encoder is not None:
+        pairs_at_once = min(PAIRS_AT_ONCE, VALUES_AT_ONCE // heap.seen.shape[-1])
+    rows = max(1, pairs_at_once // num_shoes)
     for start in progress(range(0, num_shoes, rows), "Pairs", "block"):
         first, second = _candidates(side, start, start + rows)
         if len(first) == 0:
