@@ -74,8 +74,10 @@ def measure_checkpoint(
     log.info("Checkpoint %s", asked["checkpoint"])
     started = time.perf_counter()
     predictions = predict_splits(trainer, classifier, datamodule, list(datamodule.pairs))
+    temperature = None if classifier.calibration is None else classifier.calibration.temperature
     results = {
-        "splits": measure_splits(predictions),
+        "splits": measure_splits(predictions, temperature),
+        "temperature": temperature,
         "checkpoint": asked["checkpoint"],
         "num_parameters": num_parameters(classifier),
         "seconds": round(time.perf_counter() - started, 3),
@@ -88,10 +90,11 @@ def measure_checkpoint(
         return
     write_predictions(run_dir / "predictions.csv", predictions)
     draw_roc(run_dir / "roc.png", predictions)
-    draw_scores(run_dir / "scores.png", predictions)
+    calibrated = {split: p.divided_by(temperature or 1.0) for split, p in predictions.items()}
+    draw_scores(run_dir / "scores.png", calibrated)
     draw_confusion(run_dir / "confusion.png", predictions)
     records.write_json(run_dir / "results.json", results)
-    log.info("\n%s\n", splits_table(results["splits"]))
+    log.info("\n%s\n%s\n", splits_table(results["splits"]), temperature_line(temperature))
     log.info("Pictures   %s/roc.png, scores.png, confusion.png", run_dir)
 
 
@@ -128,12 +131,23 @@ def predict_splits(
             right=[shoes[i].name for i in pairs.right],
             label=pairs.label,
             logit=torch.cat(outputs).double().numpy(),  # type: ignore[arg-type]
+            kind=[shoes[i].kind for i in pairs.left],
+            right_kind=[shoes[i].kind for i in pairs.right],
         )
     return predictions
 
 
-def measure_splits(predictions: Mapping[str, Predictions]) -> dict[str, dict[str, Any]]:
+def measure_splits(
+    predictions: Mapping[str, Predictions], temperature: float | None = None
+) -> dict[str, dict[str, Any]]:
     """The figures of every split, and as "test" the mean of the test sets where there are any."""
-    figures = {split: measure(p) for split, p in predictions.items()}
+    figures = {split: measure(p, temperature) for split, p in predictions.items()}
     tests = {split: p for split, p in predictions.items() if split != "val"}
-    return figures | ({"test": measure_mean(tests)} if tests else {})
+    return figures | ({"test": measure_mean(tests, temperature)} if tests else {})
+
+
+def temperature_line(temperature: float | None) -> str:
+    """What stands below a table of splits."""
+    if temperature is None:
+        return "Temperature    1, since the checkpoint carries no calibration"
+    return f"Temperature    {temperature:.3g}, fitted on validation; probabilities are of logit / temperature"

@@ -123,6 +123,12 @@ class ShoePairDataModule(LightningDataModule):
         """The pairs of "val", "test_m" or "test_w", in the order of `self.pairs[split]`."""
         return self._loader(self.shoes[split], EvaluationBatches(self.pairs[split], self.settings["batch_size"]))
 
+    def calibration_loader(self) -> tuple[Pairs, DataLoader]:
+        """Every pair of a left and a right shoe of one validation person, and their batches in that order."""
+        shoes, people = self.shoes["val"], self.people["val"]
+        pairs = same_pairs(shoes, people) + different_pairs(shoes, people, "all")
+        return pairs, self._loader(shoes, EvaluationBatches(pairs, self.settings["batch_size"]))
+
     def predict_dataloader(self) -> DataLoader:
         return self.evaluation_loader(self.predicted_split)
 
