@@ -142,7 +142,7 @@ def _read(path: Path, image_size: int) -> tuple[np.ndarray, bytes] | UserError:
 
 
 def score_heap(heap: Heap, trained: TrainedNetwork) -> np.ndarray:
-    """The logits of all candidate pairs: (num_shoes, num_shoes) float32, symmetric.
+    """The calibrated logits of all candidate pairs: (num_shoes, num_shoes) float32, symmetric.
 
     Each is the mean over the views of the pair: on validation people, it finds more than one view. Where no side is
     known and the network tells left from right, both orders are scored and averaged. -inf stands for a shoe with
