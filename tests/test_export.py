@@ -11,6 +11,7 @@ import pytest
 import torch
 from conftest import TINY, Command
 
+from shoepair.calibration import Calibration
 from shoepair.data.shoes import normalise
 from shoepair.export import export, largest_difference, write_onnx
 from shoepair.models import build_network
@@ -39,6 +40,10 @@ print(json.dumps([probability.tolist(), session.get_modelmeta().custom_metadata_
     expected = torch.sigmoid(load_trained(trained / "checkpoints" / "best.ckpt").score(left, right))
     np.testing.assert_allclose(found, expected.numpy(), atol=1e-4)
     assert (facts["approach"], facts["image_size"], facts["threshold"]) == ("dual", "32", "0.5")
+    temperature = json.loads((trained / "results.json").read_text())["temperature"]
+    assert float(facts["temperature"]) == temperature != 1
+    raw = torch.logit(expected) * temperature
+    assert not np.allclose(found, torch.sigmoid(raw).numpy(), atol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -49,7 +54,8 @@ print(json.dumps([probability.tolist(), session.get_modelmeta().custom_metadata_
         {"approach": "dual", "fusion": "compare", "norm": "batch", "dropout": 0.5},
     ],
 )
-def test_every_approach_exports_to_the_same_probabilities(settings: dict, tmp_path: Path) -> None:
+@pytest.mark.parametrize("temperature", [1.0, 3.0])
+def test_every_approach_exports_to_the_same_probabilities(settings: dict, temperature: float, tmp_path: Path) -> None:
     torch.manual_seed(0)
     network = build_network(**settings, image_size=16).eval()
     with torch.no_grad():
@@ -59,8 +65,8 @@ def test_every_approach_exports_to_the_same_probabilities(settings: dict, tmp_pa
                     value.normal_()
                 stage.get_buffer("running_var").abs_().add_(0.1)
     images = np.random.default_rng(0).integers(0, 256, (2, 30, 3, 1, 1), dtype=np.uint8).repeat(16, 3).repeat(16, 4)
-    trained = TrainedNetwork(network, settings["approach"], {"image_size": 16}, {})
-    logits = trained.score(*(normalise(torch.from_numpy(side)) for side in images))
+    trained = TrainedNetwork(network, settings["approach"], {"image_size": 16}, {}, Calibration(temperature, (), ()))
+    logits = temperature * trained.score(*(normalise(torch.from_numpy(side)) for side in images))
     last = network.get_submodule("classifier.head.5")
     with torch.no_grad():  # logits around 0, or all probabilities would be 0 or 1
         for scaled in last.parameters():
@@ -70,7 +76,7 @@ def test_every_approach_exports_to_the_same_probabilities(settings: dict, tmp_pa
     assert largest_difference(trained, tmp_path / "shoes.onnx") < 1e-4
     session = onnxruntime.InferenceSession(str(tmp_path / "shoes.onnx"))
     (found,) = session.run(None, {"left": images[0], "right": images[1]})
-    expected = torch.sigmoid((logits - logits.mean()) / logits.std())
+    expected = torch.sigmoid((logits - logits.mean()) / logits.std() / temperature)
     np.testing.assert_allclose(found, expected.numpy(), atol=1e-4)
 
 

@@ -3,6 +3,8 @@
 import base64
 import csv
 import io
+import math
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -13,6 +15,8 @@ import torch
 from conftest import TINY, Command
 from PIL import Image
 
+from shoepair import load_classifier
+from shoepair.calibration import Calibration
 from shoepair.data.shoes import normalise
 from shoepair.heap import Heap, encode_views, score_heap, sides_from_names
 from shoepair.match import count_right
@@ -89,7 +93,11 @@ def test_every_candidate_has_the_score_of_the_whole_network(settings: dict, mirr
     torch.manual_seed(0)
     network = build_network(**settings, image_size=16, norm="none").eval()
     trained = TrainedNetwork(
-        network, settings["approach"], {"image_size": 16}, {"data": {"augment": {"mirror": mirror}}}
+        network,
+        settings["approach"],
+        {"image_size": 16},
+        {"data": {"augment": {"mirror": mirror}}},
+        Calibration(0.5, (), ()),
     )
     images = torch.randint(0, 256, (5, 3, 16, 16), dtype=torch.uint8)
     sides: list[str | None] = ["right", "left", None, None, "left"]
@@ -102,6 +110,10 @@ def test_every_candidate_has_the_score_of_the_whole_network(settings: dict, mirr
         mirrored = trained.score(one.flip(-1), other.flip(-1)) if mirror else trained.score(one, other)
         return float(trained.score(one, other) + mirrored) / 2
 
+    one, other = normalise(images[1:2]), normalise(images[:1])
+    assert float(trained.score(one, other)) == pytest.approx(
+        2 * float(replace(trained, calibration=None).score(one, other))
+    )
     assert logits[1, 4] == logits[0, 0] == -np.inf and np.array_equal(logits, logits.T)
     assert logits[0, 1] == pytest.approx(whole(1, 0), abs=1e-5)
     assert logits[0, 2] == pytest.approx(whole(2, 0), abs=1e-5)
@@ -207,6 +219,20 @@ def test_a_heap_is_matched(shoepair: Command, trained: Path, drawn_photos: Path,
     assert Path("found/match.html").read_text().startswith("<!DOCTYPE html>")
 
 
+def test_a_heap_is_matched_at_a_rate_of_false_matches(shoepair: Command, trained: Path, drawn_photos: Path) -> None:
+    threshold = load_classifier(trained, false_matches=0.5).threshold
+    typed = ("match", str(drawn_photos / "train"), "--checkpoint", str(trained))
+    outcome = shoepair(*typed, "--false-matches", "0.5", "--out", "rate")
+    assert outcome.code == 0, outcome.err
+    assert "\nThreshold 0." in outcome.out and "it calls 2 of 12 different ones the same" in outcome.out
+    probability = 1 / (1 + math.exp(-threshold))
+    assert shoepair(*typed, "--threshold", str(probability), "--out", "typed").code == 0
+    for name in ("pairs.csv", "singles.csv"):
+        assert Path("rate", name).read_text() == Path("typed", name).read_text()
+    with Path("rate/pairs.csv").open() as file:
+        assert all(float(row["probability"]) >= probability - 1e-4 for row in csv.DictReader(file))
+
+
 @pytest.mark.parametrize("approach", ["single", "dual"])
 def test_networks_without_an_encoder_match_as_well(shoepair: Command, drawn_photos: Path, approach: str) -> None:
     fusion = ["approach.fusion=stack"] if approach == "dual" else []
@@ -234,6 +260,7 @@ def test_what_cannot_be_read_is_left_out_and_named(shoepair: Command, trained: P
         ("empty", "empty: there is no photo in it"),
         ("broken", "broken: none of its 1 photos can be read"),
         ("broken --threshold 2", "--threshold 2.0: expected a number between 0 and 1."),
+        ("broken --threshold 0.9 --false-matches 0.5", "--threshold and --false-matches: expected one of the two"),
         ("broken --sides upper", "--sides upper: expected names, unknown, or a CSV file"),
         ("broken --sides sides.csv", "sides.csv, line 2: else.jpg is not among the photos."),
         ("broken --score", "--score: shoe.jpg does not say whose shoe it is; expected names such as u001_1_left_m.jpg"),

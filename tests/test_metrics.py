@@ -1,10 +1,13 @@
 import csv
+import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from shoepair.results.metrics import Predictions, measure, measure_mean, resampled_accuracies, write_predictions
+from shoepair.results.table import splits_table
 
 
 def predictions(person: str, label: list[int], logit: list[float]) -> Predictions:
@@ -64,6 +67,30 @@ def test_mean_of_tests_counts_each_set_alike() -> None:
     assert mean["accuracy"] == pytest.approx((1.0 + 0.25) / 2)
     assert mean["num_pairs"] == 6
     assert mean["interval"][0] >= 0.5 and mean["interval"][1] <= 1.0
+
+
+def test_figures_by_kind_of_the_left_shoe() -> None:
+    sample = predictions("aaab", [1, 0, 1, 0], [2.0, 1.0, -1.0, -3.0])
+    figures = measure(replace(sample, kind=["m", "m", "w", "w"], right_kind=["m", "w", "w", "w"]))
+    assert figures["num_mixed"] == 1 and list(figures["kinds"]) == ["m", "w"]
+    men, women = figures["kinds"].values()
+    assert (men["accuracy"], men["accuracy_same"], men["accuracy_different"]) == (0.5, 1.0, 0.0)
+    assert (women["accuracy"], women["accuracy_same"], women["accuracy_different"]) == (0.5, 0.0, 1.0)
+    assert men["num_pairs"] == women["num_pairs"] == 2 and "kinds" not in men
+    lines = splits_table({"val": figures}).splitlines()
+    assert [line.split()[0] for line in lines[2:5]] == ["val", "men's", "women's"]
+    assert lines[5] == "Pairs of two kinds count as their left shoe's: 1 of val."
+    one = measure(replace(sample, kind=["m"] * 4, right_kind=["m"] * 4))
+    assert len(splits_table({"val": one}).splitlines()) == 3 and "kinds" not in measure(sample)
+
+
+def test_calibrated_loss_is_that_of_divided_logits() -> None:
+    sample = predictions("ab", [1, 0], [2.0, -4.0])
+    figures = measure(sample, temperature=2.0)
+    assert figures["loss"] == pytest.approx((math.log1p(math.exp(-2)) + math.log1p(math.exp(-4))) / 2)
+    assert figures["loss_calibrated"] == pytest.approx((math.log1p(math.exp(-1)) + math.log1p(math.exp(-2))) / 2)
+    assert figures["accuracy"] == measure(sample)["accuracy"] and "loss_calibrated" not in measure(sample)
+    assert measure_mean({"test_m": sample}, 2.0)["loss_calibrated"] == pytest.approx(figures["loss_calibrated"])
 
 
 def test_predictions_are_written_one_row_a_pair(tmp_path: Path) -> None:

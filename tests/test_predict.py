@@ -1,22 +1,26 @@
 """Two photos in, a sentence out: on the command line and in Python."""
 
+import contextlib
 import csv
 import json
 import math
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from conftest import Command
+from conftest import TINY, Command, run_here
 from PIL import Image
 
 from shoepair import ShoeClassifier, load_classifier
 from shoepair.errors import UserError
+from shoepair.match import logit_of
+from shoepair.models.trained import load_trained
 from shoepair.verdict import verdict_of
 
 SENTENCE = re.compile(r"(Same pair|Different pairs), \d\d % sure\.|Not sure, \d+ % for the same pair: .*\.")
@@ -25,6 +29,19 @@ SENTENCE = re.compile(r"(Same pair|Different pairs), \d\d % sure\.|Not sure, \d+
 @pytest.fixture(scope="module")
 def classifier(trained: Path) -> ShoeClassifier:
     return load_classifier(trained)
+
+
+@pytest.fixture(scope="module")
+def learned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that has learned enough to tell pairs from one another."""
+    folder = tmp_path_factory.mktemp("learned")
+    with contextlib.chdir(folder):
+        outcome = run_here(
+            "train", *TINY, "optimizer.lr=1e-2", "trainer.max_epochs=12", "trainer.precision=32-true", "test=false",
+            "hydra.run.dir=outputs/learned",
+        )  # fmt: skip
+    assert outcome.code == 0, outcome.err
+    return folder / "outputs" / "learned"
 
 
 @pytest.fixture(scope="module")
@@ -50,18 +67,20 @@ def test_the_newest_run_is_taken_and_said(
     assert outcome.code == 0 and outcome.err == "Checkpoint outputs/tiny/checkpoints/best.ckpt\n"
 
 
-def test_verdicts_are_those_of_evaluation(trained: Path, classifier: ShoeClassifier, tmp_path: Path) -> None:
+def test_verdicts_are_those_of_evaluation(learned: Path) -> None:
     """The photos are written from the shoes the run was validated on: the same pixels give the same logits."""
     from shoepair.data.synthetic import draw_shoes
 
-    shoes = draw_shoes(num_people=6, num_test_people=2, image_size=32, seed=0, hardness=0.9)["train"]
+    shoes = draw_shoes(num_people=6, num_test_people=2, image_size=32, seed=0, hardness=0.95)["train"]
     images = {shoe.name: image for shoe, image in zip(shoes.shoes, shoes.images, strict=True)}
-    with (trained / "predictions.csv").open() as file:
+    with (learned / "predictions.csv").open() as file:
         rows = [row for row in csv.DictReader(file) if row["split"] == "val"]
-    assert rows
-    verdicts = list(classifier.compare_all((images[row["left"]], images[row["right"]]) for row in rows))
-    for row, verdict in zip(rows, verdicts, strict=True):
-        assert verdict.probability == pytest.approx(1 / (1 + math.exp(-float(row["logit"]))), abs=0.01)
+    verdicts = list(load_classifier(learned).compare_all((images[row["left"]], images[row["right"]]) for row in rows))
+    temperature = json.loads((learned / "results.json").read_text())["temperature"]
+    said = np.array([math.log(verdict.probability / (1 - verdict.probability)) for verdict in verdicts])
+    logits = np.array([float(row["logit"]) for row in rows])
+    assert logits.std() > 0.01 and abs(temperature - 1) > 0.05  # or anything would do
+    np.testing.assert_allclose(said * temperature, logits, rtol=1e-3, atol=1e-4)
 
 
 def test_paths_images_arrays_and_tensors_are_the_same_photo(classifier: ShoeClassifier, photos: list[Path]) -> None:
@@ -173,6 +192,92 @@ def test_a_file_that_is_no_photo_is_one_line(shoepair: Command, trained: Path, p
 def test_the_sentence_says_how_sure_it_is(logit: float, sentence: str) -> None:
     assert verdict_of(logit).sentence == sentence
     assert verdict_of(logit).same == (logit > 0)
+
+
+@pytest.mark.parametrize(
+    ("probability", "threshold", "same", "sentence"),
+    [
+        (0.835, 0.93, False, "Not sure enough, 83 % for the same pair."),
+        (0.945, 0.93, True, "Same pair, 94 % sure."),
+        (0.455, 0.93, False, "Not sure, 45 % for the same pair: look again with more light."),
+        (0.115, 0.93, False, "Different pairs, 88 % sure."),
+        (0.99999, 0.999999, False, "Not sure enough, 99 % for the same pair."),
+        (0.585, 0.2, True, "Taken for the same pair, with only 58 % for it."),
+        (0.305, 0.2, True, "Taken for the same pair, with only 30 % for it."),
+        (0.705, 0.2, True, "Same pair, 70 % sure."),
+        (0.105, 0.2, False, "Different pairs, 89 % sure."),
+    ],
+)
+def test_the_sentence_follows_the_threshold(probability: float, threshold: float, same: bool, sentence: str) -> None:
+    verdict = verdict_of(logit_of(probability), logit_of(threshold))
+    assert (verdict.same, verdict.sentence) == (same, sentence)
+    assert (verdict.probability, verdict.threshold) == (pytest.approx(probability), pytest.approx(threshold))
+
+
+def test_the_decision_at_one_half_does_not_move(learned: Path, photos: list[Path]) -> None:
+    network = load_trained(learned / "checkpoints" / "best.ckpt")
+    raw = replace(network, calibration=None)
+    assert network.temperature != 1 == raw.temperature
+    pairs = [(left, right) for left in photos[::2] for right in photos[1::2]]
+    one, other = (list(ShoeClassifier(which, learned).compare_all(pairs)) for which in (network, raw))
+    assert [verdict.same for verdict in one] == [verdict.same for verdict in other]
+    assert any(v.probability != pytest.approx(w.probability, abs=1e-3) for v, w in zip(one, other, strict=True))
+
+
+def test_a_rate_of_false_matches_gives_the_threshold(shoepair: Command, learned: Path, photos: list[Path]) -> None:
+    """Half of twelve different pairs: at most 2 may be called the same, for P(X <= 2) = 0.019, P(X <= 3) = 0.073."""
+    kept = load_trained(learned / "checkpoints" / "best.ckpt").calibration
+    assert kept is not None
+    expected = 1 / (1 + math.exp(-kept.different[-3] / kept.temperature))
+    typed = ("predict", str(photos[0]), str(photos[1]), "--checkpoint", str(learned), "--false-matches", "0.5")
+    outcome = shoepair(*typed, "--json")
+    assert outcome.code == 0, outcome.err
+    said = json.loads(outcome.out)
+    assert said["threshold"] == pytest.approx(expected, abs=1e-6)
+    line = outcome.err.splitlines()[-1]
+    assert line.startswith(
+        f"Threshold {expected:.4f}: of the validation pairs it calls 2 of 12 different ones the same"
+    )
+    assert shoepair(*typed).out.strip() == said["sentence"]
+    assert load_classifier(learned, false_matches=0.5).compare(*photos[:2]).threshold == pytest.approx(expected)
+    Path("pairs.csv").write_text(f"left,right\n{photos[0]},{photos[1]}\nbroken.jpg,{photos[1]}\n")
+    outcome = shoepair("predict", "--pairs", "pairs.csv", "--json", *typed[3:])
+    of_many, broken = map(json.loads, outcome.out.splitlines())
+    assert of_many == said and broken.keys() == said.keys()
+    assert json.loads(shoepair(*typed[:5], "--json").out)["threshold"] == 0.5
+
+
+@pytest.mark.parametrize("command", ["predict", "match"])
+def test_a_rate_that_cannot_be_kept_is_one_line(
+    shoepair: Command, trained: Path, photos: list[Path], command: str
+) -> None:
+    shown = [str(photo) for photo in photos[:2]] if command == "predict" else [str(photos[0].parent)]
+    typed = (command, *shown, "--checkpoint", str(trained / "checkpoints" / "best.ckpt"), "--false-matches")
+    for rate, said in (
+        ("0.05", "false matches 0.05: validation had 12 different pairs, which support a rate of 0.221 at best; more "),
+        ("0", "--false-matches 0.0: expected a rate between 0 and 1, such as 0.05."),
+        ("nan", "--false-matches nan: expected a rate between 0 and 1, such as 0.05."),
+    ):
+        outcome = shoepair(*typed, rate)
+        assert outcome.code == 2 and outcome.out == "" and outcome.err.startswith(f"shoepair: {said}"), outcome.err
+        assert outcome.err.count("\n") == 1
+    with pytest.raises(UserError, match="validation had 12 different pairs"):
+        load_classifier(trained, false_matches=0.01)
+
+
+def test_a_checkpoint_without_calibration_knows_no_rate(shoepair: Command, trained: Path, photos: list[Path]) -> None:
+    content = torch.load(trained / "checkpoints" / "best.ckpt", weights_only=True)
+    del content["calibration"]
+    torch.save(content, "old.ckpt")
+    typed = ("predict", str(photos[0]), str(photos[1]), "--checkpoint", "old.ckpt")
+    assert shoepair(*typed).code == 0
+    outcome = shoepair(*typed, "--false-matches", "0.5")
+    assert outcome.code == 2 and outcome.err.count("\n") == 1
+    assert outcome.err.startswith("shoepair: false matches 0.5: this checkpoint carries no calibration")
+    content["calibration"] = {"temperature": 0.0}
+    torch.save(content, "broken.ckpt")
+    outcome = shoepair(*typed[:-1], "broken.ckpt")
+    assert outcome.code == 2 and "broken.ckpt: this is no checkpoint of shoepair" in outcome.err
 
 
 def test_importing_shoepair_does_not_import_torch() -> None:

@@ -55,10 +55,12 @@ def test_every_command_of_the_readme_runs(
         words += [setting for setting in tiny if setting.partition("=")[0] not in command]
     else:
         shutil.copytree(trained.parent, tmp_path / "outputs")
+    if "--false-matches" in words:  # twelve different pairs support no lower one
+        words[words.index("--false-matches") + 1] = "0.5"
     outcome = run_here(*words)
     assert outcome.code == 0, f"{command}\n{outcome.err}"
     if words[0] == "predict":
-        assert "sure" in outcome.out
+        assert re.search(r"\d %", outcome.out)
 
 
 def lay_out_photos(drawn_photos: Path) -> None:

@@ -17,6 +17,7 @@ def test_sanity_learns_and_says_so(shoepair: Command, choice: str) -> None:
     assert outcome.code == 0, outcome.out + outcome.err
     assert outcome.out.rstrip().splitlines()[-1].startswith("Learned: after ")
     record = json.loads(Path("outputs/sanity/results.json").read_text())
+    assert record["temperature"] is None  # these people were trained on
     assert set(record["splits"]) == {"val"} and record["splits"]["val"]["accuracy"] >= 0.97
     assert Image.open("outputs/sanity/curves.png").size[0] > 600
 

@@ -1,9 +1,13 @@
 """Whole runs, tiny: what a user types and what is there afterwards."""
 
+import csv
 import json
+import math
+import shutil
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from conftest import TINY, Command
@@ -13,6 +17,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from shoepair.models.classifiers import load_checkpoint
 from shoepair.progress import StopOnDivergence
+from shoepair.results.table import splits_table
 
 NOT_FIGURES = ("seconds", "overrides")
 
@@ -28,10 +33,13 @@ def run_folders(root: Path) -> list[Path]:
 def test_a_run_leaves_results_checkpoints_and_curves(trained: Path) -> None:
     found = results(trained)
     assert set(found["splits"]) == {"val", "test_m", "test_w", "test"}
-    for figures in found["splits"].values():
-        assert set(figures) == {
-            "accuracy", "accuracy_same", "accuracy_different", "loss", "auroc", "num_pairs", "interval",
+    for split, figures in found["splits"].items():
+        kinds = set() if split == "test" else {"kinds", "num_mixed"}
+        assert set(figures) - kinds == {
+            "accuracy", "accuracy_same", "accuracy_different", "loss", "loss_calibrated", "auroc", "num_pairs",
+            "interval",
         }  # fmt: skip
+        assert kinds <= set(figures)
         assert 0 <= figures["interval"][0] <= figures["accuracy"] <= figures["interval"][1] <= 1
     assert found["splits"]["test"]["num_pairs"] == 24 and found["splits"]["val"]["num_pairs"] == 12
     assert found["best_epoch"] in (1, 2) and found["seed"] == 0 and found["seconds"] > 0
@@ -49,6 +57,114 @@ def test_a_run_leaves_results_checkpoints_and_curves(trained: Path) -> None:
 def test_best_checkpoint_is_the_epoch_with_the_best_accuracy(trained: Path) -> None:
     accuracy = [event.value for event in EventAccumulator(str(trained)).Reload().Scalars("val/accuracy")]
     assert results(trained)["splits"]["val"]["accuracy"] == pytest.approx(max(accuracy))
+
+
+def test_the_best_checkpoint_carries_its_calibration_as_plain_values(trained: Path) -> None:
+    content = torch.load(trained / "checkpoints" / "best.ckpt", map_location="cpu", weights_only=True)
+    calibration = content["calibration"]
+    assert set(calibration) == {"temperature", "different", "same"}
+    assert (len(calibration["same"]), len(calibration["different"])) == (6, 12)  # of two people with three pairs each
+    for logits in (calibration["same"], calibration["different"]):
+        assert logits == sorted(logits) and all(type(logit) is float for logit in logits)
+    assert calibration["temperature"] == results(trained)["temperature"]
+    assert {path.name for path in (trained / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
+    assert "calibration" not in torch.load(trained / "checkpoints" / "last.ckpt", weights_only=True)
+
+
+def test_raw_and_calibrated_loss_are_those_of_the_logits(trained: Path) -> None:
+    found = results(trained)
+    with (trained / "predictions.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if row["split"] == "val"]
+    sign = np.array([1 if row["label"] == "1" else -1 for row in rows])
+    logit = np.array([float(row["logit"]) for row in rows])
+    for name, temperature in (("loss", 1.0), ("loss_calibrated", found["temperature"])):
+        loss = np.log1p(np.exp(-sign * logit / temperature)).mean()
+        assert found["splits"]["val"][name] == pytest.approx(loss), name
+    assert found["splits"]["test"]["loss_calibrated"] == pytest.approx(
+        np.mean([found["splits"][split]["loss_calibrated"] for split in ("test_m", "test_w")])
+    )
+
+
+def test_the_logits_that_are_kept_are_those_of_all_pairs_within_validation_people(trained: Path) -> None:
+    """Every left with every right shoe of a person, scored one by one."""
+    from shoepair.data.shoes import normalise
+    from shoepair.data.synthetic import draw_shoes
+    from shoepair.models.trained import load_trained
+
+    network = load_trained(trained / "checkpoints" / "best.ckpt")
+    shoes = draw_shoes(num_people=6, num_test_people=2, image_size=32, seed=0, hardness=0.95)["train"]
+    expected: dict[bool, list[float]] = {True: [], False: []}
+    for person in shoes.people[4:]:
+        for i, (left, _) in enumerate(shoes.pairs_of[person]):
+            for j, (_, right) in enumerate(shoes.pairs_of[person]):
+                one, other = (normalise(shoes.images[row : row + 1]) for row in (left, right))
+                expected[i == j].append(float(network.score(one, other)) * network.temperature)
+    assert network.calibration is not None
+    np.testing.assert_allclose(network.calibration.same, sorted(expected[True]), atol=1e-4)
+    np.testing.assert_allclose(network.calibration.different, sorted(expected[False]), atol=1e-4)
+
+
+def test_who_validates_on_people_of_the_training_gets_no_calibration(shoepair: Command) -> None:
+    outcome = shoepair(*TINY, "data.validate_on_train=true", "test=false", "hydra.run.dir=outputs/run")
+    assert outcome.code == 0, outcome.err
+    found = results(Path("outputs/run"))
+    assert found["temperature"] is None and "loss_calibrated" not in found["splits"]["val"]
+    assert "Temperature    1, since the checkpoint carries no calibration" in outcome.out
+    assert load_checkpoint("outputs/run/checkpoints/best.ckpt").calibration is None
+
+
+def test_an_evaluation_tells_the_temperature_and_both_losses(shoepair: Command, tmp_path: Path, trained: Path) -> None:
+    outcome = shoepair("evaluate", f"checkpoint={trained}")
+    (folder,) = run_folders(tmp_path)
+    assert results(folder)["temperature"] == results(trained)["temperature"]
+    header = next(line for line in outcome.out.splitlines() if "accuracy" in line)
+    assert header.split()[-3:] == ["loss", "calibrated", "pairs"]
+    assert f"Temperature    {results(trained)['temperature']:.3g}, fitted on validation" in outcome.out
+
+
+def test_men_and_women_are_measured_apart(trained: Path) -> None:
+    with (trained / "predictions.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    for split in ("val", "test_m", "test_w"):
+        figures = results(trained)["splits"][split]
+        of_split = [row for row in rows if row["split"] == split]
+        assert set(figures["kinds"]) == {row["kind"] for row in of_split} <= {"m", "w"}
+        for kind, of_kind in figures["kinds"].items():
+            own = [row for row in of_split if row["kind"] == kind]
+            assert all(f"_{kind}" in row["left"] for row in own) and of_kind["num_pairs"] == len(own)
+            right = [(float(row["logit"]) > 0) == (row["label"] == "1") for row in own]
+            assert of_kind["accuracy"] == pytest.approx(np.mean(right))
+        assert figures["num_mixed"] == sum(row["left"][-1] != row["right"][-1] for row in of_split)
+
+
+def test_runs_from_before_calibration_and_kinds_are_still_read(
+    shoepair: Command, trained: Path, drawn_photos: Path
+) -> None:
+    shutil.copytree(trained, "outputs/old")
+    record = results(Path("outputs/old"))
+    del record["temperature"]
+    for figures in record["splits"].values():
+        for name in ("loss_calibrated", "kinds", "num_mixed"):
+            figures.pop(name, None)
+    Path("outputs/old/results.json").write_text(json.dumps(record))
+    with Path("outputs/old/predictions.csv").open() as file:
+        rows = [row[:-1] for row in csv.reader(file)]
+    Path("outputs/old/predictions.csv").write_text("\n".join(map(",".join, rows)) + "\n")
+    path = Path("outputs/old/checkpoints/best.ckpt")
+    content = torch.load(path, weights_only=True)
+    temperature = content.pop("calibration")["temperature"]
+    torch.save(content, path)
+    outcome = shoepair("compare", "outputs", "--test")
+    assert outcome.code == 0 and "Not read" not in outcome.out, outcome.out
+    assert splits_table(record["splits"]).splitlines()[0].split()[-2:] == ["loss", "pairs"]
+    photos = [str(path) for path in sorted((drawn_photos / "train").iterdir())[:2]]
+    old, new = (
+        json.loads(shoepair("predict", *photos, "--json", "--checkpoint", str(folder)).out)["probability"]
+        for folder in ("outputs/old", trained)
+    )
+    assert math.log(old / (1 - old)) == pytest.approx(temperature * math.log(new / (1 - new)), abs=1e-3)
+    outcome = shoepair("evaluate", "checkpoint=outputs/old")
+    assert outcome.code == 0 and "Temperature    1, since the checkpoint carries no calibration" in outcome.out
 
 
 def test_same_command_twice_gives_the_same_figures(shoepair: Command, tmp_path: Path, trained: Path) -> None:
@@ -275,6 +391,9 @@ def test_a_run_starts_from_the_weights_of_another(shoepair: Command, trained: Pa
         assert torch.equal(value, other), name
     outcome = shoepair(*settings, f"init={trained}", "approach.width=3")
     assert outcome.code == 2 and "expected weights of the same network" in outcome.err and "width=2" in outcome.err
+    outcome = shoepair(*TINY, "data.validate_on_train=true", f"init={trained}", "hydra.run.dir=outputs/uncalibrated")
+    assert outcome.code == 0, outcome.err
+    assert load_checkpoint("outputs/uncalibrated/checkpoints/best.ckpt").calibration is None  # weights only
     outcome = shoepair(*settings, "init=nowhere")
     assert outcome.code == 2 and "init=nowhere: no such file or folder." in outcome.err
 

@@ -75,8 +75,10 @@ def measure_checkpoint(
     log.info("Checkpoint %s", asked["checkpoint"])
     started = time.perf_counter()
     predictions = predict_splits(trainer, classifier, datamodule, list(datamodule.pairs))
+    temperature = None if classifier.calibration is None else classifier.calibration.temperature
     results = {
-        "splits": measure_splits(predictions),
+        "splits": measure_splits(predictions, temperature),
+        "temperature": temperature,
         "checkpoint": asked["checkpoint"],
         "num_parameters": num_parameters(classifier),
         "seconds": round(time.perf_counter() - started, 3),
@@ -89,10 +91,11 @@ def measure_checkpoint(
         return
     write_predictions(run_dir / "predictions.csv", predictions)
     draw_roc(run_dir / "roc.png", predictions)
-    draw_scores(run_dir / "scores.png", predictions)
+    calibrated = {split: p.divided_by(temperature or 1.0) for split, p in predictions.items()}
+    draw_scores(run_dir / "scores.png", calibrated)
     draw_confusion(run_dir / "confusion.png", predictions)
     records.write_json(run_dir / "results.json", results)
-    log.info("\n%s\n", splits_table(results["splits"]))
+    log.info("\n%s\n%s\n", splits_table(results["splits"]), temperature_line(temperature))
     log.info("Pictures   %s/roc.png, scores.png, confusion.png", run_dir)
 
 
@@ -117,29 +120,46 @@ def data_settings(trained: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[
 def predict_splits(
     trainer: Trainer, classifier: PairClassifier, datamodule: ShoePairDataModule, splits: Sequence[str]
 ) -> dict[str, Predictions]:
-    """What a network says of every pair of the given splits: the mean over its views, where it knows mirror images."""
+    """What a network says of every pair of the given splits."""
     predictions = {}
     for split in splits:
-        datamodule.predicted_split = split
-        logits = []
-        for mirrored in (False, True) if knows_mirrored(classifier.config) else (False,):
-            datamodule.mirrored = mirrored
-            outputs = trainer.predict(classifier, datamodule=datamodule)
-            logits.append(torch.cat(outputs).double())  # type: ignore[arg-type]
-        datamodule.mirrored = False
         pairs, shoes = datamodule.pairs[split], datamodule.shoes[split].shoes
         predictions[split] = Predictions(
             person=[shoes[i].person for i in pairs.left],
             left=[shoes[i].name for i in pairs.left],
             right=[shoes[i].name for i in pairs.right],
             label=pairs.label,
-            logit=torch.stack(logits).mean(dim=0).numpy(),
+            logit=predict_logits(trainer, classifier, datamodule, split).numpy(),
+            kind=[shoes[i].kind for i in pairs.left],
+            right_kind=[shoes[i].kind for i in pairs.right],
         )
     return predictions
 
 
-def measure_splits(predictions: Mapping[str, Predictions]) -> dict[str, dict[str, Any]]:
+def predict_logits(
+    trainer: Trainer, classifier: PairClassifier, datamodule: ShoePairDataModule, split: str
+) -> torch.Tensor:
+    """(num_pairs,) float64 logits of a split: the mean over the photos and, where it knows them, their mirror images."""
+    datamodule.predicted_split = split
+    views = []
+    for datamodule.mirrored in (False, True) if knows_mirrored(classifier.config) else (False,):
+        outputs = trainer.predict(classifier, datamodule=datamodule)
+        views.append(torch.cat(outputs).double())  # type: ignore[arg-type]
+    datamodule.mirrored = False
+    return torch.stack(views).mean(dim=0)
+
+
+def measure_splits(
+    predictions: Mapping[str, Predictions], temperature: float | None = None
+) -> dict[str, dict[str, Any]]:
     """The figures of every split, and as "test" the mean of the test sets where there are any."""
-    figures = {split: measure(p) for split, p in predictions.items()}
+    figures = {split: measure(p, temperature) for split, p in predictions.items()}
     tests = {split: p for split, p in predictions.items() if split != "val"}
-    return figures | ({"test": measure_mean(tests)} if tests else {})
+    return figures | ({"test": measure_mean(tests, temperature)} if tests else {})
+
+
+def temperature_line(temperature: float | None) -> str:
+    """What stands below a table of splits."""
+    if temperature is None:
+        return "Temperature    1, since the checkpoint carries no calibration"
+    return f"Temperature    {temperature:.3g}, fitted on validation; probabilities are of logit / temperature"

@@ -19,8 +19,9 @@ def main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(
         prog="shoepair export",
         description="Write a trained network as an ONNX file. It takes two batches of square images, left and right, "
-        "uint8 RGB of shape (B, 3, S, S), and gives the probability that each pair is the same. Approach, image size S "
-        "and threshold stand in its metadata. The file is run and compared with torch before it is kept.",
+        "uint8 RGB of shape (B, 3, S, S), and gives the calibrated probability that each pair is the same. Approach, "
+        "image size S, temperature and threshold stand in its metadata. The file is run and compared with torch before "
+        "it is kept.",
         epilog="Example: shoepair export --out shoes.onnx",
     )
     add_checkpoint(parser)
@@ -79,7 +80,7 @@ def write_onnx(trained: "TrainedNetwork", path: Path) -> None:
     from shoepair import __version__
     from shoepair.data.shoes import normalise
     from shoepair.models.stages import plain_stages
-    from shoepair.models.trained import logit
+    from shoepair.models.trained import score_views
 
     class Whole(nn.Module):
         def __init__(self) -> None:
@@ -87,7 +88,8 @@ def write_onnx(trained: "TrainedNetwork", path: Path) -> None:
             self.network = plain_stages(trained.network)
 
         def forward(self, left: Tensor, right: Tensor) -> Tensor:
-            return torch.sigmoid(logit(self.network(normalise(left), normalise(right))))
+            logits = score_views(self.network, normalise(left), normalise(right), mirrored=trained.knows_mirrored)
+            return torch.sigmoid(logits / trained.temperature)
 
     size = trained.image_size
     left, right = torch.zeros(2, 2, 3, size, size, dtype=torch.uint8)  # two tensors: one would become one input
@@ -110,9 +112,11 @@ def write_onnx(trained: "TrainedNetwork", path: Path) -> None:
         "approach": trained.approach,
         "image_size": str(size),
         "threshold": "0.5",
+        "temperature": repr(trained.temperature),
         "input": "left, right: uint8 RGB, (B, 3, image_size, image_size); photos upright, padded to a square with "
         "their edge pixels, scaled",
-        "output": "probability that left and right are the same pair; same above the threshold",
+        "output": "probability that left and right are the same pair, of the logit divided by the temperature; same "
+        "above the threshold",
         "shoepair": __version__,
     }
     onnx.helper.set_model_props(model, facts)

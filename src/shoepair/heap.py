@@ -119,15 +119,11 @@ def read_heap(paths: Sequence[Path], sides: Sequence[str | None], trained: Train
     return Heap([paths[row] for row in kept], [sides[row] for row in kept], thumbnails, torch.cat(seen))
 
 
-def views_of(images: Tensor, trained: TrainedNetwork) -> list[Tensor]:
-    """The photos as the network is to see them, (B, 3, H, W) each: as they are and, where it knows that, mirrored."""
-    images = normalise(images)
-    return [images, images.flip(-1)] if trained.knows_mirrored else [images]
-
-
 def encode_views(images: Tensor, trained: TrainedNetwork) -> Tensor:
-    """(B, 3, H, W) uint8 -> (B, num_views, C)."""
-    return torch.stack([trained.encode(view) for view in views_of(images, trained)], dim=1)
+    """(B, 3, H, W) uint8 -> (B, num_views, C): of the photos and, where it knows them, of their mirror images."""
+    images = normalise(images)
+    views = [images, images.flip(-1)] if trained.knows_mirrored else [images]
+    return torch.stack([trained.encode(view) for view in views], dim=1)
 
 
 def _read(path: Path, image_size: int) -> tuple[np.ndarray, bytes] | UserError:
@@ -143,7 +139,7 @@ def _read(path: Path, image_size: int) -> tuple[np.ndarray, bytes] | UserError:
 
 
 def score_heap(heap: Heap, trained: TrainedNetwork) -> np.ndarray:
-    """The logits of all candidate pairs: (num_shoes, num_shoes) float32, symmetric.
+    """The calibrated logits of all candidate pairs: (num_shoes, num_shoes) float32, symmetric.
 
     Each is the mean over the views of the pair: on validation people, it finds more than one view. Where no side is
     known and the network tells left from right, both orders are scored and averaged. -inf stands for a shoe with
@@ -189,8 +185,8 @@ def _score_images(images: Tensor, left: np.ndarray, right: np.ndarray, trained: 
     logits = []
     for start in progress(range(0, len(left), BATCH), "Pairs of photos", "batch"):
         chosen = slice(start, start + BATCH)
-        one, other = (views_of(images[torch.from_numpy(side[chosen])], trained) for side in (left, right))
-        logits.append(torch.stack([trained.score(*view) for view in zip(one, other, strict=True)]).mean(0))
+        one, other = (normalise(images[torch.from_numpy(side[chosen])]) for side in (left, right))
+        logits.append(trained.score(one, other))
     return torch.cat(logits).numpy()
 
 

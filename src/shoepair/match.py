@@ -9,7 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from shoepair.errors import UserError
-from shoepair.predict import add_checkpoint, chosen_checkpoint
+from shoepair.predict import (
+    add_checkpoint,
+    add_false_matches,
+    check_false_matches,
+    chosen_checkpoint,
+    threshold_line,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,6 +23,7 @@ if TYPE_CHECKING:
     from shoepair.heap import Heap
     from shoepair.matching import Match
 
+DEFAULT_THRESHOLD = 0.5  # a probability
 UNSURE_MARGIN = 1.0  # a rival, or the threshold, whose odds are within a factor of e: the pair may well be wrong
 
 
@@ -40,11 +47,11 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument(
         "--threshold",
         type=float,
-        default=0.5,
         metavar="P",
-        help="probability from which two shoes may be a pair (default 0.5); lower it, say to 0.001, if every shoe has "
-        "its partner in the heap",
+        help=f"probability from which two shoes may be a pair (default {DEFAULT_THRESHOLD}); lower it, say to 0.001, "
+        "if every shoe has its partner in the heap",
     )
+    add_false_matches(parser)
     parser.add_argument(
         "--out", type=Path, default=Path("outputs/match"), metavar="DIR", help="where the files go (%(default)s)"
     )
@@ -54,8 +61,11 @@ def main(arguments: Sequence[str]) -> None:
         help="also say how many pairs are right, where names tell the truth: u<person>_<pair>_<side>...",
     )
     options = parser.parse_args(arguments)
-    if not 0 < options.threshold < 1:
+    if options.threshold is not None and options.false_matches is not None:
+        raise UserError("--threshold and --false-matches: expected one of the two; the rate gives the threshold.")
+    if options.threshold is not None and not 0 < options.threshold < 1:
         raise UserError(f"--threshold {options.threshold}: expected a number between 0 and 1.")
+    check_false_matches(options.false_matches)
     for folder in options.folders:
         if not folder.is_dir():
             raise UserError(f"{folder}: no such folder.")
@@ -66,6 +76,7 @@ def main(arguments: Sequence[str]) -> None:
             checkpoint,
             sides=options.sides,
             threshold=options.threshold,
+            false_matches=options.false_matches,
             out=options.out,
             score=options.score,
         )
@@ -73,13 +84,21 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def match(
-    folders: Sequence[Path], checkpoint: Path, *, sides: str, threshold: float, out: Path, score: bool = False
+    folders: Sequence[Path],
+    checkpoint: Path,
+    *,
+    sides: str,
+    out: Path,
+    threshold: float | None = None,
+    false_matches: float | None = None,
+    score: bool = False,
 ) -> str:
     """Match the photos in folders and write what was found into `out`.
 
     Args:
         sides: "names", "unknown" or the path of a CSV file.
-        threshold: a probability.
+        threshold: a probability; None: 0.5.
+        false_matches: instead of a threshold, the rate it is to give; see load_classifier.
     Returns:
         What was found, in a few lines.
     Raises:
@@ -101,14 +120,20 @@ def match(
     if score:
         count_right([path.name for path in paths], [])  # refuses before anything is computed
     trained = load_trained(checkpoint)
+    if false_matches is None:
+        limit = logit_of(DEFAULT_THRESHOLD if threshold is None else threshold)
+    else:
+        limit = trained.threshold(false_matches)
     heap = heaps.read_heap(paths, known, trained)
     logits = heaps.score_heap(heap, trained)
-    matches = find_matches(logits, heap.sides, logit_of(threshold))
-    lines = [found_line(heap, matches, threshold)]
+    matches = find_matches(logits, heap.sides, limit)
+    lines = [found_line(heap, matches, limit)]
+    if false_matches is not None:
+        lines.append(threshold_line(trained, limit))
     if score:
         counts = count_right([path.name for path in heap.paths], [(m.left, m.right) for m in matches])
         lines.append(counts.line())
-    lines.append(write_report(heap, logits, matches, out, threshold=threshold, folders=folders))
+    lines.append(write_report(heap, logits, matches, out, limit=limit, folders=folders))
     return "\n".join(lines)
 
 
@@ -116,34 +141,33 @@ def logit_of(probability: float) -> float:
     return math.log(probability / (1 - probability))
 
 
-def found_line(heap: "Heap", matches: Sequence["Match"], threshold: float) -> str:
+def found_line(heap: "Heap", matches: Sequence["Match"], limit: float) -> str:
+    """How many pairs were found above a calibrated logit."""
     from shoepair.results.heap_report import counted, percent
+    from shoepair.results.metrics import probability_of
 
     num_known = sum(side is not None for side in heap.sides)
     known = {0: "no side known", len(heap.sides): "all sides known"}.get(num_known, f"{num_known} sides known")
     singles = len(heap.paths) - 2 * len(matches)
     return (
         f"{counted(len(heap.paths), 'shoe')}, {known}: {counted(len(matches), 'pair')}, "
-        f"{counted(singles, 'single shoe')} (a pair from {percent(threshold)} on)"
+        f"{counted(singles, 'single shoe')} (a pair from {percent(probability_of(limit))} on)"
     )
 
 
 def write_report(
-    heap: "Heap", logits: "np.ndarray", matches: Sequence["Match"], out: Path, *, threshold: float,
+    heap: "Heap", logits: "np.ndarray", matches: Sequence["Match"], out: Path, *, limit: float,
     folders: Sequence[Path],
 ) -> str:  # fmt: skip
     """Write the tables, the contact sheet and the page. Returns where they are."""
-    import numpy as np
-
     from shoepair.results import heap_report as report
-    from shoepair.results.metrics import probability
+    from shoepair.results.metrics import probability_of
 
-    limit = logit_of(threshold)
     names = [path.name if len(folders) == 1 else path.as_posix() for path in heap.paths]
     shoes = [report.ShownShoe(name, jpeg) for name, jpeg in zip(names, heap.thumbnails, strict=True)]
 
     def probable(logit: float) -> float | None:
-        return float(probability(np.array(logit))) if math.isfinite(logit) else None
+        return probability_of(logit) if math.isfinite(logit) else None
 
     shown = [
         report.ShownMatch(
@@ -167,7 +191,13 @@ def write_report(
         out.mkdir(parents=True, exist_ok=True)
         report.write_tables(out, shown, singles)
         sheets = report.draw_contact_sheets(out, shown, singles)
-        report.write_page(out / "match.html", shown, singles, heap=", ".join(map(str, folders)), threshold=threshold)
+        report.write_page(
+            out / "match.html",
+            shown,
+            singles,
+            heap=", ".join(map(str, folders)),
+            threshold=probability_of(limit),
+        )
     except OSError as error:
         raise UserError(f"--out {out}: {error.strerror or error}; choose another folder.") from error
     return f"Written {out}/match.html, {', '.join(sheet.name for sheet in sheets)}, pairs.csv, singles.csv"

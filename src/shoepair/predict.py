@@ -13,15 +13,18 @@ from shoepair.errors import UserError
 from shoepair.spreadsheet import read_rows
 
 if TYPE_CHECKING:
+    from shoepair.models.trained import TrainedNetwork
     from shoepair.verdict import Verdict
 
 
 def main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(
         prog="shoepair predict",
-        usage="shoepair predict [-h] (LEFT RIGHT | --stacked PHOTO | --pairs FILE.csv) [--checkpoint PATH] [--json]",
+        usage="shoepair predict [-h] (LEFT RIGHT | --stacked PHOTO | --pairs FILE.csv) [--checkpoint PATH] "
+        "[--false-matches RATE] [--json]",
         description="Say whether two photos, a left shoe and a right shoe, show the same pair. Photos of any size, in "
-        "any format that pillow reads; they are prepared as in training.",
+        "any format that pillow reads; they are prepared as in training. The probability is calibrated on the "
+        "checkpoint's validation pairs.",
         epilog="Example: shoepair predict left.jpg right.jpg",
     )
     parser.add_argument("photos", nargs="*", metavar="PHOTO", help="the left shoe, then the right one")
@@ -33,6 +36,7 @@ def main(arguments: Sequence[str]) -> None:
         help="many pairs: columns left and right, paths as seen from the folder of FILE.csv; answers as CSV",
     )
     add_checkpoint(parser)
+    add_false_matches(parser)
     parser.add_argument("--json", action="store_true", help="answer in JSON, one line for each pair")
     options = parser.parse_args(arguments)
     if sum((bool(options.photos), options.stacked is not None, options.pairs is not None)) != 1:
@@ -42,12 +46,15 @@ def main(arguments: Sequence[str]) -> None:
     for photo in [*options.photos, *filter(None, [options.stacked])]:
         if not Path(photo).exists():
             raise UserError(f"{photo}: no such file.")
+    check_false_matches(options.false_matches)
     pairs = read_pairs(options.pairs) if options.pairs is not None else []
     checkpoint = chosen_checkpoint(options.checkpoint)
 
     from shoepair.verdict import load_classifier, split_stacked
 
-    classifier = load_classifier(checkpoint)
+    classifier = load_classifier(checkpoint, false_matches=options.false_matches)
+    if options.false_matches is not None:
+        print(threshold_line(classifier.trained, classifier.threshold), file=sys.stderr)
     if options.pairs is not None:
         answers = classifier.try_all(paths for _, paths in pairs)
         _answer_many(options.pairs, [names for names, _ in pairs], answers, as_json=options.json)
@@ -79,6 +86,36 @@ def chosen_checkpoint(asked: str) -> Path:
     return path
 
 
+def add_false_matches(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--false-matches",
+        type=float,
+        metavar="RATE",
+        help="call two shoes a pair only from that probability on at which, of pairs that are different, at most this "
+        "part is called the same, such as 0.05: with 95 %% confidence, by the checkpoint's validation pairs, each of "
+        "them two shoes of one person",
+    )
+
+
+def check_false_matches(rate: float | None) -> None:
+    """Raises UserError if it is no rate."""
+    if rate is not None and not 0 < rate < 1:
+        raise UserError(f"--false-matches {rate}: expected a rate between 0 and 1, such as 0.05.")
+
+
+def threshold_line(trained: "TrainedNetwork", threshold: float) -> str:
+    """What a threshold (a calibrated logit) that follows from a rate of false matches means on validation."""
+    from shoepair.results.metrics import probability_of
+
+    assert trained.calibration is not None
+    different, same = trained.calibration.called_same(threshold)
+    return (
+        f"Threshold {probability_of(threshold):.4f}: of the validation pairs it calls {different} of "
+        f"{len(trained.calibration.different)} different ones the same, and {same} of {len(trained.calibration.same)} "
+        "that are the same"
+    )
+
+
 def read_pairs(path: Path) -> list[tuple[tuple[str, str], tuple[Path, Path]]]:
     """The rows of a CSV file with columns left and right: the two names, and the two paths.
 
@@ -108,7 +145,10 @@ def _answer_many(
         if isinstance(answer, UserError):
             unusable.append(answer)
             row = {"left": left, "right": right, "same": None, "probability": None, "sentence": f"Cannot say: {answer}"}
-            print(json.dumps(row)) if as_json else writer.writerow(["" if v is None else v for v in row.values()])
+            if as_json:
+                print(json.dumps(row | {"threshold": None}))
+            else:
+                writer.writerow(["" if value is None else value for value in row.values()])
         elif as_json:
             print(_as_json({"left": left, "right": right}, answer))
         else:
@@ -127,5 +167,11 @@ def _with_progress(answers: Iterable["Verdict | UserError"], total: int) -> Iter
 
 def _as_json(names: dict[str, str], verdict: "Verdict") -> str:
     return json.dumps(
-        names | {"same": verdict.same, "probability": round(verdict.probability, 6), "sentence": verdict.sentence}
+        names
+        | {
+            "same": verdict.same,
+            "probability": round(verdict.probability, 6),
+            "sentence": verdict.sentence,
+            "threshold": round(verdict.threshold, 6),
+        }
     )

@@ -12,13 +12,15 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from shoepair.calibration import Calibration, calibrate
 from shoepair.checkpoints import find_checkpoint
-from shoepair.data.datamodule import ShoePairDataModule
+from shoepair.data.datamodule import CALIBRATION, ShoePairDataModule
 from shoepair.environment import choose_precision, device_name, keep_freed_memory, versions
 from shoepair.errors import NotLearned, UserError, one_line
-from shoepair.evaluate import measure_splits, predict_splits
+from shoepair.evaluate import measure_splits, predict_logits, predict_splits, temperature_line
 from shoepair.models.classifiers import PairClassifier, build_classifier, load_checkpoint, num_parameters
 from shoepair.models.pretrained import PretrainedNetwork
+from shoepair.models.trained import write_calibration
 from shoepair.progress import EpochLines, StopOnDivergence, quiet_lightning
 from shoepair.results import records
 from shoepair.results.figures import confident_pairs, draw_confusion, draw_curves, draw_pairs, draw_roc
@@ -83,8 +85,13 @@ def run(config: dict[str, Any], run_dir: Path, *, test: bool, overrides: list[st
         keep_only_weights(best_path)
     splits = ["val", *datamodule.test_splits] if test else ["val"]
     predictions = predict_splits(trainer, load_checkpoint(best_path), datamodule, splits)
+    temperature = None
+    if config["mode"] != "sanity" and not config["data"]["validate_on_train"]:  # trained on, they say too much
+        calibration = calibrate_checkpoint(best_path, datamodule, trainer)
+        temperature = calibration.temperature
     results = {
-        "splits": measure_splits(predictions),
+        "splits": measure_splits(predictions, temperature),
+        "temperature": temperature,
         "best_epoch": best_epoch_of(best_path),
         "num_epochs": len(lines.history["val/loss"]),
         "num_parameters": num_parameters(classifier),
@@ -97,7 +104,7 @@ def run(config: dict[str, Any], run_dir: Path, *, test: bool, overrides: list[st
     }
     if trainer.is_global_zero:
         write_predictions(run_dir / "predictions.csv", predictions)
-        draw_run(trainer, datamodule, predictions["val"], lines.history, results["best_epoch"], run_dir)
+        draw_run(trainer, datamodule, predictions["val"], temperature, lines.history, results["best_epoch"], run_dir)
         records.write_json(run_dir / "results.json", results)
         row.end(trainer)
         log.info(closing_lines(config, results, run_dir))
@@ -138,10 +145,20 @@ def encode_once(classifier: PairClassifier, datamodule: ShoePairDataModule, trai
         datamodule.encode(comparison.encode, device)
 
 
+def calibrate_checkpoint(path: Path, datamodule: ShoePairDataModule, trainer: Trainer) -> Calibration:
+    """Fit a temperature on all pairs within validation people, and keep it in the checkpoint with their logits."""
+    logits = predict_logits(trainer, load_checkpoint(path), datamodule, CALIBRATION)
+    calibration = calibrate(logits.numpy(), datamodule.calibration_pairs.label)
+    if trainer.is_global_zero:
+        write_calibration(path, calibration)
+    return calibration
+
+
 def draw_run(
     trainer: Trainer,
     datamodule: ShoePairDataModule,
     val: Predictions,
+    temperature: float | None,
     history: dict[str, list[float]],
     best_epoch: int,
     run_dir: Path,
@@ -149,10 +166,11 @@ def draw_run(
     """The pictures of a run, in its folder and in TensorBoard."""
     draw_curves(run_dir / "curves.png", history, best_epoch, run_dir.name)
     images, pairs = datamodule.shoes["val"].images.numpy(), datamodule.pairs["val"]
-    draw_pairs(run_dir / "mistakes.png", confident_pairs(val, images, pairs.left, pairs.right))
+    calibrated = val.divided_by(temperature or 1.0)
+    draw_pairs(run_dir / "mistakes.png", confident_pairs(calibrated, images, pairs.left, pairs.right))
     draw_confusion(run_dir / "confusion.png", {"val": val})
     draw_roc(run_dir / "roc.png", {"val": val})
-    write_best_epoch(trainer, best_epoch, measure(val), val.logit, val.label)
+    write_best_epoch(trainer, best_epoch, measure(val), calibrated.logit, val.label)
     for name in ("mistakes", "confusion", "roc"):
         write_picture(trainer, f"best/{name}", run_dir / f"{name}.png", best_epoch)
 
@@ -269,6 +287,7 @@ def closing_lines(config: dict[str, Any], results: dict[str, Any], run_dir: Path
             f"\n{'Best' if config['keep'] == 'best' else 'Last'} epoch {results['best_epoch']} of "
             f"{results['num_epochs']}, {results['seconds']:.0f} s\n",
             splits_table(results["splits"]),
+            temperature_line(results["temperature"]),
             f"\nPictures       {run_dir}/curves.png, mistakes.png, pairs.png",
             f"Look at runs   tensorboard --logdir {config['output_dir']}",
             f"Measure again  shoepair evaluate checkpoint={run_dir}",

@@ -17,7 +17,7 @@ from shoepair.data.photos import open_upright, to_square, upright
 from shoepair.data.shoes import normalise
 from shoepair.errors import UserError
 from shoepair.models.trained import TrainedNetwork, load_trained
-from shoepair.results.metrics import probability
+from shoepair.results.metrics import probability_of
 
 # A photo: its path, or its pixels as a PIL image or as a uint8 array or tensor of shape (H, W, C) or (C, H, W), with
 # C = 3 (RGB) or 4 (RGB and alpha), or (H, W) in grey.
@@ -33,21 +33,28 @@ class Verdict:
 
     Attributes:
         same: whether they are from the same pair.
-        probability: that they are, from 0 to 1, as the network sees it.
+        probability: that they are, from 0 to 1, as the network sees it, calibrated on its validation pairs.
         sentence: the verdict in plain words.
+        threshold: the probability above which two shoes were called the same pair.
     """
 
     same: bool
     probability: float
     sentence: str
+    threshold: float = 0.5
 
 
 class ShoeClassifier:
-    """A trained network that judges photos, prepared as in training. See load_classifier."""
+    """A trained network that judges photos, prepared as in training. See load_classifier.
 
-    def __init__(self, trained: TrainedNetwork, checkpoint: Path) -> None:
+    Args:
+        threshold: the calibrated logit above which two shoes are called the same pair.
+    """
+
+    def __init__(self, trained: TrainedNetwork, checkpoint: Path, threshold: float = 0.0) -> None:
         self.trained = trained
         self.checkpoint = checkpoint
+        self.threshold = threshold
 
     def compare(self, left: Photo, right: Photo) -> Verdict:
         """Whether two photos of single shoes, a left and a right one, show the same pair.
@@ -88,31 +95,46 @@ class ShoeClassifier:
         if not pairs:
             return []
         left, right = normalise(torch.from_numpy(np.stack(pairs))).unbind(1)  # (B, 3, H, W) each
-        return [verdict_of(logit) for logit in self.trained.score(left, right).tolist()]
+        return [verdict_of(logit, self.threshold) for logit in self.trained.score(left, right).tolist()]
 
 
-def load_classifier(checkpoint: str | Path = "latest", output_dir: str | Path = "outputs") -> ShoeClassifier:
+def load_classifier(
+    checkpoint: str | Path = "latest", output_dir: str | Path = "outputs", *, false_matches: float | None = None
+) -> ShoeClassifier:
     """The network in a checkpoint, ready to judge photos. Loading a file never runs code from it.
 
     Args:
         checkpoint: a file; the folder of a run (its best epoch) or of several runs (the best one by validation
             accuracy); or "latest", the run in `output_dir` that ended last.
+        false_matches: of pairs that are different, the part that may be called the same, such as 0.05; None: the
+            probability decides, at 0.5. The threshold is the lowest one that the checkpoint's validation pairs allow
+            with 95 % confidence; those are two shoes of one person, photographed in one place. See
+            Calibration.threshold.
     Raises:
-        UserError: if there is none.
+        UserError: if there is none, or if its validation pairs cannot support that rate.
     """
     path = find_checkpoint(str(checkpoint), str(output_dir))
-    return ShoeClassifier(load_trained(path), path)
+    trained = load_trained(path)
+    return ShoeClassifier(trained, path, 0.0 if false_matches is None else trained.threshold(false_matches))
 
 
-def verdict_of(logit: float) -> Verdict:
-    same_pair = float(probability(np.array(logit)))
-    same = logit > 0
-    sure = same_pair if same else 1 - same_pair
-    percent = min(math.floor(100 * sure), 99)  # a network is never certain
+def verdict_of(logit: float, threshold: float = 0.0) -> Verdict:
+    """What a calibrated logit means where two shoes are the same pair above a threshold, a calibrated logit as well."""
+    same_pair, limit = probability_of(logit), probability_of(threshold)
+    same = logit > threshold
+    return Verdict(same, same_pair, _sentence(same_pair, likely=logit > 0, same=same, limit=limit), limit)
+
+
+def _sentence(same_pair: float, *, likely: bool, same: bool, limit: float) -> str:
+    sure = same_pair if likely else 1 - same_pair
+    percent, asked = (min(max(math.floor(100 * value), 1), 99) for value in (sure, same_pair))  # it is never certain
+    if likely and not same:
+        return f"Not sure enough, {asked} % for the same pair."
+    if same and limit != 0.5 and same_pair < SURE:  # so many false matches are allowed
+        return f"Taken for the same pair, with only {asked} % for it."
     if sure < SURE:
-        asked = math.floor(100 * same_pair)
-        return Verdict(same, same_pair, f"Not sure, {asked} % for the same pair: look again with more light.")
-    return Verdict(same, same_pair, f"{'Same pair' if same else 'Different pairs'}, {percent} % sure.")
+        return f"Not sure, {asked} % for the same pair: look again with more light."
+    return f"{'Same pair' if likely else 'Different pairs'}, {percent} % sure."
 
 
 def open_photo(photo: Photo) -> Image.Image:

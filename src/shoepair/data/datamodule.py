@@ -21,6 +21,7 @@ from shoepair.data.pairs import (
 from shoepair.data.shoes import ShoeSet, normalise
 from shoepair.errors import UserError
 
+CALIBRATION = "calibration"  # no split, but what may be predicted as one
 ENCODED_AT_ONCE = 64  # shoes
 
 
@@ -164,8 +165,16 @@ class ShoePairDataModule(LightningDataModule):
         return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
 
     def evaluation_loader(self, split: str) -> DataLoader:
-        """The pairs of "val", "test_m" or "test_w", in the order of `self.pairs[split]`."""
+        """The pairs of "val", "test_m" or "test_w", in the order of `self.pairs[split]`, or of "calibration"."""
+        if split == CALIBRATION:
+            return self._loader("val", EvaluationBatches(self.calibration_pairs, self.settings["batch_size"]))
         return self._loader(split, EvaluationBatches(self.pairs[split], self.settings["batch_size"]))
+
+    @property
+    def calibration_pairs(self) -> Pairs:
+        """Every pair of a left and a right shoe of one validation person."""
+        shoes, people = self.shoes["val"], self.people["val"]
+        return same_pairs(shoes, people) + different_pairs(shoes, people, "all")
 
     def predict_dataloader(self) -> DataLoader:
         return self.evaluation_loader(self.predicted_split)

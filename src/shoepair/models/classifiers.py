@@ -14,10 +14,11 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torchmetrics import MeanMetric, MetricCollection
 from torchmetrics.classification import BinaryAccuracy, BinaryRecall, BinarySpecificity
 
+from shoepair.calibration import Calibration
 from shoepair.errors import UserError, one_line
 from shoepair.models.networks import build_network, without_weights
 from shoepair.models.pretrained import PretrainedNetwork
-from shoepair.models.trained import logit, reading_checkpoint
+from shoepair.models.trained import calibration_in, logit, reading_checkpoint
 
 Batch = tuple[Tensor, Tensor, Tensor]
 
@@ -56,6 +57,7 @@ class PairClassifier(LightningModule):
         )
         self.val_loss = MeanMetric(nan_strategy="disable")  # a diverged run is told apart by its training loss
         self.config: dict[str, Any] = {}  # of the whole run; goes into its checkpoints
+        self.calibration: Calibration | None = None  # of the checkpoint that it was loaded from; its logits stay raw
 
     def forward(self, left: Tensor, right: Tensor) -> Tensor:
         """Score whether two shoes form a pair.
@@ -203,4 +205,5 @@ def load_checkpoint(path: str | Path, key: str = "checkpoint") -> PairClassifier
         classifier = CLASSIFIERS[checkpoint["approach"]](without_weights(checkpoint["hyper_parameters"]["network"]))
         classifier.load_state_dict(checkpoint["state_dict"])
         classifier.config = checkpoint["config"]
+        classifier.calibration = calibration_in(checkpoint)
     return classifier.eval()

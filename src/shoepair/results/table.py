@@ -5,21 +5,40 @@ from typing import Any
 
 
 def splits_table(splits: Mapping[str, Mapping[str, Any]]) -> str:
-    """The figures of every split, as `results.json` has them, one line each."""
-    header = ["", "accuracy", "95 % interval", "same", "different", "AUROC", "pairs"]
-    rows = [
-        [
-            {"test": "mean of tests"}.get(name, name),
-            percent(figures["accuracy"]),
-            f"{100 * figures['interval'][0]:.1f} to {100 * figures['interval'][1]:.1f}",
-            percent(figures["accuracy_same"]),
-            percent(figures["accuracy_different"]),
-            "-" if figures["auroc"] is None else f"{figures['auroc']:.3f}",
-            str(figures["num_pairs"]),
-        ]
-        for name, figures in splits.items()
+    """The figures of every split, as `results.json` has them, one line each; below it men's and women's shoes apart.
+
+    Kinds have lines of their own where a split has several of them.
+    """
+    calibrated = any("loss_calibrated" in figures for figures in splits.values())
+    header = ["", "accuracy", "95 % interval", "same", "different", "AUROC", "loss"]
+    header += [*(["calibrated"] if calibrated else []), "pairs"]
+    rows, mixed = [], []
+    for name, figures in splits.items():
+        kinds = figures.get("kinds", {})
+        rows.append([{"test": "mean of tests"}.get(name, name), *_cells(figures, calibrated)])
+        if len(kinds) > 1:
+            rows += [[f"  {KINDS.get(kind, kind)}", *_cells(of_kind, calibrated)] for kind, of_kind in kinds.items()]
+        if figures.get("num_mixed"):
+            mixed.append(f"{figures['num_mixed']} of {name}")
+    table = text_table(header, rows)
+    return table + (f"\nPairs of two kinds count as their left shoe's: {', '.join(mixed)}." if mixed else "")
+
+
+KINDS = {"m": "men's", "w": "women's", "": "no kind"}
+
+
+def _cells(figures: Mapping[str, Any], calibrated: bool) -> list[str]:
+    return [
+        percent(figures["accuracy"]),
+        f"{100 * figures['interval'][0]:.1f} to {100 * figures['interval'][1]:.1f}",
+        percent(figures["accuracy_same"]),
+        percent(figures["accuracy_different"]),
+        *(
+            "-" if figures.get(name) is None else f"{figures[name]:.3f}"
+            for name in ("auroc", "loss", *(["loss_calibrated"] if calibrated else []))
+        ),
+        str(figures["num_pairs"]),
     ]
-    return text_table(header, rows)
 
 
 def percent(value: float | None) -> str:
