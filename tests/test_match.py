@@ -224,7 +224,7 @@ def test_a_heap_is_matched_at_a_rate_of_false_matches(shoepair: Command, trained
     typed = ("match", str(drawn_photos / "train"), "--checkpoint", str(trained))
     outcome = shoepair(*typed, "--false-matches", "0.5", "--out", "rate")
     assert outcome.code == 0, outcome.err
-    assert "\nThreshold 0." in outcome.out and "it calls 2 of 12 different ones the same" in outcome.out
+    assert "\nThreshold 0." in outcome.out and "it calls 2 of 12 different pairs the same" in outcome.out
     probability = 1 / (1 + math.exp(-threshold))
     assert shoepair(*typed, "--threshold", str(probability), "--out", "typed").code == 0
     for name in ("pairs.csv", "singles.csv"):

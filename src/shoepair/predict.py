@@ -110,9 +110,9 @@ def threshold_line(trained: "TrainedNetwork", threshold: float) -> str:
     assert trained.calibration is not None
     different, same = trained.calibration.called_same(threshold)
     return (
-        f"Threshold {probability_of(threshold):.4f}: of the validation pairs it calls {different} of "
-        f"{len(trained.calibration.different)} different ones the same, and {same} of {len(trained.calibration.same)} "
-        "that are the same"
+        f"Threshold {probability_of(threshold):.4f}: in validation it calls {different} of "
+        f"{len(trained.calibration.different)} different pairs the same, and finds {same} of "
+        f"{len(trained.calibration.same)} same pairs"
     )
 
 
