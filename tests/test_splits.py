@@ -15,7 +15,7 @@ from lightning import LightningModule, Trainer
 from PIL import Image
 from torch import Tensor
 
-from shoepair.data.datamodule import ShoePairDataModule
+from shoepair.data.datamodule import CALIBRATION, ShoePairDataModule
 from shoepair.data.shoes import Shoe
 from shoepair.data.synthetic import draw_shoes
 
@@ -118,8 +118,8 @@ def check_split(datamodule: ShoePairDataModule, num_epochs: int) -> None:
         datamodule.training_batches.set_epoch(epoch)
         assert check_pairs("train", datamodule.train_dataloader()) == datamodule.training_batches.num_pairs
     assert check_pairs("val", datamodule.val_dataloader()) == len(datamodule.pairs["val"])
-    pairs, batches = datamodule.calibration_loader()
-    assert check_pairs("val", batches) == len(pairs) >= len(datamodule.pairs["val"])
+    assert check_pairs("val", datamodule.evaluation_loader(CALIBRATION)) == len(datamodule.calibration_pairs)
+    assert len(datamodule.calibration_pairs) >= len(datamodule.pairs["val"])
     assert datamodule.test_splits == ["test_m", "test_w"]
     for split in ("val", *datamodule.test_splits):
         datamodule.predicted_split = split

@@ -139,7 +139,7 @@ def predict_splits(
 def predict_logits(
     trainer: Trainer, classifier: PairClassifier, datamodule: ShoePairDataModule, split: str
 ) -> torch.Tensor:
-    """(num_pairs,) float64 logits of a split: the mean over the photos and, where it knows them, their mirror images."""
+    """(num_pairs,) float64 logits of a split: means over the photos and, where it knows them, their mirror images."""
     datamodule.predicted_split = split
     views = []
     for datamodule.mirrored in (False, True) if knows_mirrored(classifier.config) else (False,):

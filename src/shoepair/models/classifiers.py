@@ -109,7 +109,8 @@ class PairClassifier(LightningModule):
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
         left, right, _ = batch
-        return self(left, right).float()
+        with torch.autocast(left.device.type, enabled=False):  # in float32, as photos are judged afterwards
+            return self(left, right)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         groups = self.parameter_groups(self.hparams["optimizer"]["lr"])
