@@ -10,6 +10,7 @@ Repeated, the command goes on where it was interrupted and trains nothing twice.
 """
 
 import argparse
+import re
 import shlex
 import statistics
 import subprocess
@@ -30,7 +31,7 @@ class Row:
     """A setting that is measured.
 
     Attributes:
-        name: of its folder.
+        name: of its line; its folder's with _ for what is no letter.
         overrides: what is typed for it, besides data, folds and folders.
         drawn: what is typed to train the same network on drawn shoes first; None: it starts from random weights.
         lost: it stands in the second table, of what was tried and not kept.
@@ -41,11 +42,32 @@ class Row:
     drawn: Sequence[str] | None = None
     lost: bool = False
 
+    @property
+    def folder(self) -> str:
+        return re.sub(r"\W+", "_", self.name)
+
+
+# Drawn shoes first: more people than the photos have, a higher learning rate, almost all of them for training.
+DRAWN = ("data.num_people=600", "data.train_fraction=0.9", "optimizer.lr=2e-3")
+ALONE = ("optimizer.lr=2e-3", "trainer.max_epochs=40")  # without drawn shoes, as many steps again
+
+FROZEN = ("approach.frozen=true", "trainer.max_epochs=30", "optimizer.lr=1e-3", "average=0.99")
 
 ROWS = (
+    Row("best_pretrained", ["experiment=best_pretrained"]),
+    Row("best_dual", ["experiment=best_dual"], drawn=DRAWN),
+    Row("best_single", ["experiment=best_single"], drawn=DRAWN),
+    Row("histogram", ["approach=histogram", "keep=last"]),
     Row("original_dual", ["experiment=original_dual", "keep=last"]),
     Row("original_single", ["experiment=original_single", "keep=last"]),
-    Row("histogram", ["approach=histogram", "keep=last"]),
+    Row("dual, no drawn shoes", ["experiment=best_dual", *ALONE], lost=True),
+    Row("dual, means compared", ["experiment=best_dual", "approach.fusion=compare"], drawn=DRAWN, lost=True),
+    Row(
+        "dual, means compared, no drawn shoes",
+        ["experiment=best_dual", "approach.fusion=compare", *ALONE],
+        lost=True,
+    ),
+    Row("pretrained, frozen", ["experiment=best_pretrained", *FROZEN], lost=True),
 )
 
 
@@ -67,7 +89,7 @@ def main() -> None:
 
 def measure(row: Row, photos: Path, out: Path, *, weights: str | None, test: bool) -> None:
     """Train what is missing of a row."""
-    folder = out / row.name
+    folder = out / row.folder
     overrides = [*row.overrides]
     if weights is not None and any("pretrained" in override for override in overrides):
         overrides.append(f"approach.weights={weights}")
@@ -101,7 +123,7 @@ def tables(rows: Sequence[Row], out: Path) -> str:
     """The table of what is kept and, if there is any, that of what lost; best cross-validation first."""
     settings: dict[str, Setting] = {}
     for row in rows:
-        runs = read_runs([out / row.name / "folds"])[0] if (out / row.name / "folds").is_dir() else []
+        runs = read_runs([out / row.folder / "folds"])[0] if (out / row.folder / "folds").is_dir() else []
         if runs and all(run.status.name == COMPLETED for run in runs):
             (settings[row.name],) = gather(runs)
     rows = sorted((row for row in rows if row.name in settings), key=lambda row: -(settings[row.name].mean() or 0))
@@ -122,9 +144,9 @@ def table(rows: Sequence[Row], settings: dict[str, Setting], out: Path, best: st
         setting = settings[row.name]
         low, high = setting.interval or (float("nan"), float("nan"))
         difference = setting.difference_to(settings[best]) if row.name != best else None
-        tested = read_json(out / row.name / "all" / "results.json") or {}
+        tested = read_json(out / row.folder / "all" / "results.json") or {}
         splits = tested.get("splits", {})
-        drawn = read_json(out / row.name / "drawn" / "results.json") or {"seconds": 0}
+        drawn = read_json(out / row.folder / "drawn" / "results.json") or {"seconds": 0}
         own = [tested] if tested else [run.results for run in setting.completed]
         seconds = drawn["seconds"] + statistics.fmean(results["seconds"] for results in own)
         lines.append([
