@@ -34,12 +34,14 @@ class Row:
         name: of its line; its folder's with _ for what is no letter.
         overrides: what is typed for it, besides data, folds and folders.
         drawn: what is typed to train the same network on drawn shoes first; None: it starts from random weights.
+        beside: of which row the network that was trained on drawn shoes is trained further beside the encoder.
         lost: it stands in the second table, of what was tried and not kept.
     """
 
     name: str
     overrides: Sequence[str]
     drawn: Sequence[str] | None = None
+    beside: str | None = None
     lost: bool = False
 
     @property
@@ -51,10 +53,17 @@ class Row:
 DRAWN = ("data.num_people=600", "data.train_fraction=0.9", "optimizer.lr=2e-3")
 ALONE = ("optimizer.lr=2e-3", "trainer.max_epochs=40")  # without drawn shoes, as many steps again
 
-FROZEN = ("approach.frozen=true", "trainer.max_epochs=30", "optimizer.lr=1e-3", "average=0.99")
+FROZEN = (
+    "approach.frozen=true",
+    "data.image_size=224",
+    "trainer.max_epochs=30",
+    "optimizer.lr=1e-3",
+    "average=0.99",
+    "different_weight=1.5",
+)
 
 ROWS = (
-    Row("best_pretrained", ["experiment=best_pretrained"]),
+    Row("best_pretrained", ["experiment=best_pretrained"], beside="best_dual"),
     Row("best_dual", ["experiment=best_dual"], drawn=DRAWN),
     Row("best_single", ["experiment=best_single"], drawn=DRAWN),
     Row("histogram", ["approach=histogram", "keep=last"]),
@@ -67,8 +76,12 @@ ROWS = (
         ["experiment=best_dual", "approach.fusion=compare", *ALONE],
         lost=True,
     ),
+    Row("pretrained, nothing beside it", ["experiment=best_pretrained"], lost=True),
     Row("pretrained, frozen", ["experiment=best_pretrained", *FROZEN], lost=True),
 )
+
+
+KINDS = ("accuracy_same", "accuracy_different")
 
 
 def main() -> None:
@@ -94,12 +107,19 @@ def measure(row: Row, photos: Path, out: Path, *, weights: str | None, test: boo
     if weights is not None and any("pretrained" in override for override in overrides):
         overrides.append(f"approach.weights={weights}")
     if row.drawn is not None:
-        once([*overrides, *row.drawn, "data=synthetic", "test=false"], folder / "drawn")
+        measure_drawn(row, out)
         overrides.append(f"init={folder / 'drawn'}")
+    if row.beside is not None:
+        measure_drawn(next(other for other in ROWS if other.name == row.beside), out)
+        overrides.append(f"approach.beside={out / row.beside / 'drawn'}")
     overrides += ["data=photos", f"data.root={photos}"]
     run(["sweep=folds", *overrides, f"hydra.sweep.dir={folder / 'folds'}"])
     if test:
         once([*overrides, "data.validate_on_train=true", "test=true"], folder / "all")
+
+
+def measure_drawn(row: Row, out: Path) -> None:
+    once([*row.overrides, *(row.drawn or ()), "data=synthetic", "test=false"], out / row.folder / "drawn")
 
 
 def once(overrides: Sequence[str], run_dir: Path) -> None:
@@ -137,31 +157,36 @@ def tables(rows: Sequence[Row], out: Path) -> str:
 
 
 def table(rows: Sequence[Row], settings: dict[str, Setting], out: Path, best: str) -> str:
-    header = ["network", "parameters", "cross-validation", "95 % interval", "to the best", "same", "different",
-              "test_m", "test_w", "tests", "same", "different", "seconds"]  # fmt: skip
+    header = ["network", "typed", "parameters", "cross-validation", "95 % interval", "to the best", "same / different",
+              "test_m", "test_w", "both (95 % interval)", "same / different", "seconds"]  # fmt: skip
     lines = []
     for row in rows:
         setting = settings[row.name]
-        low, high = setting.interval or (float("nan"), float("nan"))
         difference = setting.difference_to(settings[best]) if row.name != best else None
         tested = read_json(out / row.folder / "all" / "results.json") or {}
         splits = tested.get("splits", {})
-        drawn = read_json(out / row.folder / "drawn" / "results.json") or {"seconds": 0}
+        test = splits.get("test")
+        drawn = read_json(out / (row.beside or row.folder) / "drawn" / "results.json") or {"seconds": 0}
         own = [tested] if tested else [run.results for run in setting.completed]
-        seconds = drawn["seconds"] + statistics.fmean(results["seconds"] for results in own)
         lines.append([
             row.name,
+            f"`{' '.join(row.overrides)}`" + (", drawn shoes first" if row.drawn else "")
+            + (", drawn shoes first for the one beside it" if row.beside else ""),
             f"{setting.completed[0].results['num_parameters']:,}",
             mean_and_spread(setting.figures("val", "accuracy")),
-            f"{100 * low:.1f} to {100 * high:.1f}",
-            "-" if difference is None
-            else f"{100 * difference[0]:+.1f} ({100 * difference[1][0]:.1f} to {100 * difference[1][1]:.1f})",
-            *(percent(setting.mean("val", name)) for name in ("accuracy_same", "accuracy_different")),
-            *(percent(splits.get(split, {}).get("accuracy")) for split in ("test_m", "test_w", "test")),
-            *(percent(splits.get("test", {}).get(name)) for name in ("accuracy_same", "accuracy_different")),
-            f"{seconds:.0f}",
+            between(setting.interval),
+            "-" if difference is None else f"{100 * difference[0]:+.1f} ({between(difference[1])})",
+            " / ".join(percent(setting.mean("val", kind)) for kind in KINDS),
+            *(percent(splits[split]["accuracy"]) if split in splits else "-" for split in ("test_m", "test_w")),
+            f"{percent(test['accuracy'])} ({between(test['interval'])})" if test else "-",
+            " / ".join(percent(test[kind]) for kind in KINDS) if test else "-",
+            f"{drawn['seconds'] + statistics.fmean(results['seconds'] for results in own):.0f}",
         ])  # fmt: skip
     return markdown_table(header, lines)
+
+
+def between(interval: Sequence[float] | None) -> str:
+    return "-" if interval is None else f"{100 * interval[0]:.1f} to {100 * interval[1]:.1f}"
 
 
 def percent(value: float | None) -> str:

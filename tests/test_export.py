@@ -10,6 +10,7 @@ import onnxruntime
 import pytest
 import torch
 from conftest import TINY, Command
+from torch import nn
 
 from shoepair.calibration import Calibration
 from shoepair.data.shoes import normalise
@@ -52,6 +53,8 @@ print(json.dumps([probability.tolist(), session.get_modelmeta().custom_metadata_
         {"approach": "single"},
         {"approach": "dual", "fusion": "stack", "pooling": "average"},
         {"approach": "dual", "fusion": "compare", "norm": "batch", "dropout": 0.5},
+        {"approach": "dual", "fusion": "local", "norm": "batch", "stages": 2},
+        {"approach": "single", "fusion": "local", "stages": 2},
     ],
 )
 @pytest.mark.parametrize("temperature", [1.0, 3.0])
@@ -67,7 +70,7 @@ def test_every_approach_exports_to_the_same_probabilities(settings: dict, temper
     images = np.random.default_rng(0).integers(0, 256, (2, 30, 3, 1, 1), dtype=np.uint8).repeat(16, 3).repeat(16, 4)
     trained = TrainedNetwork(network, settings["approach"], {"image_size": 16}, {}, Calibration(temperature, (), ()))
     logits = temperature * trained.score(*(normalise(torch.from_numpy(side)) for side in images))
-    last = network.get_submodule("classifier.head.5")
+    last = [module for module in network.modules() if isinstance(module, nn.Linear)][-1]
     with torch.no_grad():  # logits around 0, or all probabilities would be 0 or 1
         for scaled in last.parameters():
             scaled.div_(logits.std())

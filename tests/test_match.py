@@ -86,7 +86,13 @@ def test_sides_are_read_from_names() -> None:
 
 @pytest.mark.parametrize(
     "settings",
-    [{"approach": "dual", "fusion": "compare"}, {"approach": "dual", "fusion": "stack"}, {"approach": "single"}],
+    [
+        {"approach": "dual", "fusion": "local", "stages": 2},
+        {"approach": "dual", "fusion": "compare"},
+        {"approach": "dual", "fusion": "stack"},
+        {"approach": "single"},
+        {"approach": "single", "fusion": "local", "stages": 2},
+    ],
 )
 @pytest.mark.parametrize("mirror", [0.0, 0.5])
 def test_every_candidate_has_the_score_of_the_whole_network(settings: dict, mirror: float) -> None:
@@ -233,10 +239,9 @@ def test_a_heap_is_matched_at_a_rate_of_false_matches(shoepair: Command, trained
         assert all(float(row["probability"]) >= probability - 1e-4 for row in csv.DictReader(file))
 
 
-@pytest.mark.parametrize("approach", ["single", "dual"])
-def test_networks_without_an_encoder_match_as_well(shoepair: Command, drawn_photos: Path, approach: str) -> None:
-    fusion = ["approach.fusion=stack"] if approach == "dual" else []
-    assert shoepair("train", *TINY, f"approach={approach}", *fusion, "hydra.run.dir=outputs/run").code == 0
+@pytest.mark.parametrize("typed", ["approach=single", "approach=single approach.fusion=stack", "approach.fusion=stack"])
+def test_networks_without_an_encoder_match_as_well(shoepair: Command, drawn_photos: Path, typed: str) -> None:
+    assert shoepair("train", *TINY, *typed.split(), "hydra.run.dir=outputs/run").code == 0
     outcome = shoepair("match", str(drawn_photos / "test_m"), "--sides", "unknown")
     assert outcome.code == 0 and outcome.out.startswith("6 shoes, no side known: ")
     assert Path("outputs/match/match.html").is_file()

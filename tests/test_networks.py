@@ -8,6 +8,7 @@ from torch.nn.functional import cross_entropy
 
 from shoepair.models import build_network
 from shoepair.models.classifiers import CLASSIFIERS, DualImageClassifier, SingleImageClassifier
+from shoepair.models.comparison import LocalComparingCNN
 from shoepair.models.histogram import histograms
 
 ORIGINAL_SHAPES = {
@@ -75,7 +76,7 @@ def test_left_comes_above_or_before_right(approach: str, shape: tuple[int, ...])
 @pytest.mark.parametrize(
     "settings",
     [{"kernel_size": 3}, {"width": 6}, {"stages": 2}, {"norm": "none"}, {"norm": "batch"}, {"pooling": "average"},
-     {"hidden_units": 7}, {"dropout": 0.5}, {"fusion": "compare"}],
+     {"hidden_units": 7}, {"dropout": 0.5}, {"fusion": "compare"}, {"fusion": "local", "stages": 2}],
 )  # fmt: skip
 def test_every_setting_builds_a_network_with_two_outputs(approach: str, settings: dict[str, Any]) -> None:
     network = build_network(approach, image_size=16, **settings)
@@ -121,6 +122,32 @@ def test_one_image_can_be_compared_half_by_half() -> None:
     torch.testing.assert_close(network(left, right), dual(left, right))
 
 
+def test_places_are_compared_with_the_places_that_look_like_them() -> None:
+    """Against loops over pairs and places, written from the description."""
+    torch.manual_seed(0)
+    network = LocalComparingCNN(norm="batch", width=2, stages=2).eval()
+    maps = torch.rand(2, 3, 4, 3, 2)  # two sides, three pairs, channels, places
+    seen: list[Tensor] = []
+    network.head.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    one, other = (network.describe(side) for side in maps)
+    found = network.compare(one, other)
+    torch.testing.assert_close(network.compare(other, one), found)  # the same when they change places
+
+    for pair in range(3):
+        places = [[side[pair].flatten(1)[:, place] for place in range(6)] for side in maps]
+        weight, bias = network.projection.weight[:, :, 0, 0], network.projection.bias
+        search = [[(lambda v: v / v.norm())(weight @ place + bias) for place in side] for side in places]
+        difference, product = torch.zeros(4), torch.zeros(4)
+        for mine, theirs in ((0, 1), (1, 0)):
+            for place in range(6):
+                alike = torch.stack([10 * search[mine][place] @ search[theirs][p] for p in range(6)]).softmax(0)
+                there = sum(alike[p] * places[theirs][p] for p in range(6))
+                difference += (places[mine][place] - there).abs() / 6
+                product += places[mine][place] * there / 6
+        torch.testing.assert_close(seen[0][pair, :4], difference)
+        torch.testing.assert_close(seen[0][pair, 4:8], product)
+
+
 def test_score_is_output_one_minus_output_zero() -> None:
     classifier = DualImageClassifier({"image_size": 16}).eval()
     left, right = torch.rand(4, 3, 16, 16), torch.rand(4, 3, 16, 16)
@@ -141,6 +168,7 @@ def test_two_shapes_are_refused() -> None:
         {"approach": "single"},
         {"approach": "dual"},
         {"approach": "dual", "fusion": "compare", "norm": "batch", "width": 8},
+        {"approach": "dual", "fusion": "local", "norm": "batch", "width": 8},
     ],
 )
 def test_mixed_precision_learns_what_float32_learns(settings: dict[str, Any]) -> None:

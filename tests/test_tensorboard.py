@@ -99,8 +99,7 @@ def test_hparams_has_one_row_for_each_run_with_its_settings_and_status(server: S
     assert status == ["STATUS_FAILURE"] + ["STATUS_SUCCESS"] * 4
     for row in rows:
         values = row["hparams"]
-        assert {"approach", "optimizer", "lr", "batch_size", "kernel_size", "width", "seed"} <= set(values)
-        assert ("fusion" in values) == (values["approach"] == "dual")
+        assert {"approach", "optimizer", "lr", "batch_size", "kernel_size", "width", "fusion", "seed"} <= set(values)
         metrics = {(m["name"]["tag"]) for m in row.get("metricValues", [])}
         assert not any("test" in tag or "hp_metric" in tag for tag in metrics)
         if row["sessions"][0]["status"] == "STATUS_SUCCESS":

@@ -101,6 +101,8 @@ RULES: dict[str, Rule] = {
     "approach.weights": optional(TEXT),
     "approach.frozen": BOOLEAN,
     "approach.encoder_lr": number(0, open_low=True),
+    "approach.beside": optional(TEXT),
+    "approach.beside_lr": number(0, open_low=True),
     "approach.fusion": one_of("stack", "compare", "local"),
     "approach.kernel_size": ODD,
     "approach.width": integer(1),
@@ -170,7 +172,10 @@ _OF_NETWORKS = {
 _OF_APPROACH = {
     "single": _OF_NETWORKS,
     "dual": _OF_NETWORKS,
-    "pretrained": {f"approach.{key}" for key in ("encoder", "weights", "frozen", "encoder_lr", "hidden_units")},
+    "pretrained": {
+        f"approach.{key}"
+        for key in ("encoder", "weights", "frozen", "encoder_lr", "beside", "beside_lr", "hidden_units")
+    },
     "histogram": {"approach.bins"},
 }
 # Read only by some approach, data set, command or mode.
@@ -350,6 +355,12 @@ def _check_together(plain: Mapping[str, Any]) -> None:
         weights = Path(approach["weights"])
         if not weights.is_file():
             raise UserError(f"approach.weights={weights}: no such file; expected default, null or a file of weights.")
+    if approach.get("beside") is not None:
+        find_checkpoint(approach["beside"], plain["output_dir"], key="approach.beside")
+        if approach["frozen"]:
+            raise UserError(
+                "approach.frozen=true: expected false, since the network of approach.beside is to be trained."
+            )
     halvings = 2 ** approach.get("stages", 0)
     if data["image_size"] % halvings:
         raise UserError(

@@ -50,6 +50,9 @@ def measure_checkpoint(
     config = {
         **classifier.config,
         "data": data_settings(classifier.config["data"], asked["data"]),
+        "approach": {  # what its weights came from may be gone
+            key: None if key in ("weights", "beside") else value for key, value in classifier.config["approach"].items()
+        },
         "resume": None,
         "init": None,
     }

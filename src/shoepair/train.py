@@ -53,7 +53,10 @@ def run(config: dict[str, Any], run_dir: Path, *, test: bool, overrides: list[st
     seed_everything(config["seed"], workers=True, verbose=False)
     datamodule = ShoePairDataModule(config["data"], config["seed"])
     datamodule.setup()
-    classifier = build_classifier(config)
+    beside = config["approach"].get("beside")
+    if beside is not None:
+        beside = load_checkpoint(find_checkpoint(beside, config["output_dir"], key="approach.beside"))
+    classifier = build_classifier(config, beside)
     if config["init"] is not None:
         start_from(classifier, config["init"], config["output_dir"])
     lines, row = EpochLines(), HyperparameterRow(config)

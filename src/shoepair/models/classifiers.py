@@ -1,6 +1,6 @@
 """The LightningModules, and what they share: loss, metrics, optimizer, and what a checkpoint carries."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from torchmetrics.classification import BinaryAccuracy, BinaryRecall, BinarySpec
 
 from shoepair.calibration import Calibration
 from shoepair.errors import UserError, one_line
+from shoepair.models.comparison import Comparison, JointComparison
 from shoepair.models.networks import build_network, without_weights
 from shoepair.models.pretrained import PretrainedNetwork
 from shoepair.models.trained import calibration_in, logit, reading_checkpoint
@@ -76,12 +77,17 @@ class PairClassifier(LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         left, right, label = batch
-        logits = self(left, right)
-        loss = self.training_loss(logits, label)
+        logits, judges = self.judged(left, right)
+        loss = torch.stack([self.training_loss(own, label) for own in judges]).mean()
         self.train_metrics.update(logits.detach(), label)
         self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=len(label), sync_dist=True)
         self.log_dict(self.train_metrics, on_step=False, on_epoch=True)
         return loss
+
+    def judged(self, left: Tensor, right: Tensor) -> tuple[Tensor, Sequence[Tensor]]:
+        """(B,) logits as forward gives them, and those of every part of the network that is to learn by itself."""
+        logits = self(left, right)
+        return logits, [logits]
 
     def training_loss(self, logits: Tensor, label: Tensor) -> Tensor:
         """The mean over the batch, each pair counting by its weight: (B,) logits and labels -> ()."""
@@ -161,6 +167,11 @@ class PretrainedClassifier(DualImageClassifier):
 
     approach = "pretrained"
 
+    def judged(self, left: Tensor, right: Tensor) -> tuple[Tensor, Sequence[Tensor]]:
+        assert isinstance(self.network, PretrainedNetwork)
+        each = self.network.judge_each(left, right)
+        return logit(self.network.agree(each)), [logit(outputs) for outputs in each]
+
     def parameter_groups(self, lr: float) -> list[dict[str, Any]]:
         assert isinstance(self.network, PretrainedNetwork)
         return self.network.parameter_groups(lr)
@@ -177,13 +188,30 @@ CLASSIFIERS: dict[str, type[PairClassifier]] = {
 }
 
 
-def build_classifier(config: Mapping[str, Any]) -> PairClassifier:
-    """The LightningModule of a run's whole configuration, given as plain values."""
+def build_classifier(config: Mapping[str, Any], beside: PairClassifier | None = None) -> PairClassifier:
+    """The LightningModule of a run's whole configuration, given as plain values.
+
+    Args:
+        beside: what approach.beside names.
+    Raises:
+        UserError: if weights that it names cannot be used.
+    """
     network = {key: value for key, value in config["approach"].items() if key != "name"}
     network["image_size"] = config["data"]["image_size"]
+    if beside is not None:
+        if not isinstance(getattr(beside.network, "classifier", None), Comparison):
+            raise UserError(
+                f"approach.beside={network['beside']}: expected a network that compares two images (approach=dual); "
+                f"it is approach={beside.approach}."
+            )
+        network["beside"] = {"approach": beside.approach, **beside.hparams["network"]}
     classifier = CLASSIFIERS[config["approach"]["name"]](
         network, config["optimizer"], config["scheduler"], config["different_weight"]
     )
+    if beside is not None:
+        joint = classifier.network.classifier
+        assert isinstance(joint, JointComparison)
+        joint.members[1].load_state_dict(beside.network.classifier.state_dict())  # type: ignore[union-attr]
     classifier.config = dict(config)
     return classifier
 

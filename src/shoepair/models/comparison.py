@@ -1,5 +1,8 @@
 """What turns each shoe into one vector and judges a pair by its two vectors."""
 
+from collections.abc import Sequence
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
@@ -131,6 +134,70 @@ class UnitVectorComparison(Comparison):
     def compare(self, one: Tensor, other: Tensor) -> Tensor:
         cosine = (one * other).sum(dim=1, keepdim=True)
         return self.head(torch.cat([(one - other).abs(), cosine], dim=1))
+
+
+SPREAD_MOMENTUM = 0.1  # of a running mean, as in batch norm
+SMALLEST_SPREAD = 1e-3
+
+
+class JointComparison(Comparison):
+    """Several comparisons that judge each pair for themselves; the outputs are the means of theirs.
+
+    Before the mean, each one's outputs are divided by the standard deviation that its logits had in training: one that
+    is surer than the others, which says nothing of how often it is right, must not outvote them.
+
+    Args:
+        members: each with the side, in pixels, of the square images that it is to see.
+    """
+
+    def __init__(self, members: Sequence[tuple[Comparison, int]]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(member for member, _ in members)
+        self.image_sizes = [image_size for _, image_size in members]
+        self.spread: Tensor  # of each member's logits
+        self.register_buffer("spread", torch.ones(len(members)))
+        self.lengths = []  # of the members' vectors
+        for member, image_size in members:
+            with torch.no_grad():
+                self.lengths.append(member.eval().encode(torch.zeros(1, 3, image_size, image_size)).shape[1])
+            member.train()
+
+    def encode(self, images: Tensor) -> Tensor:
+        """The members' vectors, one after the other."""
+        return torch.cat(
+            [
+                member.encode(scaled(images, size))
+                for member, size in zip(self._comparisons, self.image_sizes, strict=True)
+            ],
+            dim=1,
+        )
+
+    def compare(self, one: Tensor, other: Tensor) -> Tensor:
+        return self.agree(self.compare_each(one, other))
+
+    def compare_each(self, one: Tensor, other: Tensor) -> Tensor:
+        """The outputs of every member: (num_members, B, 2)."""
+        parts = zip(self._comparisons, one.split(self.lengths, dim=1), other.split(self.lengths, dim=1), strict=True)
+        outputs = torch.stack([member.compare(*both).float() for member, *both in parts])
+        if self.training:
+            logits = (outputs[..., 1] - outputs[..., 0]).detach()
+            self.spread.lerp_(logits.std(dim=1).clamp_min(SMALLEST_SPREAD), SPREAD_MOMENTUM)
+        return outputs
+
+    def agree(self, outputs: Tensor) -> Tensor:
+        """(num_members, B, 2) -> (B, 2): their mean, as far from 0 as theirs are on average."""
+        return (outputs / self.spread.view(-1, 1, 1)).mean(dim=0) * self.spread.mean()
+
+    @property
+    def _comparisons(self) -> list[Comparison]:
+        return cast(list[Comparison], list(self.members))
+
+
+def scaled(images: Tensor, image_size: int) -> Tensor:
+    """Square images of another size, (B, 3, H, H) -> (B, 3, image_size, image_size)."""
+    if images.shape[-1] == image_size:
+        return images
+    return nn.functional.interpolate(images, (image_size, image_size), mode="bilinear", align_corners=False)
 
 
 COMPARISONS: dict[str, type[ComparingCNN] | type[LocalComparingCNN]] = {

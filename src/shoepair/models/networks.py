@@ -123,18 +123,21 @@ NETWORKS: dict[str, type[nn.Module]] = {
 }
 
 
-def build_network(approach: str, **settings: Any) -> nn.Module:
+def build_network(approach: str, beside: Mapping[str, Any] | None = None, **settings: Any) -> nn.Module:
     """The bare network of an approach; without settings, the original's.
 
     Args:
         approach: "single", "dual", "pretrained" or "histogram".
         settings: of the networks image_size, fusion (of dual), kernel_size, width, stages, norm, pooling, hidden_units,
             dropout; of the histogram bins and dropout; of pretrained those of PretrainedNetwork.
+        beside: of pretrained, the settings of build_network for the dual network beside it.
     Raises:
         ValueError: if there is no such approach.
     """
     if approach not in NETWORKS:
         raise ValueError(f"approach={approach}: expected one of {', '.join(NETWORKS)}")
+    if beside is not None:
+        settings |= {"beside": build_network(**beside).classifier, "beside_size": beside["image_size"]}
     return NETWORKS[approach](**settings).to(memory_format=torch.channels_last)
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from shoepair.errors import UserError, one_line
-from shoepair.models.comparison import UnitVectorComparison
+from shoepair.models.comparison import Comparison, JointComparison, UnitVectorComparison
 
 
 class PretrainedEncoder(nn.Module):
@@ -67,8 +67,10 @@ class PretrainedNetwork(nn.Module):
 
     Args:
         encoder, weights, frozen, image_size: of PretrainedEncoder.
-        encoder_lr: for the optimizer; see conf/approach/pretrained.yaml.
+        encoder_lr, beside_lr: for the optimizer; see conf/approach/pretrained.yaml.
         hidden_units, dropout: of the head.
+        beside: a network of the dual approach that judges each pair as well; the outputs are the means of both's.
+        beside_size: side of the images that it is to see, in pixels.
     """
 
     def __init__(
@@ -81,12 +83,17 @@ class PretrainedNetwork(nn.Module):
         encoder_lr: float = 0.1,
         hidden_units: int = 32,
         dropout: float = 0.5,
+        beside: Comparison | None = None,
+        beside_size: int = 112,
+        beside_lr: float = 0.3,
     ) -> None:
         super().__init__()
-        self.frozen = frozen
-        self.encoder_lr = encoder_lr
+        self.frozen, self.encoder_lr, self.beside_lr = frozen, encoder_lr, beside_lr
         body = PretrainedEncoder(encoder, image_size, weights=weights, frozen=frozen)
-        self.classifier = UnitVectorComparison(body, body.num_features, hidden_units=hidden_units, dropout=dropout)
+        own = UnitVectorComparison(body, body.num_features, hidden_units=hidden_units, dropout=dropout)
+        self.classifier: UnitVectorComparison | JointComparison = own
+        if beside is not None:
+            self.classifier = JointComparison([(own, image_size), (beside, beside_size)])
 
     def forward(self, left: Tensor, right: Tensor) -> Tensor:
         """Two outputs for every pair, index 1 for "same pair".
@@ -96,15 +103,35 @@ class PretrainedNetwork(nn.Module):
         Returns:
             (B, 2).
         """
-        if left.ndim == 2:
-            return self.classifier.compare(left, right)
-        return self.classifier(left, right)
+        return self.agree(self.judge_each(left, right))
+
+    def agree(self, judged: Tensor) -> Tensor:
+        """From what judge_each gives to what forward gives."""
+        return self.classifier.agree(judged) if isinstance(self.classifier, JointComparison) else judged[0]
+
+    def judge_each(self, left: Tensor, right: Tensor) -> Tensor:
+        """As forward, of the pretrained network and of the one beside it: (1 or 2, B, 2)."""
+        num_pairs = left.shape[0]
+        both = torch.cat([left, right])
+        if left.ndim != 2:
+            both = self.classifier.encode(both)
+        if isinstance(self.classifier, JointComparison):
+            return self.classifier.compare_each(both[:num_pairs], both[num_pairs:])
+        return self.classifier.compare(both[:num_pairs], both[num_pairs:]).unsqueeze(0)
 
     def parameter_groups(self, lr: float) -> list[dict[str, Any]]:
-        """What the optimizer is to train: the head, and the encoder with its own learning rate, unless it is frozen."""
-        groups = [{"params": list(self.classifier.head.parameters()), "lr": lr}]
+        """What the optimizer is to train: the head, and with learning rates of their own the encoder, unless it is
+        frozen, and the network beside it."""
+        own: Any
+        beside: list[nn.Module] = []
+        if isinstance(self.classifier, JointComparison):
+            own, *beside = self.classifier.members
+        else:
+            own = self.classifier
+        groups = [{"params": list(own.head.parameters()), "lr": lr}]
         if not self.frozen:
-            groups.append({"params": list(self.classifier.encoder.parameters()), "lr": lr * self.encoder_lr})
+            groups.append({"params": list(own.encoder.parameters()), "lr": lr * self.encoder_lr})
+        groups += [{"params": list(network.parameters()), "lr": lr * self.beside_lr} for network in beside]
         return groups
 
 
