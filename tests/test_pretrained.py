@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import shutil
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,6 +18,7 @@ from torchvision.models import MobileNet_V3_Small_Weights, get_model
 
 from shoepair.models import build_network
 from shoepair.models.classifiers import PretrainedClassifier, load_checkpoint
+from shoepair.models.comparison import Comparison, JointComparison
 from shoepair.models.pretrained import PretrainedEncoder, load_weights
 from shoepair.models.trained import load_trained
 
@@ -163,10 +165,12 @@ def test_the_librarys_own_weights_are_downloaded_once(
         ("approach.weights=there/is.none", "approach.weights=there/is.none: no such file"),
         ("data.augment.rotate=5", "data.augment.rotate=5: expected 0, since with approach.frozen=true"),
         ("+approach.fusion=stack", "approach.fusion: no such key"),
+        ("approach.frozen=false approach.beside=nowhere", "approach.beside=nowhere: no such file or folder"),
+        ("approach.beside={trained}", "approach.frozen=true: expected false, since the network of approach.beside"),
     ],
 )
-def test_mistakes_are_one_line(shoepair: Command, typed: str, said: str) -> None:
-    outcome = shoepair("train", *PRETRAINED, typed)
+def test_mistakes_are_one_line(shoepair: Command, trained: Path, typed: str, said: str) -> None:
+    outcome = shoepair("train", *PRETRAINED, *typed.format(trained=trained).split())
     assert outcome.code == 2 and outcome.err.startswith(f"shoepair: {said}") and outcome.err.count("\n") == 1
 
 
@@ -235,3 +239,66 @@ def test_it_is_used_like_any_other_network(shoepair: Command, drawn_photos: Path
     assert load_trained("outputs/run/checkpoints/best.ckpt").encoder is not None
     matched = shoepair("match", str(drawn_photos / "test_m"), "--checkpoint", "outputs/run")
     assert matched.code == 0 and "6 shoes, all sides known" in matched.out
+
+
+def test_two_networks_side_by_side_are_used_like_one(shoepair: Command, trained: Path, drawn_photos: Path) -> None:
+    """Also when the folder of the one beside is gone, and exported."""
+    shutil.copytree(trained, "beside")
+    typed = ("approach.frozen=false", "approach.beside=beside", "data.image_size=64", "hydra.run.dir=outputs/run")
+    outcome = shoepair("train", *(setting for setting in PRETRAINED if "image_size" not in setting), *typed)
+    assert outcome.code == 0, outcome.err
+    before = load_trained("beside/checkpoints/best.ckpt").network.state_dict()
+    shutil.rmtree("beside")
+
+    joint = load_trained("outputs/run/checkpoints/best.ckpt")
+    assert joint.encoder is not None
+    beside = joint.encoder.get_submodule("members.1").state_dict()
+    assert beside.keys() == {name.removeprefix("classifier.") for name in before}
+    moved = [(value - before[f"classifier.{name}"]).abs().max() for name, value in beside.items()]
+    assert max(moved) > 0  # it was trained further
+    assert all(change < 0.1 for change, (name, _) in zip(moved, beside.items(), strict=True) if "weight" in name)
+
+    last = torch.load("outputs/run/checkpoints/last.ckpt", weights_only=True)
+    head, _, own = last["optimizer_states"][0]["param_groups"]
+    assert own["max_lr"] == pytest.approx(0.3 * head["max_lr"]) and len(own["params"]) == len(
+        [name for name in beside if "running" not in name and "tracked" not in name]
+    )
+    photos = sorted((drawn_photos / "train").glob("*.png"))
+    assert shoepair("predict", str(photos[0]), str(photos[1]), "--checkpoint", "outputs/run").code == 0
+    assert shoepair("match", str(drawn_photos / "test_m"), "--checkpoint", "outputs/run").code == 0
+    assert shoepair("evaluate", "checkpoint=outputs/run").code == 0
+    pytest.importorskip("onnx")
+    exported = shoepair("export", "--checkpoint", "outputs/run")
+    assert exported.code == 0, exported.err
+
+
+def test_the_one_beside_must_compare_two_images(shoepair: Command) -> None:
+    assert shoepair("train", *TINY, "approach=single", "hydra.run.dir=outputs/single").code == 0
+    outcome = shoepair("train", *PRETRAINED, "approach.frozen=false", "approach.beside=outputs/single")
+    assert outcome.code == 2 and outcome.err.endswith("(approach=dual); it is approach=single.\n")
+
+
+def test_the_surer_one_does_not_outvote_the_other() -> None:
+    class Fixed(Comparison):
+        """Gives its only weight times the first value of the one shoe, whatever the other is."""
+
+        def __init__(self, factor: float) -> None:
+            super().__init__()
+            self.factor = factor
+            self.encoder = nn.Flatten()
+
+        def compare(self, one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+            return torch.stack([torch.zeros(len(one)), self.factor * one[:, 0]], dim=1)
+
+    joint = JointComparison([(Fixed(1.0), 2), (Fixed(-10.0), 4)])
+    torch.manual_seed(0)
+    for _ in range(200):
+        images = torch.randn(64, 3, 4, 4)
+        joint.train()(images, images)
+    joint.eval()
+    spread = joint.spread
+    assert spread[1] == pytest.approx(10, rel=0.1)  # the first value of the larger image is a unit normal
+    images = torch.randn(5, 3, 4, 4)
+    small = torch.nn.functional.interpolate(images, (2, 2), mode="bilinear")[:, 0, 0, 0]
+    expected = (small / spread[0] - 10 * images[:, 0, 0, 0] / spread[1]) / 2 * spread.mean()
+    torch.testing.assert_close(joint(images, images)[:, 1], expected)
