@@ -18,7 +18,7 @@ from torchvision.models import MobileNet_V3_Small_Weights, get_model
 
 from shoepair.models import build_network
 from shoepair.models.classifiers import PretrainedClassifier, load_checkpoint
-from shoepair.models.comparison import Comparison, JointComparison
+from shoepair.models.comparison import Comparison, JointComparison, Standardise
 from shoepair.models.pretrained import PretrainedEncoder, load_weights
 from shoepair.models.trained import load_trained
 
@@ -276,6 +276,17 @@ def test_the_one_beside_must_compare_two_images(shoepair: Command) -> None:
     assert shoepair("train", *TINY, "approach=single", "hydra.run.dir=outputs/single").code == 0
     outcome = shoepair("train", *PRETRAINED, "approach.frozen=false", "approach.beside=outputs/single")
     assert outcome.code == 2 and outcome.err.endswith("(approach=dual); it is approach=single.\n")
+
+
+def test_small_differences_are_standardised_from_the_first_batch_on() -> None:
+    """Also where training is short: a running variance that began with 1 would drown them."""
+    torch.manual_seed(0)
+    norm = Standardise(5).train()
+    for _ in range(20):
+        norm(2e-3 * torch.randn(64, 5) + 0.5)
+    found = norm.eval()(2e-3 * torch.randn(10_000, 5) + 0.5)
+    torch.testing.assert_close(found.mean(dim=0), torch.zeros(5), rtol=0, atol=0.1)
+    torch.testing.assert_close(found.std(dim=0), torch.ones(5), rtol=0, atol=0.1)
 
 
 def test_the_surer_one_does_not_outvote_the_other() -> None:

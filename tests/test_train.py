@@ -427,8 +427,9 @@ def test_averaged_weights_are_what_validates_and_what_is_kept(
     assert len(steps) >= 4
     name = "network.classifier.head.1.weight"
     average = steps[0][name]
-    for step in steps[1:]:
-        average = 0.8 * average + 0.2 * step[name]
+    for number, step in enumerate(steps[1:], 1):
+        kept_part = min(0.8, (1 + number) / (10 + number))
+        average = kept_part * average + (1 - kept_part) * step[name]
     torch.testing.assert_close(kept["state_dict"][name], average)
     assert not torch.equal(kept["state_dict"][name], steps[-1][name])
     # The last line's figures are those of these weights.

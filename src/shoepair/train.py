@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 from lightning import LightningModule, Trainer, seed_everything
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, WeightAveraging
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
-from torch.optim.swa_utils import get_ema_multi_avg_fn
+from torch import Tensor
 
 from shoepair.calibration import Calibration, calibrate
 from shoepair.checkpoints import find_checkpoint
@@ -199,7 +200,7 @@ def build_trainer(config: dict[str, Any], run_dir: Path, callbacks: list[Callbac
         last_epoch_checkpoint(run_dir),
     ]
     if config["average"] is not None:
-        callbacks.append(WeightAveraging(multi_avg_fn=get_ema_multi_avg_fn(config["average"])))
+        callbacks.append(WeightAveraging(multi_avg_fn=moving_average(config["average"])))
     if config["early_stopping"]["patience"] is not None:
         callbacks.append(
             EarlyStopping(monitor="val/accuracy", mode="max", patience=config["early_stopping"]["patience"])
@@ -217,6 +218,25 @@ def build_trainer(config: dict[str, Any], run_dir: Path, callbacks: list[Callbac
         )
     except (MisconfigurationException, TypeError, ValueError) as error:  # an accelerator that is not there, for one
         raise UserError(f"trainer: {one_line(str(error))}") from error
+
+
+def moving_average(decay: float) -> Callable[[Sequence[Tensor], Sequence[Tensor], Any], None]:
+    """How averaged weights (and statistics of batch norm) follow the trained ones in each step.
+
+    At first they follow faster, by min(decay, (1 + n) / (10 + n)) after n steps, as TensorFlow's moving average does,
+    so that what they began with is soon forgotten.
+    """
+
+    def follow(averaged: Sequence[Tensor], current: Sequence[Tensor], num_averaged: Any) -> None:
+        steps = int(num_averaged)
+        kept = min(decay, (1 + steps) / (10 + steps))
+        if averaged[0].is_floating_point():
+            torch._foreach_lerp_(list(averaged), list(current), 1 - kept)
+        else:
+            for old, new in zip(averaged, current, strict=True):
+                old.copy_(new)
+
+    return follow
 
 
 def kept_checkpoint(run_dir: Path, keep: str, *, weights_only: bool) -> ModelCheckpoint:

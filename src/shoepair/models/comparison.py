@@ -111,6 +111,24 @@ class LocalComparingCNN(Comparison):
         return self.head(torch.cat([difference, product, (mean_one - mean_other).abs(), mean_one * mean_other], dim=1))
 
 
+class Standardise(nn.BatchNorm1d):
+    """Batch norm without scale and shift, whose running statistics start with those of the first batch.
+
+    torch's start with 0 and 1. Differences of vectors of length 1 have variances of 1e-5, which a running variance that
+    begins with 1 does not come near in some hundred steps: in evaluation hardly anything would be left of them.
+    """
+
+    def __init__(self, num_features: int) -> None:
+        super().__init__(num_features, eps=1e-8, affine=False)
+        self.usual_momentum = self.momentum or 0.1
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training:
+            assert self.num_batches_tracked is not None
+            self.momentum = max(self.usual_momentum, 1 / (int(self.num_batches_tracked) + 1))
+        return super().forward(x)
+
+
 class UnitVectorComparison(Comparison):
     """Compares vectors of length 1 by their absolute difference and their cosine, each standardised.
 
@@ -123,7 +141,7 @@ class UnitVectorComparison(Comparison):
         super().__init__()
         self.encoder = encoder
         self.head = nn.Sequential(
-            nn.BatchNorm1d(num_features + 1, affine=False),
+            Standardise(num_features + 1),
             nn.Dropout(dropout),
             nn.Linear(num_features + 1, hidden_units),
             nn.ReLU(),
