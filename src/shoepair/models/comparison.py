@@ -199,7 +199,7 @@ class JointComparison(Comparison):
         outputs = torch.stack([member.compare(*both).float() for member, *both in parts])
         if self.training:
             logits = (outputs[..., 1] - outputs[..., 0]).detach()
-            self.spread.lerp_(logits.std(dim=1).clamp_min(SMALLEST_SPREAD), SPREAD_MOMENTUM)
+            self.spread.lerp_(logits.std(dim=1, correction=0).clamp_min(SMALLEST_SPREAD), SPREAD_MOMENTUM)
         return outputs
 
     def agree(self, outputs: Tensor) -> Tensor:
