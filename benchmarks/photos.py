@@ -171,7 +171,7 @@ def table(rows: Sequence[Row], settings: dict[str, Setting], out: Path, best: st
         lines.append([
             row.name,
             f"`{' '.join(row.overrides)}`" + (", drawn shoes first" if row.drawn else "")
-            + (", drawn shoes first for the one beside it" if row.beside else ""),
+            + (", the one beside it drawn shoes first" if row.beside else ""),
             f"{setting.completed[0].results['num_parameters']:,}",
             mean_and_spread(setting.figures("val", "accuracy")),
             between(setting.interval),
