@@ -39,7 +39,8 @@ def test_answers_without_importing_torch(tmp_path: Path, typed: str) -> None:
 def test_help_shows_groups_options_keys_and_examples(tmp_path: Path) -> None:
     shown = run(PROGRAM, "--help", cwd=tmp_path).stdout
     for expected in (
-        "approach: dual, histogram, single", "data: photos, synthetic, table", "optimizer: adam, adamw, sgd",
+        "approach: dual, histogram, pretrained, single", "data: photos, synthetic, table",
+        "optimizer: adam, adamw, sgd",
         "scheduler: constant, cosine, onecycle, plateau", "shoepair evaluate checkpoint=latest", "max_epochs: ",
         'eval "$(shoepair -sc install=bash)"',
     ):  # fmt: skip

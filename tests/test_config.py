@@ -21,7 +21,7 @@ MISTAKES = [
     ("+trainer.max_epoch=1", "trainer.max_epoch: no such key; did you mean trainer.max_epochs?"),
     ("+data.augment.flip=1", "data.augment.flip: no such key"),
     ("optimizer=adamm", "optimizer=adamm: no such option; choose from adam, adamw, sgd."),
-    ("experiment=mine", "experiment=mine: no such option; choose from original_dual, original_single."),
+    ("experiment=mine", "experiment=mine: no such option; choose from best_dual, best_pretrained,"),
     ("optimizer=null", "Config group override must be a string or a list"),
     ("optimizer.lr=fast", "optimizer.lr=fast: expected a number of at least 0."),
     ("optimizer.lr=-1", "optimizer.lr=-1: expected a number of at least 0."),

@@ -77,7 +77,9 @@ def test_folds_are_gathered_and_settings_compared_on_the_same_pairs(grid: tuple[
 
 def test_the_best_of_a_sweep_is_one_path_away(grid: tuple[Path, str], shoepair: Command) -> None:
     folder, said = grid
-    best = board(folder)[0]["path"]
+    rows = board(folder)
+    setting = [row for row in rows if all(row[key] == rows[0][key] for key in ("approach.name", "optimizer.lr"))]
+    best = min(setting, key=lambda row: (-float(row["val_accuracy"]), float(row["val_loss"])))["path"]
     outcome = shoepair("evaluate", f"checkpoint={folder}", "hydra.run.dir=measured")
     assert outcome.code == 0, outcome.err
     measured = json.loads(Path("measured/results.json").read_text())
@@ -152,7 +154,7 @@ def test_the_same_command_goes_on_with_what_is_missing(shoepair: Command, tmp_pa
     assert shoepair(*sweep).code == 0
     first = board_of(Path("outputs/sweep"))
     jobs = sorted(path for path in Path("outputs/sweep").iterdir() if path.is_dir())
-    trained = [(job / "checkpoints/best.ckpt").stat().st_mtime_ns for job in jobs]
+    trained = [(job / "checkpoints/last.ckpt").stat().st_mtime_ns for job in jobs]
     # As if it had been killed: in the third job after an epoch, and before the fourth.
     (jobs[2] / "results.json").unlink()
     (jobs[2] / "status.json").write_text('{"status": "running", "reason": null, "since": "2026-01-01T00:00:00+00:00"}')
@@ -162,7 +164,7 @@ def test_the_same_command_goes_on_with_what_is_missing(shoepair: Command, tmp_pa
     assert "Going on in outputs/sweep: 2 completed, 1 interrupted there." in outcome.out
     assert f"Going on with {jobs[2]}" in outcome.out
     assert "4 jobs: 4 completed; 2 of them from before, 2 run now" in outcome.out
-    assert [(job / "checkpoints/best.ckpt").stat().st_mtime_ns for job in jobs[:3]] == trained[:3]
+    assert [(job / "checkpoints/last.ckpt").stat().st_mtime_ns for job in jobs[:3]] == trained[:3]
     assert board_of(Path("outputs/sweep")) == first
     # What is missing may be the test sets only.
     outcome = shoepair(*sweep, "test=true")
