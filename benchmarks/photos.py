@@ -64,6 +64,7 @@ FROZEN = (
 
 ROWS = (
     Row("best_pretrained", ["experiment=best_pretrained"], beside="best_dual"),
+    Row("pretrained, frozen", ["experiment=best_pretrained", *FROZEN]),
     Row("best_dual", ["experiment=best_dual"], drawn=DRAWN),
     Row("best_single", ["experiment=best_single"], drawn=DRAWN),
     Row("histogram", ["approach=histogram", "keep=last"]),
@@ -77,7 +78,6 @@ ROWS = (
         lost=True,
     ),
     Row("pretrained, nothing beside it", ["experiment=best_pretrained"], lost=True),
-    Row("pretrained, frozen", ["experiment=best_pretrained", *FROZEN], lost=True),
 )
 
 
