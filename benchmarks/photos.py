@@ -35,7 +35,7 @@ class Row:
         overrides: what is typed for it, besides data, folds and folders.
         drawn: what is typed to train the same network on drawn shoes first; None: it starts from random weights.
         beside: of which row the network that was trained on drawn shoes is trained further beside the encoder.
-        lost: it stands in the second table, of what was tried and not kept.
+        lost: it stands in the second table, of what was tried and not kept; the test people are not looked at.
     """
 
     name: str
@@ -114,7 +114,7 @@ def measure(row: Row, photos: Path, out: Path, *, weights: str | None, test: boo
         overrides.append(f"approach.beside={out / row.beside / 'drawn'}")
     overrides += ["data=photos", f"data.root={photos}"]
     run(["sweep=folds", *overrides, f"hydra.sweep.dir={folder / 'folds'}"])
-    if test:
+    if test and not row.lost:
         once([*overrides, "data.validate_on_train=true", "test=true"], folder / "all")
 
 

@@ -148,6 +148,13 @@ def test_places_are_compared_with_the_places_that_look_like_them() -> None:
         torch.testing.assert_close(seen[0][pair, 4:8], product)
 
 
+def test_without_norm_no_network_keeps_statistics() -> None:
+    for approach in ("single", "dual"):
+        for fusion in ("stack", "compare", "local"):
+            network = build_network(approach, image_size=32, fusion=fusion, norm="none")
+            assert not any("running" in name for name in network.state_dict()), (approach, fusion)
+
+
 def test_score_is_output_one_minus_output_zero() -> None:
     classifier = DualImageClassifier({"image_size": 16}).eval()
     left, right = torch.rand(4, 3, 16, 16), torch.rand(4, 3, 16, 16)

@@ -13,8 +13,8 @@ def find_checkpoint(checkpoint: str, output_dir: str, key: str = "checkpoint") -
     """The file that `checkpoint=` means.
 
     Args:
-        checkpoint: a file; the folder of a run (its best epoch); a folder with several runs, such as a sweep's (the
-            best run by validation accuracy); or "latest" (the run in output_dir that ended last).
+        checkpoint: a file; the folder of a run (the epoch that it kept); a folder with several runs, such as a sweep's
+            (the best run by validation accuracy); or "latest" (the run in output_dir that ended last).
         key: what the setting is called.
     Raises:
         UserError: if there is none.

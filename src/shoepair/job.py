@@ -26,7 +26,7 @@ def run_job(config: DictConfig) -> float:
     was interrupted goes on after its last whole epoch.
 
     Returns:
-        The validation accuracy of the best epoch, from 0 to 1.
+        The validation accuracy of the epoch that is kept, from 0 to 1.
     Raises:
         UserError: for what the user can mend.
     """

@@ -73,7 +73,7 @@ def add_checkpoint(parser: argparse.ArgumentParser) -> None:
         "--checkpoint",
         default="latest",
         metavar="PATH",
-        help="a file, the folder of a run (its best epoch) or of several (the best run); default: the newest run in "
+        help="a file, the folder of a run (what it kept) or of several (the best run); default: the newest run in "
         "outputs/",
     )
 

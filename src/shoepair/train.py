@@ -88,11 +88,11 @@ def run(config: dict[str, Any], run_dir: Path, *, test: bool, overrides: list[st
     if trainer.is_global_zero:
         keep_only_weights(best_path)
     splits = ["val", *datamodule.test_splits] if test else ["val"]
-    predictions = predict_splits(trainer, load_checkpoint(best_path), datamodule, splits)
+    kept = load_checkpoint(best_path)
+    predictions = predict_splits(trainer, kept, datamodule, splits)
     temperature = None
     if config["mode"] != "sanity" and not config["data"]["validate_on_train"]:  # trained on, they say too much
-        calibration = calibrate_checkpoint(best_path, datamodule, trainer)
-        temperature = calibration.temperature
+        temperature = calibrate_checkpoint(best_path, kept, datamodule, trainer).temperature
     results = {
         "splits": measure_splits(predictions, temperature),
         "temperature": temperature,
@@ -149,9 +149,11 @@ def encode_once(classifier: PairClassifier, datamodule: ShoePairDataModule, trai
         datamodule.encode(comparison.encode, device)
 
 
-def calibrate_checkpoint(path: Path, datamodule: ShoePairDataModule, trainer: Trainer) -> Calibration:
+def calibrate_checkpoint(
+    path: Path, kept: PairClassifier, datamodule: ShoePairDataModule, trainer: Trainer
+) -> Calibration:
     """Fit a temperature on all pairs within validation people, and keep it in the checkpoint with their logits."""
-    logits = predict_logits(trainer, load_checkpoint(path), datamodule, CALIBRATION)
+    logits = predict_logits(trainer, kept, datamodule, CALIBRATION)
     calibration = calibrate(logits.numpy(), datamodule.calibration_pairs.label)
     if trainer.is_global_zero:
         write_calibration(path, calibration)

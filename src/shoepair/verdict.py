@@ -104,7 +104,7 @@ def load_classifier(
     """The network in a checkpoint, ready to judge photos. Loading a file never runs code from it.
 
     Args:
-        checkpoint: a file; the folder of a run (its best epoch) or of several runs (the best one by validation
+        checkpoint: a file; the folder of a run (the epoch that it kept) or of several runs (the best one by validation
             accuracy); or "latest", the run in `output_dir` that ended last.
         false_matches: of pairs that are different, the part that may be called the same, such as 0.05; None: the
             probability decides, at 0.5. The threshold is the lowest one that the checkpoint's validation pairs allow

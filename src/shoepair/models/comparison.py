@@ -1,7 +1,7 @@
 """What turns each shoe into one vector and judges a pair by its two vectors."""
 
 from collections.abc import Sequence
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -37,25 +37,25 @@ class Comparison(nn.Module):
         raise NotImplementedError
 
 
-class ComparingCNN(Comparison):
-    """One encoder for both shoes, and a head that compares the two vectors; see DualImageCNN."""
+class StagesComparison(Comparison):
+    """A comparison whose encoder is convolution_stages(); its last feature maps have `channels` channels."""
 
     def __init__(
-        self,
-        *,
-        norm: str,
-        kernel_size: int = 5,
-        width: int = 4,
-        stages: int = 4,
-        pooling: str = "max",
-        hidden_units: int = 100,
-        dropout: float = 0.0,
+        self, *, norm: str, kernel_size: int = 5, width: int = 4, stages: int = 4, pooling: str = "max"
     ) -> None:
         super().__init__()
+        self.channels = width * 2 ** (stages - 1)
         self.encoder = convolution_stages(
             3, norm=norm, kernel_size=kernel_size, width=width, stages=stages, pooling=pooling
         )
-        self.head = linear_head(width * 2**stages, norm=norm, hidden_units=hidden_units, dropout=dropout)
+
+
+class ComparingCNN(StagesComparison):
+    """One encoder for both shoes, and a head that compares the two vectors; see DualImageCNN."""
+
+    def __init__(self, *, norm: str, hidden_units: int = 100, dropout: float = 0.0, **stages: Any) -> None:
+        super().__init__(norm=norm, **stages)
+        self.head = linear_head(2 * self.channels, norm=norm, hidden_units=hidden_units, dropout=dropout)
 
     def describe(self, encoded: Tensor) -> Tensor:
         """Feature maps (B, C, H, W) -> (B, C)."""
@@ -65,31 +65,17 @@ class ComparingCNN(Comparison):
         return self.head(torch.cat([(one - other).abs(), one * other], dim=1))
 
 
-class LocalComparingCNN(Comparison):
+class LocalComparingCNN(StagesComparison):
     """One encoder for both shoes, and a head that compares them place by place; see DualImageCNN.
 
     A shoe's "vector" is its last feature maps and, for the search, a projection of them, of length 1 at each place.
     """
 
-    def __init__(
-        self,
-        *,
-        norm: str,
-        kernel_size: int = 5,
-        width: int = 4,
-        stages: int = 4,
-        pooling: str = "max",
-        hidden_units: int = 100,
-        dropout: float = 0.0,
-    ) -> None:
-        super().__init__()
-        self.channels = width * 2 ** (stages - 1)
-        self.encoder = convolution_stages(
-            3, norm=norm, kernel_size=kernel_size, width=width, stages=stages, pooling=pooling
-        )
+    def __init__(self, *, norm: str, hidden_units: int = 100, dropout: float = 0.0, **stages: Any) -> None:
+        super().__init__(norm=norm, **stages)
         self.projection = nn.Conv2d(self.channels, self.channels, 1)
         self.sharpness = nn.Parameter(torch.tensor(10.0))  # of the search: the larger, the fewer places count
-        self.norm = nn.BatchNorm1d(self.channels, affine=False)
+        self.norm = nn.BatchNorm1d(self.channels, affine=False) if norm == "batch" else nn.Identity()
         self.head = linear_head(4 * self.channels, norm=norm, hidden_units=hidden_units, dropout=dropout)
 
     def describe(self, encoded: Tensor) -> Tensor:

@@ -101,7 +101,7 @@ def draw_curves(path: Path, history: Mapping[str, Sequence[float]], best_epoch: 
             label = {"train": "training", "val": "validation"}[split]
             values = factor * np.asarray(history[f"{split}/{name}"])
             axes.plot(epochs, values, color=colour, label=label, marker="." if len(epochs) < 40 else None)
-        axes.axvline(best_epoch, color=GREY, linestyle=":", label=f"best epoch ({best_epoch})")
+        axes.axvline(best_epoch, color=GREY, linestyle=":", label=f"epoch that is kept ({best_epoch})")
         axes.set_xlabel("epoch")
         axes.set_ylabel("accuracy (%)" if name == "accuracy" else "loss (cross-entropy)")
         axes.set_ylim(bottom=0 if name == "loss" else None, top=None if name == "loss" else 101)

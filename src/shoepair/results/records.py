@@ -40,7 +40,7 @@ class Status:
 
 
 def best_checkpoint(run_dir: str | Path) -> Path:
-    """Where a run keeps the best epoch."""
+    """Where a run keeps the weights that it ends with: of its best epoch or, with keep=last, of its last one."""
     return Path(run_dir, "checkpoints", "best.ckpt")
 
 
