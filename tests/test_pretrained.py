@@ -3,7 +3,10 @@
 import hashlib
 import io
 import json
+import os
 import shutil
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -112,12 +115,17 @@ def served() -> Iterator[tuple[str, dict[str, bytes]]]:
     files: dict[str, bytes] = {}
 
     class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            body = files.get(self.path.lstrip("/"))
-            self.send_response(404 if body is None else 200)
-            self.send_header("Content-Length", str(len(body or b"")))
+        def do_HEAD(self) -> bytes:
+            body = files.get(self.path.lstrip("/"), b"")
+            self.send_response(200 if body else 404)
+            self.send_header("Content-Length", str(len(body)))
+            self.send_header("ETag", f'"{hashlib.sha256(body).hexdigest()}"')  # the hub's client asks for these two
+            self.send_header("X-Repo-Commit", "0" * 40)
             self.end_headers()
-            self.wfile.write(body or b"")
+            return body
+
+        def do_GET(self) -> None:
+            self.wfile.write(self.do_HEAD())
 
         def log_message(self, *args: object) -> None:
             pass
@@ -153,6 +161,39 @@ def test_the_librarys_own_weights_are_downloaded_once(
         object.__setattr__(MobileNet_V3_Small_Weights.DEFAULT.value, "url", url)
     weights = whole_model().state_dict()
     assert all(torch.equal(value, weights[name]) for name, value in network.body.state_dict().items())
+
+
+@pytest.mark.slow
+def test_timms_own_weights_are_downloaded_once(served: tuple[str, dict[str, bytes]], tmp_path: Path) -> None:
+    """By its own client, from a server that speaks as the Hugging Face hub does; in a process of its own, which is when
+    that client reads where the hub is."""
+    timm = pytest.importorskip("timm")
+    save = pytest.importorskip("safetensors.torch").save
+    address, files = served
+    torch.manual_seed(1)
+    weights = timm.create_model("test_efficientnet", pretrained=False).state_dict()
+    files["timm/test_efficientnet.r160_in1k/resolve/main/model.safetensors"] = save(weights)
+    own = {"HF_ENDPOINT": address, "HF_HOME": str(tmp_path / "hub")}
+
+    def train(run: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+        typed = ("approach.encoder=timm/test_efficientnet", "approach.weights=default", f"hydra.run.dir=outputs/{run}")
+        command = [sys.executable, "-m", "shoepair", "train", *PRETRAINED, *typed]
+        return subprocess.run(command, cwd=tmp_path, env=os.environ | environment, capture_output=True, text=True)
+
+    first = train("first", own)
+    assert first.returncode == 0, first.stderr
+    trained = load_trained(tmp_path / "outputs" / "first" / "checkpoints" / "best.ckpt")
+    assert trained.encoder is not None
+    found = trained.encoder.get_submodule("encoder.body").state_dict()
+    assert found.keys() == {name for name in weights if not name.startswith("classifier.")}
+    assert all(torch.equal(value, weights[name]) for name, value in found.items())
+
+    again = train("again", own | {"HF_HUB_OFFLINE": "1"})  # from the disk
+    assert again.returncode == 0, again.stderr
+    files.clear()
+    refused = train("refused", own | {"HF_HOME": str(tmp_path / "empty")})
+    assert refused.returncode == 2 and refused.stderr.count("\n") == 1, refused.stderr
+    assert refused.stderr.startswith("shoepair: approach.weights=default: the download failed (")
 
 
 @pytest.mark.parametrize(
