@@ -1,5 +1,6 @@
 """Encoders that were trained on other images: where their weights come from, and that a frozen one sees shoes once."""
 
+import copy
 import hashlib
 import io
 import json
@@ -22,7 +23,7 @@ from torchvision.models import MobileNet_V3_Small_Weights, get_model
 from shoepair.models import build_network
 from shoepair.models.classifiers import PretrainedClassifier, load_checkpoint
 from shoepair.models.comparison import Comparison, JointComparison, Standardise
-from shoepair.models.pretrained import PretrainedEncoder, load_weights
+from shoepair.models.pretrained import PretrainedEncoder, load_weights, with_quick_gradients
 from shoepair.models.trained import load_trained
 
 SMALL = "torchvision/mobilenet_v3_small"
@@ -65,6 +66,34 @@ def test_images_are_normalised_as_the_encoder_was_trained() -> None:
     network(torch.zeros(1, 3, 64, 64))  # grey: 0.5 of 1
     expected = (0.5 - torch.tensor([0.485, 0.456, 0.406])) / torch.tensor([0.229, 0.224, 0.225])
     torch.testing.assert_close(seen[0][0, :, 0, 0], expected)
+
+
+@pytest.mark.parametrize("size", [40, 41])
+@pytest.mark.parametrize(("kernel_size", "stride", "groups"), [(3, 2, 8), (5, 1, 8), (5, 2, 8), (3, 1, 8), (3, 2, 1)])
+def test_gradients_are_as_close_to_float64_as_torchs(kernel_size: int, stride: int, groups: int, size: int) -> None:
+    """Depthwise convolutions whose bfloat16 gradients are slow are computed in another precision, not otherwise."""
+    torch.manual_seed(0)
+    usual = nn.Sequential(nn.Conv2d(8, 8, kernel_size, stride, kernel_size // 2, groups=groups, bias=False), nn.ReLU())
+    quick = with_quick_gradients(copy.deepcopy(usual))
+    exact = copy.deepcopy(usual).double()
+    assert quick.state_dict().keys() == usual.state_dict().keys()
+    images = torch.randn(4, 8, size, size)
+
+    def gradients(network: nn.Module, images: torch.Tensor, autocast: bool) -> list[torch.Tensor]:
+        images = images.clone().requires_grad_()
+        with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+            outputs = network(images * 1)
+        outputs.square().mean().backward()
+        return [images.grad, network[0].weight.grad]  # type: ignore[index, list-item]
+
+    expected = gradients(exact, images.double(), autocast=False)
+    ours, torchs = gradients(quick, images, autocast=True), gradients(usual, images, autocast=True)
+    for own, usual_one, right in zip(ours, torchs, expected, strict=True):
+        assert 0 < (own - right).norm() <= 1.05 * (usual_one - right).norm()
+    again = copy.deepcopy(quick)  # as an average of weights does: it has weights of its own
+    again[0].weight.data.zero_()  # type: ignore[index]
+    with torch.autocast("cpu", torch.bfloat16):
+        assert again(images).abs().max() == 0 and quick(images).abs().max() > 0
 
 
 def whole_model() -> nn.Module:
