@@ -34,6 +34,8 @@ MISTAKES = [
     ("data.train_fraction=1.5", "data.train_fraction=1.5: expected a number from 0 (not included) to 1 (not included)"),
     ("data.augment.mirror=2", "data.augment.mirror=2: expected a number from 0 to 1."),
     ("data.negatives=hard", "data.negatives=hard: expected one of cyclic, all, fresh."),
+    ("data.same_side=2", "data.same_side=2: expected a number from 0 to 1."),
+    ("data.same_side=0.3 data.negatives=all", "data.same_side=0.3: expected 0, since data.negatives=all"),
     ("data.fold=5", "data.fold=5: expected a whole number from 0 to 4, since data.folds=5."),
     ("trainer.max_epochs=-1", "trainer.max_epochs=-1: expected a whole number, at least 1."),
     ("trainer.max_epochs=1.5", "trainer.max_epochs=1.5: expected a whole number, at least 1."),

@@ -1,3 +1,5 @@
+from collections import Counter
+
 import numpy as np
 import pytest
 import torch
@@ -64,6 +66,21 @@ def test_every_drawn_different_pair_comes_from_one_person_and_two_pairs() -> Non
             assert one.pair != other.pair
             seen.add((left, right))
     assert len(seen) == 3 * 2 + 2 * 1 + 5 * 4  # in time, every combination comes
+
+
+def test_asked_for_some_different_pairs_are_of_one_side() -> None:
+    shoes = shoe_set({"a": 3, "b": 2, "c": 1})
+    seen: Counter[tuple[str, str]] = Counter()
+    for seed in range(400):
+        pairs = draw_different_pairs(shoes, shoes.people, np.random.default_rng(seed), same_side=0.4)
+        assert len(pairs) == 5
+        for left, right, label in triples(pairs):
+            one, other = shoes.shoes[left], shoes.shoes[right]
+            assert one.person == other.person and one.pair != other.pair and label == 0
+            seen[one.side, other.side] += 1
+    assert seen.keys() == {("left", "right"), ("left", "left"), ("right", "right")}
+    assert seen["left", "right"] == pytest.approx(0.6 * 2000, abs=100)
+    assert seen["left", "left"] == pytest.approx(0.2 * 2000, abs=80)
 
 
 @pytest.mark.parametrize(("num_people", "num_train"), [(113, 90), (93, 74), (10, 8), (2, 1), (1, 1)])

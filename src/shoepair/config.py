@@ -122,6 +122,7 @@ RULES: dict[str, Rule] = {
     "data.balanced": BOOLEAN,
     "data.drop_last": BOOLEAN,
     "data.negatives": one_of("cyclic", "all", "fresh"),
+    "data.same_side": CHANCE,
     "data.num_people": optional(integer(2)),
     "data.num_test_people": integer(0),
     "data.train_fraction": FRACTION,
@@ -342,6 +343,11 @@ def _check_together(plain: Mapping[str, Any]) -> None:
         raise UserError(
             f"data.batch_size={data['batch_size']}: expected an even number, since data.balanced=true makes "
             "half of every batch same and half different pairs."
+        )
+    if data["same_side"] and data["negatives"] != "fresh":
+        raise UserError(
+            f"data.same_side={data['same_side']}: expected 0, since data.negatives={data['negatives']} pairs left "
+            "shoes with right ones only; data.negatives=fresh draws others as well."
         )
     _check_approach(approach)
     if approach.get("frozen"):

@@ -111,6 +111,7 @@ class ShoePairDataModule(LightningDataModule):
             self.shoes["train"],
             self.people["train"],
             negatives=self.settings["negatives"],
+            same_side=self.settings.get("same_side", 0.0),  # checkpoints of before have no such key
             batch_size=self.settings["batch_size"],
             balanced=self.settings["balanced"],
             drop_last=self.settings["drop_last"],

@@ -81,8 +81,14 @@ def different_pairs(shoes: ShoeSet, people: Sequence[str], negatives: str = "cyc
     return _pairs(triples, DIFFERENT)
 
 
-def draw_different_pairs(shoes: ShoeSet, people: Sequence[str], random: np.random.Generator) -> Pairs:
-    """For every left shoe, the right shoe of another pair of the same person, drawn anew by each call."""
+def draw_different_pairs(
+    shoes: ShoeSet, people: Sequence[str], random: np.random.Generator, same_side: float = 0.0
+) -> Pairs:
+    """For every left shoe, the right shoe of another pair of the same person, drawn anew by each call.
+
+    Args:
+        same_side: chance that a pair's two shoes are of one side instead, both left or both right.
+    """
     triples: list[tuple[int, int]] = []
     for person in people:
         pairs = shoes.pairs_of[person]
@@ -90,6 +96,10 @@ def draw_different_pairs(shoes: ShoeSet, people: Sequence[str], random: np.rando
             continue
         others = (np.arange(len(pairs)) + random.integers(1, len(pairs), size=len(pairs))) % len(pairs)
         triples += [(left, pairs[j][1]) for (left, _), j in zip(pairs, others, strict=True)]
+        if same_side:
+            for i in np.flatnonzero(random.random(len(pairs)) < same_side):
+                side = random.integers(2)
+                triples[i - len(pairs)] = (pairs[i][side], pairs[others[i]][side])
     return _pairs(triples, DIFFERENT)
 
 
@@ -105,6 +115,7 @@ class TrainingBatches:
 
     Args:
         negatives: cyclic, all or fresh; see conf/train.yaml.
+        same_side: of draw_different_pairs, for negatives=fresh.
         balanced: every batch is half same pairs, then half different pairs. Of the two kinds, the one with fewer
             pairs is repeated until both are as many.
         drop_last: leave out the last batch of an epoch when it is not full.
@@ -116,6 +127,7 @@ class TrainingBatches:
         people: Sequence[str],
         *,
         negatives: str,
+        same_side: float = 0.0,
         batch_size: int,
         balanced: bool,
         drop_last: bool,
@@ -124,6 +136,7 @@ class TrainingBatches:
         self.shoes = shoes
         self.people = list(people)
         self.negatives = negatives
+        self.same_side = same_side
         self.batch_size = batch_size
         self.balanced = balanced
         self.drop_last = drop_last
@@ -156,7 +169,7 @@ class TrainingBatches:
         random = np.random.default_rng([self.seed, self.epoch])
         different = self.different
         if self.negatives == "fresh":
-            different = draw_different_pairs(self.shoes, self.people, random)
+            different = draw_different_pairs(self.shoes, self.people, random, self.same_side)
         if self.balanced and len(self.same) and len(different):
             most, half = max(len(self.same), len(different)), self.batch_size // 2
             same, different = (kind[random.permutation(most) % len(kind)] for kind in (self.same, different))
