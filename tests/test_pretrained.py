@@ -22,8 +22,8 @@ from torchvision.models import MobileNet_V3_Small_Weights, get_model
 
 from shoepair.models import build_network
 from shoepair.models.classifiers import PretrainedClassifier, load_checkpoint
-from shoepair.models.comparison import Comparison, JointComparison, Standardise
-from shoepair.models.pretrained import PretrainedEncoder, load_weights, with_quick_gradients
+from shoepair.models.comparison import Comparison, JointComparison, Standardise, compare_places
+from shoepair.models.pretrained import PretrainedComparison, PretrainedEncoder, load_weights, with_quick_gradients
 from shoepair.models.trained import load_trained
 
 SMALL = "torchvision/mobilenet_v3_small"
@@ -236,11 +236,32 @@ def test_timms_own_weights_are_downloaded_once(served: tuple[str, dict[str, byte
         ("data.augment.rotate=5", "data.augment.rotate=5: expected 0, since with approach.frozen=true"),
         ("+approach.fusion=stack", "approach.fusion: no such key"),
         ("approach.frozen=false approach.beside=nowhere", "approach.beside=nowhere: no such file or folder"),
-        ("approach.beside={trained}", "approach.frozen=true: expected false, since the network of approach.beside"),
+        (
+            "approach.beside={trained}",
+            "approach.frozen=true: expected false, since with approach.beside=",
+        ),
+        ("approach.maps_of=features.8", "approach.frozen=true: expected false, since with approach.maps_of=features.8"),
+        (
+            "approach.frozen=false approach.maps_of=blocks.4",
+            "approach.maps_of=blocks.4: no such part of the",
+        ),
+        (
+            "approach.frozen=false approach.train_from=last",
+            "approach.train_from=last: no such part of the",
+        ),
+        (
+            "approach.frozen=false approach.train_from=avgpool",
+            "approach.train_from=avgpool: expected a part that",
+        ),
+        (
+            "approach.frozen=false approach.maps_of=classifier",
+            "approach.maps_of=classifier: expected a part that",
+        ),
     ],
 )
 def test_mistakes_are_one_line(shoepair: Command, trained: Path, typed: str, said: str) -> None:
     outcome = shoepair("train", *PRETRAINED, *typed.format(trained=trained).split())
+    said = said.format(trained=trained)
     assert outcome.code == 2 and outcome.err.startswith(f"shoepair: {said}") and outcome.err.count("\n") == 1
 
 
@@ -255,14 +276,14 @@ def test_a_frozen_encoder_sees_each_shoe_once_and_stays_as_it_is(
     shoepair: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[int] = []
-    forward = PretrainedEncoder.forward
+    look = PretrainedEncoder.look
 
-    def counted(self: PretrainedEncoder, images: torch.Tensor) -> torch.Tensor:
+    def counted(self: PretrainedEncoder, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
         seen.append(len(images))
-        return forward(self, images)
+        return look(self, images)
 
     with monkeypatch.context() as patched:
-        patched.setattr(PretrainedEncoder, "forward", counted)
+        patched.setattr(PretrainedEncoder, "look", counted)
         outcome = shoepair("train", *PRETRAINED, "hydra.run.dir=outputs/run", "trainer.max_epochs=3")
     assert outcome.code == 0, outcome.err
     shoes = 6 * 6 + 2 * 2 * 6
@@ -298,6 +319,48 @@ def test_a_fine_tuned_encoder_learns_more_slowly_than_the_head(shoepair: Command
     assert results["num_parameters"] == sum(p.numel() for p in fresh.parameters())
 
 
+def test_parts_before_the_first_trained_one_stay_as_they_are(shoepair: Command) -> None:
+    torch.save(whole_model().state_dict(), "weights.pth")
+    typed = ("approach.frozen=false", "approach.train_from=features.9", "approach.weights=weights.pth")
+    outcome = shoepair("train", *PRETRAINED, *typed, "hydra.run.dir=outputs/run")
+    assert outcome.code == 0, outcome.err
+    trained = load_trained("outputs/run/checkpoints/best.ckpt").encoder
+    assert trained is not None
+    before, after = whole_model().state_dict(), trained.get_submodule("encoder.body").state_dict()
+    changed = {name for name, value in after.items() if not torch.equal(value, before[name])}
+    parts = {int(name.split(".")[1]) for name in changed}
+    assert parts == {9, 10, 11, 12} and not any("running" in name for name in changed)
+    results = json.loads(Path("outputs/run/results.json").read_text())
+    trained_weights = [value for name, value in before.items() if name in after and "running" not in name]
+    assert results["num_parameters"] < sum(value.numel() for value in trained_weights)
+
+
+def test_the_maps_of_a_part_are_judged_place_by_place() -> None:
+    """It finds a shoe again that lies elsewhere in the picture; the vectors and the maps are those of the encoder."""
+    torch.manual_seed(0)
+    network = build_network(
+        "pretrained", image_size=64, encoder=SMALL, weights=None, frozen=False, maps_of="features.8", dropout=0.0
+    )
+    joint = network.classifier
+    assert isinstance(joint, JointComparison) and joint.num_judges == 2
+    own = joint.members[0]
+    assert isinstance(own, PretrainedComparison) and own.places is not None
+    images = torch.rand(6, 3, 64, 64) - 0.5
+    own.eval()
+    vectors, maps = own.encoder.look(images)
+    assert maps is not None
+    torch.testing.assert_close(vectors, own.encoder(images))
+    expected = own.encoder.body.features[:9]((images + 0.5 - own.encoder.mean) / own.encoder.std)  # type: ignore[index, operator]
+    torch.testing.assert_close(maps, expected)
+    # The mean over places of the difference to what looks most alike is least for the same shoe, wherever it lies.
+    own.places.sharpness.data.fill_(1e3)
+    maps = torch.randn_like(maps)
+    one, other = own.places.describe(maps), own.places.describe(maps.flip(-1))
+    alike, _ = compare_places(one, other, own.places.channels, own.places.sharpness)
+    unlike, _ = compare_places(one, other.roll(1, 0), own.places.channels, own.places.sharpness)
+    assert alike.mean() < 0.1 * unlike.mean()
+
+
 def test_it_is_used_like_any_other_network(shoepair: Command, drawn_photos: Path) -> None:
     """Without reading or downloading weights again: the checkpoint has them."""
     torch.save(whole_model().state_dict(), "weights.pth")
@@ -313,9 +376,10 @@ def test_it_is_used_like_any_other_network(shoepair: Command, drawn_photos: Path
 
 
 def test_two_networks_side_by_side_are_used_like_one(shoepair: Command, trained: Path, drawn_photos: Path) -> None:
-    """Also when the folder of the one beside is gone, and exported."""
+    """Also when the folder of the one beside is gone, and exported. A third judge looks at maps of the encoder."""
     shutil.copytree(trained, "beside")
-    typed = ("approach.frozen=false", "approach.beside=beside", "data.image_size=64", "hydra.run.dir=outputs/run")
+    typed = ("approach.frozen=false", "approach.beside=beside", "data.image_size=64", "hydra.run.dir=outputs/run",
+             "approach.maps_of=features.8")  # fmt: skip
     outcome = shoepair("train", *(setting for setting in PRETRAINED if "image_size" not in setting), *typed)
     assert outcome.code == 0, outcome.err
     before = load_trained("beside/checkpoints/best.ckpt").network.state_dict()

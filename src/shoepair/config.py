@@ -100,6 +100,8 @@ RULES: dict[str, Rule] = {
     ),
     "approach.weights": optional(TEXT),
     "approach.frozen": BOOLEAN,
+    "approach.train_from": optional(TEXT),
+    "approach.maps_of": optional(TEXT),
     "approach.encoder_lr": number(0, open_low=True),
     "approach.beside": optional(TEXT),
     "approach.beside_lr": number(0, open_low=True),
@@ -175,7 +177,17 @@ _OF_APPROACH = {
     "dual": _OF_NETWORKS,
     "pretrained": {
         f"approach.{key}"
-        for key in ("encoder", "weights", "frozen", "encoder_lr", "beside", "beside_lr", "hidden_units")
+        for key in (
+            "encoder",
+            "weights",
+            "frozen",
+            "train_from",
+            "maps_of",
+            "encoder_lr",
+            "beside",
+            "beside_lr",
+            "hidden_units",
+        )
     },
     "histogram": {"approach.bins"},
 }
@@ -361,12 +373,14 @@ def _check_together(plain: Mapping[str, Any]) -> None:
         weights = Path(approach["weights"])
         if not weights.is_file():
             raise UserError(f"approach.weights={weights}: no such file; expected default, null or a file of weights.")
+    for key in ("train_from", "maps_of", "beside"):
+        if approach.get(key) is not None and approach["frozen"]:
+            raise UserError(
+                f"approach.frozen=true: expected false, since with approach.{key}={approach[key]} more than the head "
+                "is trained."
+            )
     if approach.get("beside") is not None:
         find_checkpoint(approach["beside"], plain["output_dir"], key="approach.beside")
-        if approach["frozen"]:
-            raise UserError(
-                "approach.frozen=true: expected false, since the network of approach.beside is to be trained."
-            )
     halvings = 2 ** approach.get("stages", 0)
     if data["image_size"] % halvings:
         raise UserError(

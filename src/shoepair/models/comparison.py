@@ -17,6 +17,7 @@ class Comparison(nn.Module):
 
     encoder: nn.Module
     head: nn.Module
+    num_judges = 1  # that compare_each asks
 
     def forward(self, left: Tensor, right: Tensor) -> Tensor:
         """Two outputs for every pair: (B, 3, H, W) each -> (B, 2)."""
@@ -35,6 +36,10 @@ class Comparison(nn.Module):
     def compare(self, one: Tensor, other: Tensor) -> Tensor:
         """Two outputs for every pair of vectors, (B, C) each -> (B, 2); the same when they change places."""
         raise NotImplementedError
+
+    def compare_each(self, one: Tensor, other: Tensor) -> Tensor:
+        """As compare, the outputs of every judge there is: (num_judges, B, 2)."""
+        return self.compare(one, other).unsqueeze(0)
 
 
 class StagesComparison(Comparison):
@@ -80,21 +85,40 @@ class LocalComparingCNN(StagesComparison):
 
     def describe(self, encoded: Tensor) -> Tensor:
         """Feature maps (B, C, H, W) -> (B, 2 * C * H * W)."""
-        searched = nn.functional.normalize(self.projection(encoded).float(), dim=1)
-        return torch.cat([encoded.float(), searched], dim=1).flatten(1)
+        return describe_places(encoded, self.projection)
 
     def compare(self, one: Tensor, other: Tensor) -> Tensor:
-        maps_one, search_one = one.unflatten(1, (2, self.channels, -1)).unbind(1)  # (B, C, places) each
-        maps_other, search_other = other.unflatten(1, (2, self.channels, -1)).unbind(1)
-        alike = self.sharpness * (search_one.transpose(1, 2) @ search_other)  # (B, places of one, places of the other)
-        # For each place of one, what the other has where it looks most like it; and the other way round.
-        from_other = maps_other @ alike.softmax(dim=2).transpose(1, 2)  # (B, C, places of one)
-        from_one = maps_one @ alike.softmax(dim=1)  # (B, C, places of the other)
-        difference = (maps_one - from_other).abs().mean(dim=2) + (maps_other - from_one).abs().mean(dim=2)
-        product = (maps_one * from_other).mean(dim=2) + (maps_other * from_one).mean(dim=2)
+        difference, product = compare_places(one, other, self.channels, self.sharpness)
+        maps_one, maps_other = (vector.unflatten(1, (2, self.channels, -1))[:, 0] for vector in (one, other))
         means = self.norm(torch.cat([maps_one, maps_other]).mean(dim=2))
         mean_one, mean_other = means[: one.shape[0]], means[one.shape[0] :]
         return self.head(torch.cat([difference, product, (mean_one - mean_other).abs(), mean_one * mean_other], dim=1))
+
+
+def describe_places(maps: Tensor, projection: nn.Module) -> Tensor:
+    """What compare_places needs of a shoe: its feature maps and, for the search, their projection, of length 1 at each
+    place: (B, C, H, W) -> (B, 2 * C * H * W)."""
+    searched = nn.functional.normalize(projection(maps).float(), dim=1)
+    return torch.cat([maps.float(), searched], dim=1).flatten(1)
+
+
+def compare_places(one: Tensor, other: Tensor, channels: int, sharpness: Tensor) -> tuple[Tensor, Tensor]:
+    """Compare each place of one shoe with what the other has where it looks most like it, and the other way round.
+
+    Args:
+        one, other: what describe_places gives, (B, 2 * channels * places) each.
+        sharpness: of the search: the larger, the fewer places count.
+    Returns:
+        The means over the places of the absolute difference and of the product, (B, channels) each.
+    """
+    maps_one, search_one = one.unflatten(1, (2, channels, -1)).unbind(1)  # (B, C, places) each
+    maps_other, search_other = other.unflatten(1, (2, channels, -1)).unbind(1)
+    alike = sharpness * (search_one.transpose(1, 2) @ search_other)  # (B, places of one, places of the other)
+    from_other = maps_other @ alike.softmax(dim=2).transpose(1, 2)  # (B, C, places of one)
+    from_one = maps_one @ alike.softmax(dim=1)  # (B, C, places of the other)
+    difference = (maps_one - from_other).abs().mean(dim=2) + (maps_other - from_one).abs().mean(dim=2)
+    product = (maps_one * from_other).mean(dim=2) + (maps_other * from_one).mean(dim=2)
+    return difference, product
 
 
 class Standardise(nn.BatchNorm1d):
@@ -115,29 +139,16 @@ class Standardise(nn.BatchNorm1d):
         return super().forward(x)
 
 
-class UnitVectorComparison(Comparison):
-    """Compares vectors of length 1 by their absolute difference and their cosine, each standardised.
-
-    Args:
-        encoder: (B, 3, H, W) -> (B, num_features), of length 1.
-        dropout: before each of the head's two linear layers.
-    """
-
-    def __init__(self, encoder: nn.Module, num_features: int, *, hidden_units: int, dropout: float) -> None:
-        super().__init__()
-        self.encoder = encoder
-        self.head = nn.Sequential(
-            Standardise(num_features + 1),
-            nn.Dropout(dropout),
-            nn.Linear(num_features + 1, hidden_units),
-            nn.ReLU(),
-            nn.Dropout(dropout),
-            nn.Linear(hidden_units, 2),
-        )
-
-    def compare(self, one: Tensor, other: Tensor) -> Tensor:
-        cosine = (one * other).sum(dim=1, keepdim=True)
-        return self.head(torch.cat([(one - other).abs(), cosine], dim=1))
+def standardised_head(num_features: int, *, hidden_units: int, dropout: float) -> nn.Sequential:
+    """Two outputs from features of any scale: (B, num_features) -> (B, 2). Dropout before each linear layer."""
+    return nn.Sequential(
+        Standardise(num_features),
+        nn.Dropout(dropout),
+        nn.Linear(num_features, hidden_units),
+        nn.ReLU(),
+        nn.Dropout(dropout),
+        nn.Linear(hidden_units, 2),
+    )
 
 
 SPREAD_MOMENTUM = 0.1  # of a running mean, as in batch norm
@@ -145,21 +156,22 @@ SMALLEST_SPREAD = 1e-3
 
 
 class JointComparison(Comparison):
-    """Several comparisons that judge each pair for themselves; the outputs are the means of theirs.
+    """Several judges, each pair judged by every one for itself; the outputs are the means of theirs.
 
     Before the mean, each one's outputs are divided by the standard deviation that its logits had in training: one that
     is surer than the others, which says nothing of how often it is right, must not outvote them.
 
     Args:
-        members: each with the side, in pixels, of the square images that it is to see.
+        members: comparisons, of one judge or several, each with the side, in pixels, of the square images it is to see.
     """
 
     def __init__(self, members: Sequence[tuple[Comparison, int]]) -> None:
         super().__init__()
         self.members = nn.ModuleList(member for member, _ in members)
         self.image_sizes = [image_size for _, image_size in members]
-        self.spread: Tensor  # of each member's logits
-        self.register_buffer("spread", torch.ones(len(members)))
+        self.spread: Tensor  # of each judge's logits
+        self.num_judges = sum(member.num_judges for member, _ in members)
+        self.register_buffer("spread", torch.ones(self.num_judges))
         self.lengths = []  # of the members' vectors
         for member, image_size in members:
             with torch.no_grad():
@@ -180,16 +192,15 @@ class JointComparison(Comparison):
         return self.agree(self.compare_each(one, other))
 
     def compare_each(self, one: Tensor, other: Tensor) -> Tensor:
-        """The outputs of every member: (num_members, B, 2)."""
         parts = zip(self._comparisons, one.split(self.lengths, dim=1), other.split(self.lengths, dim=1), strict=True)
-        outputs = torch.stack([member.compare(*both).float() for member, *both in parts])
+        outputs = torch.cat([member.compare_each(*both).float() for member, *both in parts])
         if self.training:
             logits = (outputs[..., 1] - outputs[..., 0]).detach()
             self.spread.lerp_(logits.std(dim=1, correction=0).clamp_min(SMALLEST_SPREAD), SPREAD_MOMENTUM)
         return outputs
 
     def agree(self, outputs: Tensor) -> Tensor:
-        """(num_members, B, 2) -> (B, 2): their mean, as far from 0 as theirs are on average."""
+        """(num_judges, B, 2) -> (B, 2): their mean, as far from 0 as theirs are on average."""
         return (outputs / self.spread.view(-1, 1, 1)).mean(dim=0) * self.spread.mean()
 
     @property

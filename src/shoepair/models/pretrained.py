@@ -9,11 +9,18 @@ import torch
 from torch import Tensor, nn
 
 from shoepair.errors import UserError, one_line
-from shoepair.models.comparison import Comparison, JointComparison, UnitVectorComparison
+from shoepair.models.comparison import (
+    Comparison,
+    JointComparison,
+    compare_places,
+    describe_places,
+    standardised_head,
+)
+from shoepair.models.stages import channels_last
 
 
 class PretrainedEncoder(nn.Module):
-    """A model of torchvision or timm without its classifier: one vector of length 1 for each shoe.
+    """A model of torchvision or timm without its classifier: one vector of length 1 for each shoe, and if asked maps.
 
     It always computes in evaluation mode, so batch norm keeps the statistics of the images it was trained on: those of
     a few dozen shoes would be worse.
@@ -23,30 +30,54 @@ class PretrainedEncoder(nn.Module):
         image_size: side of the images that it will see, in pixels.
         weights: "default" (the library's own, downloaded once), the path of a file, or None for random ones.
         frozen: whether its weights stay as they are.
+        train_from: unless it is frozen, the name of the first part that is trained, such as "blocks.5"; None: all are.
+        maps_of: the name of the part whose maps are wanted as well; None: of none.
     Raises:
-        UserError: if the library or the model is not there, the weights cannot be had, or it refuses the image size.
+        UserError: if the library, the model or a part is not there, the weights cannot be had, or it refuses the image
+            size.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, encoder: str, image_size: int, *, weights: str | None, frozen: bool) -> None:
+    def __init__(
+        self,
+        encoder: str,
+        image_size: int,
+        *,
+        weights: str | None,
+        frozen: bool,
+        train_from: str | None = None,
+        maps_of: str | None = None,
+    ) -> None:
         super().__init__()
         library, _, name = encoder.partition("/")
         body, mean, std = LIBRARIES[library](name, weights)
         self.body = with_quick_gradients(body).requires_grad_(not frozen).eval()
         self.frozen = frozen
+        if not frozen and train_from is not None:
+            _freeze_before(self.body, train_from)
+        if maps_of is not None:
+            _check_part(self.body, maps_of, "maps_of")
+        self.maps_of = maps_of
         # Its own normalisation, of RGB from 0 to 1. Kept with the weights, so that a checkpoint needs nothing else.
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
         try:
             with torch.inference_mode():
-                self.num_features = self(torch.zeros(1, 3, image_size, image_size)).shape[1]
+                vectors, maps = self.look(torch.zeros(1, 3, image_size, image_size))
         except Exception as error:  # of the model's own check of its input
             raise UserError(
                 f"approach.encoder={encoder}: it refused images of data.image_size={image_size} "
                 f"({one_line(str(error)) or type(error).__name__}); many such models want 224."
             ) from error
+        if maps is not None and maps.ndim != 4:
+            raise UserError(
+                f"approach.maps_of={maps_of}: expected a part that gives maps of the image, (B, C, H, W); "
+                f"it gives {tuple(maps.shape)}."
+            )
+        self.num_features = vectors.shape[1]
+        self.num_channels = 0 if maps is None else maps.shape[1]
 
     def train(self, mode: bool = True) -> "PretrainedEncoder":
         super().train(mode)
@@ -55,6 +86,22 @@ class PretrainedEncoder(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """RGB in [-0.5, 0.5], (B, 3, H, W) -> (B, num_features), each of length 1."""
+        return self.look(images)[0]
+
+    def look(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
+        """As forward, and the maps of the part that was asked for, (B, num_channels, H', W')."""
+        kept: list[Tensor] = []
+        if self.maps_of is not None:
+            part = self.body.get_submodule(self.maps_of)
+            hook = part.register_forward_hook(lambda module, inputs, output: kept.append(output))
+        try:
+            vectors = self._encode(images)
+        finally:
+            if self.maps_of is not None:
+                hook.remove()
+        return vectors, kept[0] if kept else None
+
+    def _encode(self, images: Tensor) -> Tensor:
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
             features = self.body((images + 0.5 - self.mean) / self.std)
         if features.ndim == 4:
@@ -62,14 +109,79 @@ class PretrainedEncoder(nn.Module):
         return nn.functional.normalize(features.float(), dim=1)
 
 
+class PretrainedComparison(Comparison):
+    """One or two judges: by the vectors of an encoder, their absolute difference and their cosine, and, where it gives
+    maps, by these, place by place, as LocalComparingCNN does.
+
+    A shoe's "vector" is the encoder's vector and what describe_places gives of its maps.
+
+    Args:
+        hidden_units, dropout: of each judge's head.
+    """
+
+    encoder: PretrainedEncoder
+
+    def __init__(self, encoder: PretrainedEncoder, *, hidden_units: int, dropout: float) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.head = standardised_head(encoder.num_features + 1, hidden_units=hidden_units, dropout=dropout)
+        self.places = None
+        if encoder.num_channels:
+            self.places = PlacesJudge(encoder.num_channels, hidden_units=hidden_units, dropout=dropout)
+            self.num_judges = 2
+
+    def encode(self, images: Tensor) -> Tensor:
+        vectors, maps = self.encoder.look(channels_last(images))
+        if self.places is None or maps is None:
+            return vectors
+        return torch.cat([vectors, self.places.describe(maps)], dim=1)
+
+    def compare(self, one: Tensor, other: Tensor) -> Tensor:
+        """What the judge by vectors says."""
+        one, other = (vectors[:, : self.encoder.num_features] for vectors in (one, other))
+        cosine = (one * other).sum(dim=1, keepdim=True)
+        return self.head(torch.cat([(one - other).abs(), cosine], dim=1))
+
+    def compare_each(self, one: Tensor, other: Tensor) -> Tensor:
+        outputs = [self.compare(one, other)]
+        if self.places is not None:
+            maps = (vectors[:, self.encoder.num_features :] for vectors in (one, other))
+            outputs.append(self.places.compare(*maps))
+        return torch.stack(outputs)
+
+
+class PlacesJudge(nn.Module):
+    """Compares two shoes by maps of another network, reduced to fewer channels, place by place.
+
+    Args:
+        in_channels: of the maps.
+    """
+
+    def __init__(self, in_channels: int, channels: int = 64, *, hidden_units: int, dropout: float) -> None:
+        super().__init__()
+        self.channels = channels
+        self.reduce = nn.Sequential(nn.Conv2d(in_channels, channels, 1), nn.BatchNorm2d(channels), nn.ReLU())
+        self.projection = nn.Conv2d(channels, channels, 1)
+        self.sharpness = nn.Parameter(torch.tensor(10.0))
+        self.head = standardised_head(2 * channels, hidden_units=hidden_units, dropout=dropout)
+
+    def describe(self, maps: Tensor) -> Tensor:
+        """(B, in_channels, H, W) -> (B, 2 * channels * H * W)."""
+        return describe_places(self.reduce(maps), self.projection)
+
+    def compare(self, one: Tensor, other: Tensor) -> Tensor:
+        """Two outputs for every pair of what describe gives: (B, 2)."""
+        return self.head(torch.cat(compare_places(one, other, self.channels, self.sharpness), dim=1))
+
+
 class PretrainedNetwork(nn.Module):
     """The dual approach with a pretrained encoder: both shoes' vectors, and a head that compares them.
 
     Args:
-        encoder, weights, frozen, image_size: of PretrainedEncoder.
+        encoder, weights, frozen, train_from, maps_of, image_size: of PretrainedEncoder.
         encoder_lr, beside_lr: for the optimizer; see conf/approach/pretrained.yaml.
-        hidden_units, dropout: of the head.
-        beside: a network of the dual approach that judges each pair as well; the outputs are the means of both's.
+        hidden_units, dropout: of the head, or of each judge's.
+        beside: a network of the dual approach that judges each pair as well; the outputs are the means of all judges'.
         beside_size: side of the images that it is to see, in pixels.
     """
 
@@ -80,6 +192,8 @@ class PretrainedNetwork(nn.Module):
         encoder: str,
         weights: str | None = "default",
         frozen: bool = True,
+        train_from: str | None = None,
+        maps_of: str | None = None,
         encoder_lr: float = 0.1,
         hidden_units: int = 32,
         dropout: float = 0.5,
@@ -89,11 +203,14 @@ class PretrainedNetwork(nn.Module):
     ) -> None:
         super().__init__()
         self.frozen, self.encoder_lr, self.beside_lr = frozen, encoder_lr, beside_lr
-        body = PretrainedEncoder(encoder, image_size, weights=weights, frozen=frozen)
-        own = UnitVectorComparison(body, body.num_features, hidden_units=hidden_units, dropout=dropout)
-        self.classifier: UnitVectorComparison | JointComparison = own
-        if beside is not None:
-            self.classifier = JointComparison([(own, image_size), (beside, beside_size)])
+        body = PretrainedEncoder(
+            encoder, image_size, weights=weights, frozen=frozen, train_from=train_from, maps_of=maps_of
+        )
+        own = PretrainedComparison(body, hidden_units=hidden_units, dropout=dropout)
+        self.classifier: PretrainedComparison | JointComparison = own
+        if beside is not None or own.num_judges > 1:
+            others = [] if beside is None else [(beside, beside_size)]
+            self.classifier = JointComparison([(own, image_size), *others])
 
     def forward(self, left: Tensor, right: Tensor) -> Tensor:
         """Two outputs for every pair, index 1 for "same pair".
@@ -110,29 +227,46 @@ class PretrainedNetwork(nn.Module):
         return self.classifier.agree(judged) if isinstance(self.classifier, JointComparison) else judged[0]
 
     def judge_each(self, left: Tensor, right: Tensor) -> Tensor:
-        """As forward, of the pretrained network and of the one beside it: (1 or 2, B, 2)."""
+        """As forward, of every judge: (num_judges, B, 2)."""
         num_pairs = left.shape[0]
         both = torch.cat([left, right])
         if left.ndim != 2:
             both = self.classifier.encode(both)
-        if isinstance(self.classifier, JointComparison):
-            return self.classifier.compare_each(both[:num_pairs], both[num_pairs:])
-        return self.classifier.compare(both[:num_pairs], both[num_pairs:]).unsqueeze(0)
+        return self.classifier.compare_each(both[:num_pairs], both[num_pairs:])
 
     def parameter_groups(self, lr: float) -> list[dict[str, Any]]:
-        """What the optimizer is to train: the head, and with learning rates of their own the encoder, unless it is
-        frozen, and the network beside it."""
+        """What the optimizer is to train: the heads, and with learning rates of their own the encoder, as far as it is
+        trained, and the network beside it."""
         own: Any
         beside: list[nn.Module] = []
         if isinstance(self.classifier, JointComparison):
             own, *beside = self.classifier.members
         else:
             own = self.classifier
-        groups = [{"params": list(own.head.parameters()), "lr": lr}]
+        heads = [value for name, value in own.named_parameters() if not name.startswith("encoder.")]
+        groups = [{"params": heads, "lr": lr}]
         if not self.frozen:
-            groups.append({"params": list(own.encoder.parameters()), "lr": lr * self.encoder_lr})
+            trained = [value for value in own.encoder.parameters() if value.requires_grad]
+            groups.append({"params": trained, "lr": lr * self.encoder_lr})
         groups += [{"params": list(network.parameters()), "lr": lr * self.beside_lr} for network in beside]
         return groups
+
+
+def _freeze_before(body: nn.Module, first: str) -> None:
+    """Freeze what stands before a part; in these libraries, parts are registered in the order in which they compute."""
+    _check_part(body, first, "train_from")
+    for name, value in body.named_parameters():
+        if f"{name}.".startswith(f"{first}."):
+            return
+        value.requires_grad_(False)
+    raise UserError(f"approach.train_from={first}: expected a part that has weights.")
+
+
+def _check_part(body: nn.Module, part: str, key: str) -> None:
+    names = [name for name, _ in body.named_modules() if name]
+    if part not in names:
+        shown = ", ".join(name for name in names if name.count(".") < 2)
+        raise UserError(f"approach.{key}={part}: no such part of the encoder; there are {shown} and what is in them.")
 
 
 class _TrainedInFloat32:
@@ -140,7 +274,9 @@ class _TrainedInFloat32:
 
     def forward(self, x: Tensor) -> Tensor:
         layer: Any = super()
-        if x.device.type != "cpu" or not (torch.is_grad_enabled() and torch.is_autocast_enabled("cpu")):
+        weight: Any = self
+        trains = torch.is_grad_enabled() and (x.requires_grad or weight.weight.requires_grad)
+        if x.device.type != "cpu" or not (trains and torch.is_autocast_enabled("cpu")):
             return layer.forward(x)
         with torch.autocast("cpu", enabled=False):
             return layer.forward(x.float()).to(x.dtype)
