@@ -2,10 +2,12 @@
 
 python benchmarks/match.py photos/test_m photos/test_w --checkpoint PATH
 python benchmarks/match.py photos/train --checkpoint PATH --validation
+python benchmarks/match.py photos/train --folds outputs/photos/best_pretrained/folds
 python benchmarks/match.py --checkpoint PATH --growth 500 1000 2000
 """
 
 import argparse
+import itertools
 import math
 import os
 import re
@@ -36,59 +38,73 @@ def main() -> None:
     parser.add_argument("folders", nargs="*", type=Path, metavar="DIR", help="photos named u<person>_<pair>_<side>...")
     parser.add_argument("--checkpoint", default="latest")
     parser.add_argument("--validation", action="store_true", help="only the people that the checkpoint validated on")
+    parser.add_argument("--folds", type=Path, metavar="DIR", help="each run of a sweep=folds on who it validated on")
     parser.add_argument("--threshold", type=float, default=0.5)
     parser.add_argument("--growth", nargs="+", type=int, metavar="SHOES", help="time and memory for drawn heaps")
     options = parser.parse_args()
-    checkpoint = find_checkpoint(options.checkpoint, "outputs")
     if options.growth:
-        print(growth(checkpoint, options.growth))
+        print(growth(find_checkpoint(options.checkpoint, "outputs"), options.growth))
         return
-    trained = load_trained(checkpoint)
     paths = list_photos(options.folders)
-    if options.validation:
-        people = validating_people(trained, sorted({path.name.split("_")[0] for path in paths}))
-        paths = [path for path in paths if path.name.split("_")[0] in people]
-    print(table(paths, trained, math.log(options.threshold / (1 - options.threshold))))
+    if options.folds:
+        networks = [load_trained(run / "checkpoints" / "best.ckpt") for run in sorted(options.folds.glob("*_fold-*"))]
+        heaps = [(validated_on(trained, paths), trained) for trained in networks]
+    else:
+        trained = load_trained(find_checkpoint(options.checkpoint, "outputs"))
+        heaps = [(validated_on(trained, paths) if options.validation else paths, trained)]
+    print(table(heaps, math.log(options.threshold / (1 - options.threshold))))
 
 
-def validating_people(trained: TrainedNetwork, people: Sequence[str]) -> list[str]:
+def validated_on(trained: TrainedNetwork, paths: Sequence[Path]) -> list[Path]:
+    """Those of the photos whose people a network validated on."""
     data = trained.config["data"]
+    people = sorted({person_of(path) for path in paths})
     if data["fold"] is not None:
-        return fold_of_people(people, data["folds"], data["fold"])[1]
-    return split_by_person(people, data["train_fraction"])[1]
+        _, validating = fold_of_people(people, data["folds"], data["fold"])
+    else:
+        _, validating = split_by_person(people, data["train_fraction"])
+    return [path for path in paths if person_of(path) in validating]
 
 
-def table(paths: Sequence[Path], trained: TrainedNetwork, threshold: float) -> str:
-    """Precision and recall, in percent: sides known or not, all shoes or a third single, everybody's heap or one."""
-    names = np.array([path.name for path in paths])
-    person = np.array([name.split("_")[0] for name in names])
-    rows = []
-    for sides_known in (True, False):
-        sides = sides_from_names(paths) if sides_known else [None] * len(paths)
-        heap = read_heap(paths, sides, trained)
-        assert len(heap.paths) == len(paths)
-        logits = score_heap(heap, trained)
-        for third_single in (False, True):
-            for apart in (True, False):
-                counts, draws = Counts(0, 0, 0), DRAWS if third_single else 1
-                for draw in range(draws):
-                    kept = without_partners(names, draw) if third_single else np.arange(len(names))
-                    groups = [kept[person[kept] == who] for who in np.unique(person[kept])] if apart else [kept]
-                    for group in groups:
+def person_of(path: Path) -> str:
+    return path.name.split("_")[0]
+
+
+def table(heaps: Sequence[tuple[Sequence[Path], TrainedNetwork]], threshold: float) -> str:
+    """Precision and recall, in percent: sides known or not, all shoes or a third single, everybody's heap or one.
+
+    Args:
+        heaps: photos, and the network that is to judge them; of several, what was found is added up.
+    """
+    counts: dict[tuple[str, str, str], Counts] = {}
+    draws = {"every partner there": 1, "a third of the shoes single": DRAWS}
+    for paths, trained in heaps:
+        names = np.array([path.name for path in paths])
+        person = np.array([person_of(path) for path in paths])
+        for known, sides in (("sides known", sides_from_names(paths)), ("sides unknown", [None] * len(paths))):
+            heap = read_heap(paths, sides, trained)
+            assert len(heap.paths) == len(paths)
+            logits = score_heap(heap, trained)
+            for missing, apart in itertools.product(draws, ("each person alone", "all in one heap")):
+                row = (known, missing, apart)
+                for draw in range(draws[missing]):
+                    kept = np.arange(len(names)) if draws[missing] == 1 else without_partners(names, draw)
+                    alone = apart == "each person alone"
+                    for group in [kept[person[kept] == who] for who in np.unique(person[kept])] if alone else [kept]:
                         found = find_matches(logits[np.ix_(group, group)], [sides[i] for i in group], threshold)
-                        counts += count_right(names[group].tolist(), [(m.left, m.right) for m in found])
-                rows.append(
-                    [
-                        f"sides {'known' if sides_known else 'unknown'}, "
-                        f"{'a third of the shoes single' if third_single else 'every partner there'}, "
-                        f"{'each person alone' if apart else 'all in one heap'}",
-                        f"{counts.true / draws:.0f}",
-                        f"{counts.right / draws:.1f} of {counts.found / draws:.1f}",
-                        f"{100 * counts.precision:.1f}",
-                        f"{100 * counts.recall:.1f}",
-                    ]
-                )
-    return markdown_table(["heap", "true pairs", "right of found", "precision", "recall"], rows)
+                        right = count_right(names[group].tolist(), [(m.left, m.right) for m in found])
+                        counts[row] = counts.get(row, Counts(0, 0, 0)) + right
+    lines = []
+    for row, of_row in counts.items():
+        num_draws = draws[row[1]]
+        lines.append([
+            ", ".join(row),
+            f"{of_row.true / num_draws:.0f}",
+            f"{of_row.right / num_draws:.1f} of {of_row.found / num_draws:.1f}",
+            f"{100 * of_row.precision:.1f}",
+            f"{100 * of_row.recall:.1f}",
+        ])  # fmt: skip
+    return markdown_table(["heap", "true pairs", "right of found", "precision", "recall"], lines)
 
 
 def without_partners(names: np.ndarray, seed: int) -> np.ndarray:
