@@ -55,7 +55,9 @@ ALONE = ("optimizer.lr=2e-3", "trainer.max_epochs=40")  # without drawn shoes, a
 
 FROZEN = (
     "approach.frozen=true",
-    "data.image_size=224",
+    "approach.train_from=null",
+    "approach.maps_of=null",
+    "data.same_side=0",
     "trainer.max_epochs=30",
     "optimizer.lr=1e-3",
     "average=0.99",
