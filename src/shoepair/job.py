@@ -49,7 +49,7 @@ def run_job(config: DictConfig) -> float:
             from shoepair.train import run
 
             limit_threads(hydra.launcher.get("cpus_per_task") if in_sweep else None)
-            return run(plain, run_dir, test=test, overrides=list(hydra.overrides.task))
+            return run(plain, run_dir, test=test, overrides=list(hydra.overrides.task), in_sweep=in_sweep)
 
 
 def earlier_result(run_dir: Path, plain: Mapping[str, Any], *, test: bool) -> float | None:

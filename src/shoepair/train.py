@@ -33,7 +33,7 @@ from shoepair.tensorboard import EpochLogger, FirstPairs, HyperparameterRow, wri
 log = logging.getLogger(__name__)
 
 
-def run(config: dict[str, Any], run_dir: Path, *, test: bool, overrides: list[str]) -> float:
+def run(config: dict[str, Any], run_dir: Path, *, test: bool, overrides: list[str], in_sweep: bool) -> float:
     """Train one network, keep its best or last epoch, test it, and write what is known of the run into its folder.
 
     Args:
@@ -41,6 +41,7 @@ def run(config: dict[str, Any], run_dir: Path, *, test: bool, overrides: list[st
         run_dir: the run's own folder; see job.py.
         test: look at the test sets in the end.
         overrides: what was typed, for the record.
+        in_sweep: the sweep says in its end what to type next, not each of its jobs.
     Returns:
         The validation accuracy of the epoch that is kept, from 0 to 1.
     Raises:
@@ -111,7 +112,10 @@ def run(config: dict[str, Any], run_dir: Path, *, test: bool, overrides: list[st
         draw_run(trainer, datamodule, predictions["val"], temperature, lines.history, results["best_epoch"], run_dir)
         records.write_json(run_dir / "results.json", results)
         row.end(trainer)
-        log.info(closing_lines(config, results, run_dir))
+        log.info(closing_lines(results, run_dir, keep=config["keep"]))
+        if not in_sweep:
+            log.info("Look at runs   tensorboard --logdir %s", config["output_dir"])
+            log.info("Measure again  shoepair evaluate checkpoint=%s", run_dir)
     if config["mode"] == "sanity":
         verdict = judge(lines.history, config["sanity"])
         if not verdict.learned:
@@ -305,16 +309,14 @@ def opening_lines(
     )
 
 
-def closing_lines(config: dict[str, Any], results: dict[str, Any], run_dir: Path) -> str:
-    """How it went, and what to type next."""
+def closing_lines(results: dict[str, Any], run_dir: Path, *, keep: str) -> str:
+    """How it went."""
     return "\n".join(
         [
-            f"\n{'Best' if config['keep'] == 'best' else 'Last'} epoch {results['best_epoch']} of "
+            f"\n{'Best' if keep == 'best' else 'Last'} epoch {results['best_epoch']} of "
             f"{results['num_epochs']}, {results['seconds']:.0f} s\n",
             splits_table(results["splits"]),
             temperature_line(results["temperature"]),
             f"\nPictures       {run_dir}/curves.png, mistakes.png, pairs.png",
-            f"Look at runs   tensorboard --logdir {config['output_dir']}",
-            f"Measure again  shoepair evaluate checkpoint={run_dir}",
         ]
     )
