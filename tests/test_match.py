@@ -18,7 +18,7 @@ from PIL import Image
 from shoepair import load_classifier
 from shoepair.calibration import Calibration
 from shoepair.data.shoes import normalise
-from shoepair.heap import Heap, encode_views, score_heap, sides_from_names
+from shoepair.heap import Heap, encode_views, score_heap, shortlisted, sides_from_names
 from shoepair.match import count_right
 from shoepair.matching import best_pairs, find_matches
 from shoepair.models import build_network
@@ -125,6 +125,24 @@ def test_every_candidate_has_the_score_of_the_whole_network(settings: dict, mirr
     assert logits[0, 2] == pytest.approx(whole(2, 0), abs=1e-5)
     assert logits[2, 4] == pytest.approx(whole(4, 2), abs=1e-5)
     assert logits[2, 3] == pytest.approx((whole(2, 3) + whole(3, 2)) / 2, abs=1e-5)
+
+
+def test_each_shoe_is_compared_closely_with_those_that_are_most_like_it() -> None:
+    random = np.random.default_rng(0)
+    partner = np.arange(200).reshape(100, 2)[:, ::-1].ravel()  # 0 and 1 are a pair, 2 and 3, ...
+    summaries = (random.normal(size=(100, 8)).repeat(2, axis=0) + 0.1 * random.normal(size=(200, 8))).astype(np.float32)
+    summaries *= [1, 1, 1, 1, 1, 1, 1, 1e-4]  # a small scale counts as much as a large one
+    side = np.tile([1, -1], 100)
+    candidates = side[:, None] != side
+    listed = shortlisted(candidates, summaries, length=5)
+    assert np.array_equal(listed, listed.T) and not (listed & ~candidates).any()
+    assert listed[np.arange(200), partner].all()
+    assert listed.sum(axis=1).min() >= 5 and listed.mean() < 0.06
+    apart = (summaries - summaries.mean(0)) / summaries.std(0)
+    distances = np.linalg.norm(apart[:, None] - apart[None], axis=2)
+    nearest = np.argsort(np.where(candidates, distances, np.inf), axis=1)[:, :5]
+    assert all(listed[shoe, nearest[shoe]].all() for shoe in range(200))
+    assert np.array_equal(shortlisted(candidates[:5, :5], summaries[:5], length=5), candidates[:5, :5])
 
 
 def test_found_pairs_are_compared_with_the_truth_of_the_names() -> None:

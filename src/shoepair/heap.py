@@ -3,7 +3,7 @@
 import io
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,7 @@ Step = TypeVar("Step")
 BATCH = 64  # photos, or pairs, that the network sees at a time
 PAIRS_AT_ONCE = 25_000
 VALUES_AT_ONCE = 8_000_000  # of these pairs' vectors, each side: 32 MB
+SHORTLIST = 50  # so many candidates of each shoe are compared closely where there are more
 THUMBNAIL_PX = 144
 SIDE = re.compile(r"(?<![a-z])(left|right)(?![a-z])", re.IGNORECASE)
 
@@ -143,20 +144,19 @@ def score_heap(heap: Heap, trained: TrainedNetwork) -> np.ndarray:
 
     Each is the mean over the views of the pair: on validation people, it finds more than one view. Where no side is
     known and the network tells left from right, both orders are scored and averaged. -inf stands for a shoe with
-    itself and for two shoes of one side.
+    itself, for two shoes of one side and, where each shoe is encoded once, for two that stand on no shortlist.
     """
     num_shoes = len(heap.paths)
     logits = np.full((num_shoes, num_shoes), -np.inf, dtype=np.float32)
     side = np.array([{LEFT: 1, RIGHT: -1, None: 0}[s] for s in heap.sides])
-    score = _score_vectors if trained.encoder is not None else _score_images
-    pairs_at_once = PAIRS_AT_ONCE
+    candidates, pairs_at_once = _candidates(side), PAIRS_AT_ONCE
+    score: Callable[..., np.ndarray] = _score_images
     if trained.encoder is not None:
-        pairs_at_once = min(PAIRS_AT_ONCE, VALUES_AT_ONCE // heap.seen.shape[-1])
-    rows = max(1, pairs_at_once // num_shoes)
-    for start in progress(range(0, num_shoes, rows), "Pairs", "block"):
-        first, second = _candidates(side, start, start + rows)
-        if len(first) == 0:
-            continue
+        candidates = shortlisted(candidates, trained.summary(heap.seen[:, 0]).numpy())
+        score, pairs_at_once = _score_vectors, max(1, min(PAIRS_AT_ONCE, VALUES_AT_ONCE // heap.seen.shape[-1]))
+    every = np.nonzero(np.triu(candidates))  # (num_pairs,) twice
+    for start in progress(range(0, len(every[0]), pairs_at_once), "Pairs", "block"):
+        first, second = (shoes[start : start + pairs_at_once] for shoes in every)
         flipped = (side[first] == -1) | (side[second] == 1)
         left, right = np.where(flipped, second, first), np.where(flipped, first, second)
         found = score(heap.seen, left, right, trained)
@@ -167,12 +167,31 @@ def score_heap(heap: Heap, trained: TrainedNetwork) -> np.ndarray:
     return logits
 
 
-def _candidates(side: np.ndarray, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
-    """The candidate pairs (first, second) with start <= first < stop, first < second, not of the same known side."""
-    shoes = np.arange(len(side))
-    first, second = np.meshgrid(shoes[start:stop], shoes, indexing="ij")
-    candidates = (first < second) & ((side[first] != side[second]) | (side[first] == 0))
-    return first[candidates], second[candidates]
+def _candidates(side: np.ndarray) -> np.ndarray:
+    """Which two shoes may be a pair, not being of the same known side: (num_shoes, num_shoes) bool, symmetric."""
+    candidates = (side[:, None] != side[None]) | (side == 0)
+    np.fill_diagonal(candidates, False)
+    return candidates
+
+
+def shortlisted(candidates: np.ndarray, summaries: np.ndarray, length: int = SHORTLIST) -> np.ndarray:
+    """Those candidate pairs in which one shoe is among the `length` candidates that are most like the other.
+
+    In a large heap nearly all pairs are unlike at a glance, and comparing one closely takes a hundred times as long.
+
+    Args:
+        candidates: (num_shoes, num_shoes) bool, symmetric.
+        summaries: (num_shoes, c); two that lie far apart, in standard deviations of each column, are unlike.
+    Returns:
+        (num_shoes, num_shoes) bool, symmetric.
+    """
+    if len(candidates) <= length:
+        return candidates
+    scaled = torch.from_numpy((summaries - summaries.mean(axis=0)) / (summaries.std(axis=0) + 1e-8))
+    distances = torch.cdist(scaled, scaled).masked_fill_(~torch.from_numpy(candidates), torch.inf)
+    listed = torch.zeros(candidates.shape, dtype=torch.bool)
+    listed.scatter_(1, distances.topk(length, largest=False).indices, True)
+    return candidates & (listed | listed.T).numpy()
 
 
 def _score_vectors(vectors: Tensor, left: np.ndarray, right: np.ndarray, trained: TrainedNetwork) -> np.ndarray:

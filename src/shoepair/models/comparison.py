@@ -33,6 +33,10 @@ class Comparison(nn.Module):
         """The vectors of what the encoder gives."""
         return encoded
 
+    def summary(self, vectors: Tensor) -> Tensor:
+        """What tells at a glance shoes that are quite unlike, whose summaries lie far apart: (B, C) -> (B, c)."""
+        return vectors
+
     def compare(self, one: Tensor, other: Tensor) -> Tensor:
         """Two outputs for every pair of vectors, (B, C) each -> (B, 2); the same when they change places."""
         raise NotImplementedError
@@ -86,6 +90,10 @@ class LocalComparingCNN(StagesComparison):
     def describe(self, encoded: Tensor) -> Tensor:
         """Feature maps (B, C, H, W) -> (B, 2 * C * H * W)."""
         return describe_places(encoded, self.projection)
+
+    def summary(self, vectors: Tensor) -> Tensor:
+        """The means of the maps."""
+        return vectors.unflatten(1, (2, self.channels, -1))[:, 0].mean(dim=2)
 
     def compare(self, one: Tensor, other: Tensor) -> Tensor:
         difference, product = compare_places(one, other, self.channels, self.sharpness)
@@ -187,6 +195,10 @@ class JointComparison(Comparison):
             ],
             dim=1,
         )
+
+    def summary(self, vectors: Tensor) -> Tensor:
+        """The first member's."""
+        return self._comparisons[0].summary(vectors[:, : self.lengths[0]])
 
     def compare(self, one: Tensor, other: Tensor) -> Tensor:
         return self.agree(self.compare_each(one, other))

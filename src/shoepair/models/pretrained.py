@@ -136,9 +136,13 @@ class PretrainedComparison(Comparison):
             return vectors
         return torch.cat([vectors, self.places.describe(maps)], dim=1)
 
+    def summary(self, vectors: Tensor) -> Tensor:
+        """The encoder's vectors."""
+        return vectors[:, : self.encoder.num_features]
+
     def compare(self, one: Tensor, other: Tensor) -> Tensor:
         """What the judge by vectors says."""
-        one, other = (vectors[:, : self.encoder.num_features] for vectors in (one, other))
+        one, other = self.summary(one), self.summary(other)
         cosine = (one * other).sum(dim=1, keepdim=True)
         return self.head(torch.cat([(one - other).abs(), cosine], dim=1))
 

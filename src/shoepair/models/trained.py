@@ -99,6 +99,12 @@ class TrainedNetwork:
         assert self.encoder is not None
         return logit(self.encoder.compare(one, other)) / self.temperature
 
+    @torch.inference_mode()
+    def summary(self, vectors: Tensor) -> Tensor:
+        """(B, C) -> (B, c): summaries of shoes that are quite unlike lie far apart. Only where there is an encoder."""
+        assert self.encoder is not None
+        return self.encoder.summary(vectors)
+
     def threshold(self, false_matches: float) -> float:
         """The calibrated logit from which two shoes are the same pair, for a wanted rate of false matches.
 
