@@ -19,17 +19,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
 
 from shoepair.checkpoints import find_checkpoint
 from shoepair.data.pairs import fold_of_people, split_by_person
 from shoepair.data.synthetic import draw_shoes
-from shoepair.heap import list_photos, read_heap, score_heap, sides_from_names
+from shoepair.heap import candidates, list_photos, read_heap, score_heap, sides_from_names
 from shoepair.match import Counts, count_right
 from shoepair.matching import find_matches
 from shoepair.models.trained import TrainedNetwork, load_trained
 from shoepair.results.table import markdown_table
 
+ALL_THERE = "every partner there"
 DRAWS = 20  # of the shoes that are taken away
 
 
@@ -47,7 +49,9 @@ def main() -> None:
         return
     paths = list_photos(options.folders)
     if options.folds:
-        networks = [load_trained(run / "checkpoints" / "best.ckpt") for run in sorted(options.folds.glob("*_fold-*"))]
+        networks = [load_trained(file) for file in sorted(options.folds.glob("*/checkpoints/best.ckpt"))]
+        if not networks:
+            parser.error(f"--folds {options.folds}: there is no trained run in it")
         heaps = [(validated_on(trained, paths), trained) for trained in networks]
     else:
         trained = load_trained(find_checkpoint(options.checkpoint, "outputs"))
@@ -74,24 +78,28 @@ def table(heaps: Sequence[tuple[Sequence[Path], TrainedNetwork]], threshold: flo
     """Precision and recall, in percent: sides known or not, all shoes or a third single, everybody's heap or one.
 
     Args:
-        heaps: photos, and the network that is to judge them; of several, what was found is added up.
+        heaps: photos, and the network that is to judge them; of several (folds), what was found is added up, and "all
+            in one heap" means all of a fold.
     """
     counts: dict[tuple[str, str, str], Counts] = {}
-    draws = {"every partner there": 1, "a third of the shoes single": DRAWS}
+    draws = {ALL_THERE: 1, "a third of the shoes single": DRAWS}
     for paths, trained in heaps:
         names = np.array([path.name for path in paths])
         person = np.array([person_of(path) for path in paths])
         for known, sides in (("sides known", sides_from_names(paths)), ("sides unknown", [None] * len(paths))):
             heap = read_heap(paths, sides, trained)
             assert len(heap.paths) == len(paths)
-            logits = score_heap(heap, trained)
+            logits = score_heap(heap, trained, length=len(paths))  # of all; each heap has its own candidates
             for missing, apart in itertools.product(draws, ("each person alone", "all in one heap")):
                 row = (known, missing, apart)
                 for draw in range(draws[missing]):
-                    kept = np.arange(len(names)) if draws[missing] == 1 else without_partners(names, draw)
+                    kept = np.arange(len(names)) if missing == ALL_THERE else without_partners(names, draw)
                     alone = apart == "each person alone"
                     for group in [kept[person[kept] == who] for who in np.unique(person[kept])] if alone else [kept]:
-                        found = find_matches(logits[np.ix_(group, group)], [sides[i] for i in group], threshold)
+                        own = [sides[i] for i in group]
+                        possible = candidates(own, heap.seen[torch.from_numpy(group)], trained)
+                        scores = np.where(possible, logits[np.ix_(group, group)], -np.inf)
+                        found = find_matches(scores, own, threshold)
                         right = count_right(names[group].tolist(), [(m.left, m.right) for m in found])
                         counts[row] = counts.get(row, Counts(0, 0, 0)) + right
     lines = []

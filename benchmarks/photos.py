@@ -6,7 +6,8 @@ python benchmarks/photos.py photos --test               # also trains on everybo
 
 Each row is a setting that was fixed beforehand. A fold's figure is that of the last epoch or of averaged weights, never
 of an epoch that was chosen on the fold. A test figure comes from the same settings, trained once on everybody of train.
-Repeated, the command goes on where it was interrupted and trains nothing twice.
+Repeated, the command goes on where it was interrupted and trains nothing twice; after the settings of a row have
+changed, give another --out or remove its folder.
 """
 
 import argparse
@@ -64,6 +65,15 @@ FROZEN = (
     "different_weight=1.5",
 )
 
+ALL_OF_IT = (
+    "approach.train_from=null",
+    "approach.maps_of=null",
+    "data.same_side=0",
+    "data.image_size=160",
+    "different_weight=1.25",
+    "trainer.max_epochs=8",
+)
+
 ROWS = (
     Row("best_pretrained", ["experiment=best_pretrained"], beside="best_dual"),
     Row("pretrained, frozen", ["experiment=best_pretrained", *FROZEN]),
@@ -79,7 +89,7 @@ ROWS = (
         ["experiment=best_dual", "approach.fusion=compare", *ALONE],
         lost=True,
     ),
-    Row("pretrained, nothing beside it", ["experiment=best_pretrained"], lost=True),
+    Row("pretrained, all of it, 160 pixels", ["experiment=best_pretrained", *ALL_OF_IT], beside="best_dual", lost=True),
 )
 
 
@@ -169,7 +179,6 @@ def table(rows: Sequence[Row], settings: dict[str, Setting], out: Path, best: st
         splits = tested.get("splits", {})
         test = splits.get("test")
         drawn = read_json(out / (row.beside or row.folder) / "drawn" / "results.json") or {"seconds": 0}
-        own = [tested] if tested else [run.results for run in setting.completed]
         lines.append([
             row.name,
             f"`{' '.join(row.overrides)}`" + (", drawn shoes first" if row.drawn else "")
@@ -182,7 +191,7 @@ def table(rows: Sequence[Row], settings: dict[str, Setting], out: Path, best: st
             *(percent(splits[split]["accuracy"]) if split in splits else "-" for split in ("test_m", "test_w")),
             f"{percent(test['accuracy'])} ({between(test['interval'])})" if test else "-",
             " / ".join(percent(test[kind]) for kind in KINDS) if test else "-",
-            f"{drawn['seconds'] + statistics.fmean(results['seconds'] for results in own):.0f}",
+            f"{drawn['seconds'] + statistics.fmean(run.results['seconds'] for run in setting.completed):.0f}",
         ])  # fmt: skip
     return markdown_table(header, lines)
 

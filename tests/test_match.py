@@ -134,15 +134,51 @@ def test_each_shoe_is_compared_closely_with_those_that_are_most_like_it() -> Non
     summaries *= [1, 1, 1, 1, 1, 1, 1, 1e-4]  # a small scale counts as much as a large one
     side = np.tile([1, -1], 100)
     candidates = side[:, None] != side
-    listed = shortlisted(candidates, summaries, length=5)
+    listed = shortlisted(candidates, torch.from_numpy(summaries)[:, None], length=5)
     assert np.array_equal(listed, listed.T) and not (listed & ~candidates).any()
     assert listed[np.arange(200), partner].all()
     assert listed.sum(axis=1).min() >= 5 and listed.mean() < 0.06
+    # Where a shoe has two views, the nearer one counts.
+    views = torch.from_numpy(np.stack([summaries + 100 * (np.arange(200) % 2)[:, None], summaries], axis=1))
+    assert shortlisted(candidates, views.float(), length=5)[np.arange(200), partner].all()
     apart = (summaries - summaries.mean(0)) / summaries.std(0)
     distances = np.linalg.norm(apart[:, None] - apart[None], axis=2)
     nearest = np.argsort(np.where(candidates, distances, np.inf), axis=1)[:, :5]
     assert all(listed[shoe, nearest[shoe]].all() for shoe in range(200))
-    assert np.array_equal(shortlisted(candidates[:5, :5], summaries[:5], length=5), candidates[:5, :5])
+    few = candidates[:5, :5]
+    assert np.array_equal(shortlisted(few, torch.from_numpy(summaries)[:5, None], length=5), few)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"approach": "dual", "fusion": "compare"},
+        {"approach": "dual", "fusion": "local"},
+        {"approach": "pretrained", "encoder": "torchvision/mobilenet_v3_small", "weights": None, "frozen": False,
+         "maps_of": "features.3", "beside": {"approach": "dual", "fusion": "local", "image_size": 32}},
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("num_left", [30, 60])
+def test_in_a_large_heap_the_closest_look_is_for_the_likeliest(settings: dict, num_left: int) -> None:
+    """Two photos of one shoe are on each other's shortlist; a network that compares vectors only looks at all."""
+    torch.manual_seed(0)
+    trained = TrainedNetwork(build_network(**settings, image_size=32).eval(), settings["approach"], {}, {})
+    images = torch.randint(0, 256, (num_left, 3, 32, 32), dtype=torch.uint8)
+    images = torch.cat([images, images[: 61 - num_left]])
+    assert trained.encoder is not None
+    sides: list[str | None] = [*["left"] * num_left, *["right"] * (len(images) - num_left)]
+    nothing: list[str | None] = [None] * len(images)
+    heap = Heap([Path(str(i)) for i in range(len(images))], sides, [b""] * len(images), encode_views(images, trained))
+    for known in (sides, nothing):
+        heap = replace(heap, sides=known)
+        quick, whole = score_heap(heap, trained, length=5), score_heap(heap, trained, length=len(images))
+        scored = np.isfinite(quick)
+        np.testing.assert_allclose(quick[scored], whole[scored], atol=1e-4)
+        assert all(scored[i, num_left + i] for i in range(len(images) - num_left))
+        if settings.get("fusion") == "compare":
+            assert np.array_equal(scored, np.isfinite(whole))
+        elif num_left == 30:
+            assert 0.05 < scored.sum() / np.isfinite(whole).sum() < 0.4
 
 
 def test_found_pairs_are_compared_with_the_truth_of_the_names() -> None:

@@ -5,11 +5,13 @@ import hashlib
 import io
 import json
 import os
+import pickle
 import shutil
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -90,10 +92,12 @@ def test_gradients_are_as_close_to_float64_as_torchs(kernel_size: int, stride: i
     ours, torchs = gradients(quick, images, autocast=True), gradients(usual, images, autocast=True)
     for own, usual_one, right in zip(ours, torchs, expected, strict=True):
         assert 0 < (own - right).norm() <= 1.05 * (usual_one - right).norm()
-    again = copy.deepcopy(quick)  # as an average of weights does: it has weights of its own
-    again[0].weight.data.zero_()  # type: ignore[index]
-    with torch.autocast("cpu", torch.bfloat16):
-        assert again(images).abs().max() == 0 and quick(images).abs().max() > 0
+    # As an average of weights and as processes of ddp_spawn do: a copy has weights of its own, and is as quick.
+    for again in (copy.deepcopy(quick), pickle.loads(pickle.dumps(quick))):
+        assert type(again[0]) is type(quick[0])  # type: ignore[index]
+        again[0].weight.data.zero_()  # type: ignore[index]
+        with torch.autocast("cpu", torch.bfloat16):
+            assert again(images).abs().max() == 0 and quick(images).abs().max() > 0
 
 
 def whole_model() -> nn.Module:
@@ -257,6 +261,15 @@ def test_timms_own_weights_are_downloaded_once(served: tuple[str, dict[str, byte
             "approach.frozen=false approach.maps_of=classifier",
             "approach.maps_of=classifier: expected a part that",
         ),
+        ("approach.frozen=false approach.maps_of=avgpool", "approach.maps_of=avgpool: expected a part that"),
+        (
+            "approach.frozen=false approach.encoder=torchvision/swin_t approach.maps_of=features.1 data.image_size=64",
+            "approach.maps_of=features.1: expected a part that gives maps of the image, (C, H, W) with H and W alike",
+        ),
+        (
+            "approach.frozen=false approach.encoder=torchvision/googlenet approach.maps_of=aux1 data.image_size=64",
+            "approach.maps_of=aux1: expected a part that",
+        ),
     ],
 )
 def test_mistakes_are_one_line(shoepair: Command, trained: Path, typed: str, said: str) -> None:
@@ -335,6 +348,29 @@ def test_parts_before_the_first_trained_one_stay_as_they_are(shoepair: Command) 
     assert results["num_parameters"] < sum(value.numel() for value in trained_weights)
 
 
+def test_what_computes_later_is_trained_wherever_it_is_registered() -> None:
+    """timm's Twins registers all of its patch embeddings before its blocks, and computes them in turn."""
+    pytest.importorskip("timm")
+    network = PretrainedEncoder("timm/twins_svt_small", 64, weights=None, frozen=False, train_from="blocks.2")
+    trained = {name for name, value in network.body.named_parameters() if value.requires_grad}
+    for name in ("patch_embeds.3.", "blocks.2.", "blocks.3.", "pos_block.2."):
+        assert any(part.startswith(name) for part in trained), name
+    for name in ("patch_embeds.0.", "patch_embeds.2.", "blocks.0.", "blocks.1.", "pos_block.0."):
+        assert not any(part.startswith(name) for part in trained), name
+
+
+def test_threads_do_not_see_each_others_maps() -> None:
+    network = PretrainedEncoder(SMALL, 32, weights=None, frozen=False, maps_of="features.3").eval()
+    images = [torch.rand(1, 3, 32, 32) - 0.5 for _ in range(4)]
+    with torch.no_grad():
+        expected = [network.look(image)[1] for image in images]
+        with ThreadPoolExecutor(4) as pool:
+            for i, (_, maps) in enumerate(pool.map(network.look, images * 20)):
+                assert maps is not None and torch.equal(maps, expected[i % 4])  # type: ignore[arg-type]
+        copied = copy.deepcopy(network)
+        assert torch.equal(copied.look(images[0])[1], expected[0])  # type: ignore[arg-type]
+
+
 def test_the_maps_of_a_part_are_judged_place_by_place() -> None:
     """It finds a shoe again that lies elsewhere in the picture; the vectors and the maps are those of the encoder."""
     torch.manual_seed(0)
@@ -411,6 +447,9 @@ def test_the_one_beside_must_compare_two_images(shoepair: Command) -> None:
     assert shoepair("train", *TINY, "approach=single", "hydra.run.dir=outputs/single").code == 0
     outcome = shoepair("train", *PRETRAINED, "approach.frozen=false", "approach.beside=outputs/single")
     assert outcome.code == 2 and outcome.err.endswith("(approach=dual); it is approach=single.\n")
+    assert shoepair("train", *PRETRAINED, "hydra.run.dir=outputs/pretrained").code == 0
+    outcome = shoepair("train", *PRETRAINED, "approach.frozen=false", "approach.beside=outputs/pretrained")
+    assert outcome.code == 2 and outcome.err.endswith("(approach=dual); it is approach=pretrained.\n")
 
 
 def test_small_differences_are_standardised_from_the_first_batch_on() -> None:

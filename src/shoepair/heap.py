@@ -1,4 +1,4 @@
-"""A heap of photos of single shoes: read, seen once each by the network where it can, every candidate pair scored."""
+"""A heap of photos of single shoes: read, seen once each by the network where it can, the candidate pairs scored."""
 
 import io
 import re
@@ -28,6 +28,7 @@ BATCH = 64  # photos, or pairs, that the network sees at a time
 PAIRS_AT_ONCE = 25_000
 VALUES_AT_ONCE = 8_000_000  # of these pairs' vectors, each side: 32 MB
 SHORTLIST = 50  # so many candidates of each shoe are compared closely where there are more
+ROWS_AT_ONCE = 1_000  # of shoes, to find their likeliest candidates
 THUMBNAIL_PX = 144
 SIDE = re.compile(r"(?<![a-z])(left|right)(?![a-z])", re.IGNORECASE)
 
@@ -101,7 +102,7 @@ def read_heap(paths: Sequence[Path], sides: Sequence[str | None], trained: Train
     """
     kept: list[int] = []
     thumbnails: list[bytes] = []
-    seen: list[Tensor] = []
+    seen: Tensor | None = None  # of all photos at once: of thousands, joining pieces would hold the vectors twice
     for batch in progress(range(0, len(paths), BATCH), "Photos", "batch"):
         rows = range(batch, min(batch + BATCH, len(paths)))
         with ThreadPoolExecutor() as pool:  # pillow decodes without the interpreter lock
@@ -112,12 +113,15 @@ def read_heap(paths: Sequence[Path], sides: Sequence[str | None], trained: Train
         if not usable:
             continue
         images = torch.from_numpy(np.stack([image for _, image, _ in usable]))
+        encoded = images if trained.encoder is None else encode_views(images, trained)
+        if seen is None:
+            seen = encoded.new_empty((len(paths), *encoded.shape[1:]))
+        seen[len(kept) : len(kept) + len(usable)] = encoded
         kept += [row for row, _, _ in usable]
         thumbnails += [thumbnail for _, _, thumbnail in usable]
-        seen.append(images if trained.encoder is None else encode_views(images, trained))
-    if not kept:
+    if seen is None:
         raise UserError(f"{paths[0].parent}: none of its {len(paths)} photos can be read as an image.")
-    return Heap([paths[row] for row in kept], [sides[row] for row in kept], thumbnails, torch.cat(seen))
+    return Heap([paths[row] for row in kept], [sides[row] for row in kept], thumbnails, seen[: len(kept)])
 
 
 def encode_views(images: Tensor, trained: TrainedNetwork) -> Tensor:
@@ -139,22 +143,21 @@ def _read(path: Path, image_size: int) -> tuple[np.ndarray, bytes] | UserError:
     return to_square(photo, image_size), file.getvalue()
 
 
-def score_heap(heap: Heap, trained: TrainedNetwork) -> np.ndarray:
-    """The calibrated logits of all candidate pairs: (num_shoes, num_shoes) float32, symmetric.
+def score_heap(heap: Heap, trained: TrainedNetwork, length: int = SHORTLIST) -> np.ndarray:
+    """The calibrated logits of the candidate pairs: (num_shoes, num_shoes) float32, symmetric.
 
     Each is the mean over the views of the pair: on validation people, it finds more than one view. Where no side is
     known and the network tells left from right, both orders are scored and averaged. -inf stands for a shoe with
-    itself, for two shoes of one side and, where each shoe is encoded once, for two that stand on no shortlist.
+    itself, for two shoes of one side and for what candidates() leaves out.
     """
     num_shoes = len(heap.paths)
     logits = np.full((num_shoes, num_shoes), -np.inf, dtype=np.float32)
-    side = np.array([{LEFT: 1, RIGHT: -1, None: 0}[s] for s in heap.sides])
-    candidates, pairs_at_once = _candidates(side), PAIRS_AT_ONCE
+    side = _as_numbers(heap.sides)
     score: Callable[..., np.ndarray] = _score_images
+    pairs_at_once = PAIRS_AT_ONCE
     if trained.encoder is not None:
-        candidates = shortlisted(candidates, trained.summary(heap.seen[:, 0]).numpy())
         score, pairs_at_once = _score_vectors, max(1, min(PAIRS_AT_ONCE, VALUES_AT_ONCE // heap.seen.shape[-1]))
-    every = np.nonzero(np.triu(candidates))  # (num_pairs,) twice
+    every = np.nonzero(np.triu(candidates(heap.sides, heap.seen, trained, length)))  # (num_pairs,) twice
     for start in progress(range(0, len(every[0]), pairs_at_once), "Pairs", "block"):
         first, second = (shoes[start : start + pairs_at_once] for shoes in every)
         flipped = (side[first] == -1) | (side[second] == 1)
@@ -167,31 +170,50 @@ def score_heap(heap: Heap, trained: TrainedNetwork) -> np.ndarray:
     return logits
 
 
-def _candidates(side: np.ndarray) -> np.ndarray:
-    """Which two shoes may be a pair, not being of the same known side: (num_shoes, num_shoes) bool, symmetric."""
-    candidates = (side[:, None] != side[None]) | (side == 0)
-    np.fill_diagonal(candidates, False)
-    return candidates
-
-
-def shortlisted(candidates: np.ndarray, summaries: np.ndarray, length: int = SHORTLIST) -> np.ndarray:
-    """Those candidate pairs in which one shoe is among the `length` candidates that are most like the other.
-
-    In a large heap nearly all pairs are unlike at a glance, and comparing one closely takes a hundred times as long.
+def candidates(
+    sides: Sequence[str | None], seen: Tensor, trained: TrainedNetwork, length: int = SHORTLIST
+) -> np.ndarray:
+    """Which two shoes may be a pair: not of the same known side and, where comparing two closely takes long, not quite
+    unlike at a glance: (num_shoes, num_shoes) bool, symmetric.
 
     Args:
-        candidates: (num_shoes, num_shoes) bool, symmetric.
-        summaries: (num_shoes, c); two that lie far apart, in standard deviations of each column, are unlike.
+        seen: as in Heap.
+        length: of each shoe's shortlist.
+    """
+    side = _as_numbers(sides)
+    possible = (side[:, None] != side[None]) | (side == 0)
+    np.fill_diagonal(possible, False)
+    if trained.encoder is not None and trained.encoder.looks_closely:
+        return shortlisted(possible, torch.stack([trained.summary(view) for view in seen.unbind(1)], dim=1), length)
+    return possible
+
+
+def _as_numbers(sides: Sequence[str | None]) -> np.ndarray:
+    return np.array([{LEFT: 1, RIGHT: -1, None: 0}[side] for side in sides])
+
+
+def shortlisted(possible: np.ndarray, summaries: Tensor, length: int) -> np.ndarray:
+    """Those possible pairs in which one shoe is among the `length` that are most like the other: candidates are
+    retrieved by global descriptors before they are compared by local ones, which takes a hundred times as long.
+
+    Args:
+        possible: (num_shoes, num_shoes) bool, symmetric.
+        summaries: (num_shoes, num_views, c). Two shoes are as far apart as the nearest two of their views, each column
+            in its standard deviations.
     Returns:
         (num_shoes, num_shoes) bool, symmetric.
     """
-    if len(candidates) <= length:
-        return candidates
-    scaled = torch.from_numpy((summaries - summaries.mean(axis=0)) / (summaries.std(axis=0) + 1e-8))
-    distances = torch.cdist(scaled, scaled).masked_fill_(~torch.from_numpy(candidates), torch.inf)
-    listed = torch.zeros(candidates.shape, dtype=torch.bool)
-    listed.scatter_(1, distances.topk(length, largest=False).indices, True)
-    return candidates & (listed | listed.T).numpy()
+    num_shoes, num_views, _ = summaries.shape
+    if num_shoes <= length:
+        return possible
+    scaled = (summaries - summaries.mean(dim=(0, 1))) / (summaries.std(dim=(0, 1)) + 1e-8)
+    listed = np.zeros_like(possible)
+    for start in range(0, num_shoes, ROWS_AT_ONCE):
+        rows = slice(start, start + ROWS_AT_ONCE)
+        distances = torch.stack([torch.cdist(scaled[rows, 0], scaled[:, view]) for view in range(num_views)]).amin(0)
+        distances.masked_fill_(~torch.from_numpy(possible[rows]), torch.inf)
+        np.put_along_axis(listed[rows], distances.topk(length, largest=False).indices.numpy(), True, axis=1)
+    return possible & (listed | listed.T)
 
 
 def _score_vectors(vectors: Tensor, left: np.ndarray, right: np.ndarray, trained: TrainedNetwork) -> np.ndarray:

@@ -77,5 +77,13 @@ def take_up(run_dir: Path, plain: Mapping[str, Any]) -> str | None:
     return None
 
 
+# Keys that came later than runs that may still be there, with the value that does what was done before.
+LATER = {"data.same_side": 0.0, "approach.train_from": None, "approach.maps_of": None}
+
+
 def same_settings(before: Mapping[str, Any] | None, now: Mapping[str, Any]) -> bool:
-    return before is not None and flatten(before) == flatten(dict(now))
+    if before is None:
+        return False
+    settings = flatten(dict(now))
+    later = {key: value for key, value in LATER.items() if key in settings}
+    return later | flatten(before) == settings

@@ -30,7 +30,7 @@ UNSURE_MARGIN = 1.0  # a rival, or the threshold, whose odds are within a factor
 def main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(
         prog="shoepair match",
-        description="Find the pairs in a heap of photos of single shoes. Every candidate pair is scored, then the best "
+        description="Find the pairs in a heap of photos of single shoes. Candidate pairs are scored, then the best "
         "set of pairs as a whole is taken; a shoe whose partner is not there stays single. Writes pairs.csv, "
         "singles.csv, contact_sheet.png and match.html, most doubtful first.",
         epilog="Example: shoepair match heap --out outputs/match",

@@ -84,10 +84,10 @@ def different_pairs(shoes: ShoeSet, people: Sequence[str], negatives: str = "cyc
 def draw_different_pairs(
     shoes: ShoeSet, people: Sequence[str], random: np.random.Generator, same_side: float = 0.0
 ) -> Pairs:
-    """For every left shoe, the right shoe of another pair of the same person, drawn anew by each call.
+    """For every pair, its left shoe and the right shoe of another pair of the same person, drawn anew by each call.
 
     Args:
-        same_side: chance that a pair's two shoes are of one side instead, both left or both right.
+        same_side: chance that both shoes, still of two pairs, are left ones or both right ones.
     """
     triples: list[tuple[int, int]] = []
     for person in people:

@@ -199,7 +199,7 @@ def build_classifier(config: Mapping[str, Any], beside: PairClassifier | None = 
     network = {key: value for key, value in config["approach"].items() if key != "name"}
     network["image_size"] = config["data"]["image_size"]
     if beside is not None:
-        if not isinstance(getattr(beside.network, "classifier", None), Comparison):
+        if beside.approach != "dual" or not isinstance(getattr(beside.network, "classifier", None), Comparison):
             raise UserError(
                 f"approach.beside={network['beside']}: expected a network that compares two images (approach=dual); "
                 f"it is approach={beside.approach}."

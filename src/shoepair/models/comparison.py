@@ -18,6 +18,7 @@ class Comparison(nn.Module):
     encoder: nn.Module
     head: nn.Module
     num_judges = 1  # that compare_each asks
+    looks_closely = False  # whether comparing two vectors takes much longer than comparing their summaries
 
     def forward(self, left: Tensor, right: Tensor) -> Tensor:
         """Two outputs for every pair: (B, 3, H, W) each -> (B, 2)."""
@@ -34,7 +35,7 @@ class Comparison(nn.Module):
         return encoded
 
     def summary(self, vectors: Tensor) -> Tensor:
-        """What tells at a glance shoes that are quite unlike, whose summaries lie far apart: (B, C) -> (B, c)."""
+        """A global descriptor of each shoe, (B, C) -> (B, c): those of quite unlike shoes lie far apart."""
         return vectors
 
     def compare(self, one: Tensor, other: Tensor) -> Tensor:
@@ -80,6 +81,8 @@ class LocalComparingCNN(StagesComparison):
     A shoe's "vector" is its last feature maps and, for the search, a projection of them, of length 1 at each place.
     """
 
+    looks_closely = True
+
     def __init__(self, *, norm: str, hidden_units: int = 100, dropout: float = 0.0, **stages: Any) -> None:
         super().__init__(norm=norm, **stages)
         self.projection = nn.Conv2d(self.channels, self.channels, 1)
@@ -111,11 +114,12 @@ def describe_places(maps: Tensor, projection: nn.Module) -> Tensor:
 
 
 def compare_places(one: Tensor, other: Tensor, channels: int, sharpness: Tensor) -> tuple[Tensor, Tensor]:
-    """Compare each place of one shoe with what the other has where it looks most like it, and the other way round.
+    """Compare each place of one shoe with what the other has where it looks most like it, and the other way round:
+    cross-attention between local features.
 
     Args:
         one, other: what describe_places gives, (B, 2 * channels * places) each.
-        sharpness: of the search: the larger, the fewer places count.
+        sharpness: of the search, an inverse temperature: the larger, the fewer places count.
     Returns:
         The means over the places of the absolute difference and of the product, (B, channels) each.
     """
@@ -179,6 +183,7 @@ class JointComparison(Comparison):
         self.image_sizes = [image_size for _, image_size in members]
         self.spread: Tensor  # of each judge's logits
         self.num_judges = sum(member.num_judges for member, _ in members)
+        self.looks_closely = any(member.looks_closely for member, _ in members)
         self.register_buffer("spread", torch.ones(self.num_judges))
         self.lengths = []  # of the members' vectors
         for member, image_size in members:

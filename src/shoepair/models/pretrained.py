@@ -1,7 +1,10 @@
 """Encoders that were trained on other images, from torchvision or timm, and the network that compares their vectors."""
 
+import contextlib
+import functools
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, cast
 
@@ -55,27 +58,31 @@ class PretrainedEncoder(nn.Module):
         body, mean, std = LIBRARIES[library](name, weights)
         self.body = with_quick_gradients(body).requires_grad_(not frozen).eval()
         self.frozen = frozen
-        if not frozen and train_from is not None:
-            _freeze_before(self.body, train_from)
+        for key, part in (("train_from", train_from), ("maps_of", maps_of)):
+            if part is not None:
+                _check_part(self.body, part, key)
         if maps_of is not None:
-            _check_part(self.body, maps_of, "maps_of")
-        self.maps_of = maps_of
+            self.body.get_submodule(maps_of).register_forward_hook(_keep_output)
         # Its own normalisation, of RGB from 0 to 1. Kept with the weights, so that a checkpoint needs nothing else.
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
         try:
-            with torch.inference_mode():
+            with torch.no_grad(), _order_of_parts(self.body) as order:
                 vectors, maps = self.look(torch.zeros(1, 3, image_size, image_size))
         except Exception as error:  # of the model's own check of its input
             raise UserError(
                 f"approach.encoder={encoder}: it refused images of data.image_size={image_size} "
                 f"({one_line(str(error)) or type(error).__name__}); many such models want 224."
             ) from error
-        if maps is not None and maps.ndim != 4:
-            raise UserError(
-                f"approach.maps_of={maps_of}: expected a part that gives maps of the image, (B, C, H, W); "
-                f"it gives {tuple(maps.shape)}."
-            )
+        if maps_of is not None:
+            shape = tuple(maps.shape[1:]) if isinstance(maps, Tensor) else ()
+            if len(shape) != 3 or shape[1] != shape[2] or not 2 <= shape[1] <= MOST_PLACES:
+                raise UserError(
+                    f"approach.maps_of={maps_of}: expected a part that gives maps of the image, (C, H, W) with H and W "
+                    f"alike and from 2 to {MOST_PLACES}; it gives {shape or 'something else'}."
+                )
+        if not frozen and train_from is not None:
+            _freeze_before(self.body, train_from, order)
         self.num_features = vectors.shape[1]
         self.num_channels = 0 if maps is None else maps.shape[1]
 
@@ -91,14 +98,11 @@ class PretrainedEncoder(nn.Module):
     def look(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
         """As forward, and the maps of the part that was asked for, (B, num_channels, H', W')."""
         kept: list[Tensor] = []
-        if self.maps_of is not None:
-            part = self.body.get_submodule(self.maps_of)
-            hook = part.register_forward_hook(lambda module, inputs, output: kept.append(output))
+        outside = _KEPT.set(kept)
         try:
             vectors = self._encode(images)
         finally:
-            if self.maps_of is not None:
-                hook.remove()
+            _KEPT.reset(outside)
         return vectors, kept[0] if kept else None
 
     def _encode(self, images: Tensor) -> Tensor:
@@ -128,7 +132,7 @@ class PretrainedComparison(Comparison):
         self.places = None
         if encoder.num_channels:
             self.places = PlacesJudge(encoder.num_channels, hidden_units=hidden_units, dropout=dropout)
-            self.num_judges = 2
+            self.num_judges, self.looks_closely = 2, True
 
     def encode(self, images: Tensor) -> Tensor:
         vectors, maps = self.encoder.look(channels_last(images))
@@ -141,13 +145,16 @@ class PretrainedComparison(Comparison):
         return vectors[:, : self.encoder.num_features]
 
     def compare(self, one: Tensor, other: Tensor) -> Tensor:
-        """What the judge by vectors says."""
-        one, other = self.summary(one), self.summary(other)
+        """The mean of what the judges say."""
+        return self.compare_each(one, other).mean(dim=0)
+
+    def compare_vectors(self, one: Tensor, other: Tensor) -> Tensor:
+        """What the judge by vectors says: (B, num_features) each -> (B, 2)."""
         cosine = (one * other).sum(dim=1, keepdim=True)
         return self.head(torch.cat([(one - other).abs(), cosine], dim=1))
 
     def compare_each(self, one: Tensor, other: Tensor) -> Tensor:
-        outputs = [self.compare(one, other)]
+        outputs = [self.compare_vectors(self.summary(one), self.summary(other))]
         if self.places is not None:
             maps = (vectors[:, self.encoder.num_features :] for vectors in (one, other))
             outputs.append(self.places.compare(*maps))
@@ -155,7 +162,8 @@ class PretrainedComparison(Comparison):
 
 
 class PlacesJudge(nn.Module):
-    """Compares two shoes by maps of another network, reduced to fewer channels, place by place.
+    """Compares two shoes by feature maps of another network, reduced to fewer channels, place by place: local features
+    matched by cross-attention.
 
     Args:
         in_channels: of the maps.
@@ -256,14 +264,48 @@ class PretrainedNetwork(nn.Module):
         return groups
 
 
-def _freeze_before(body: nn.Module, first: str) -> None:
-    """Freeze what stands before a part; in these libraries, parts are registered in the order in which they compute."""
-    _check_part(body, first, "train_from")
-    for name, value in body.named_parameters():
-        if f"{name}.".startswith(f"{first}."):
-            return
-        value.requires_grad_(False)
-    raise UserError(f"approach.train_from={first}: expected a part that has weights.")
+MOST_PLACES = 32  # along each side of maps that are compared: every place with every other one
+# Where the part whose maps are wanted puts them while an encoder computes; each thread has its own.
+_KEPT: ContextVar[list[Tensor] | None] = ContextVar("kept", default=None)
+
+
+def _keep_output(module: nn.Module, inputs: Any, output: Tensor) -> None:
+    kept = _KEPT.get()
+    if kept is not None:
+        kept.append(output)
+
+
+@contextlib.contextmanager
+def _order_of_parts(body: nn.Module) -> Iterator[list[str]]:
+    """The names of a network's parts in the order in which they begin to compute inside the block."""
+    order: list[str] = []
+    hooks = [
+        part.register_forward_pre_hook(lambda module, inputs, name=name: order.append(name))
+        for name, part in body.named_modules()
+    ]
+    try:
+        yield order
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _freeze_before(body: nn.Module, first: str, order: Sequence[str]) -> None:
+    """Freeze what computes before a part does.
+
+    Args:
+        order: of _order_of_parts. What is not in it computes when the part does that holds it.
+    """
+    begins = next((i for i, name in enumerate(order) if f"{name}.".startswith(f"{first}.")), None)
+    if begins is None or not any(True for _ in body.get_submodule(first).parameters()):
+        raise UserError(f"approach.train_from={first}: expected a part that computes and has weights.")
+    earlier, known = set(order[:begins]), set(order)
+    for name, part in body.named_modules():
+        while name not in known:
+            name = name.rpartition(".")[0]
+        if name in earlier:
+            for value in part.parameters(recurse=False):
+                value.requires_grad_(False)
 
 
 def _check_part(body: nn.Module, part: str, key: str) -> None:
@@ -285,20 +327,34 @@ class _TrainedInFloat32:
         with torch.autocast("cpu", enabled=False):
             return layer.forward(x.float()).to(x.dtype)
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """By the class that it was mixed into, since this one has no name to be found by."""
+        return _empty_layer, (type(self).__mro__[2],), self.__dict__
+
+
+@functools.cache
+def _trained_in_float32(kind: type[nn.Conv2d]) -> type[nn.Conv2d]:
+    return type(kind.__name__, (_TrainedInFloat32, kind), {})
+
+
+def _empty_layer(kind: type[nn.Conv2d]) -> nn.Conv2d:
+    made = _trained_in_float32(kind)  # type: ignore[arg-type]
+    return made.__new__(made)
+
 
 def with_quick_gradients(network: nn.Module) -> nn.Module:
     """The same network, whose depthwise convolutions of more than 3 x 3 or with a stride train in float32 on a CPU.
 
     oneDNN has no fast gradients of them in bfloat16: some take a hundred times as long as in float32 (torch 2.14; of 84
-    images of 160 pixels a training step of EfficientNet-Lite0 took 1.5 times as long). Names, weights and what is
-    computed stay as they are.
+    images of 160 pixels a training step of EfficientNet-Lite0 took 1.5 times as long). Names and weights stay as they
+    are.
     """
     for layer in network.modules():
         if not isinstance(layer, nn.Conv2d) or layer.groups == 1 or layer.groups != layer.in_channels:
             continue
         if max(layer.stride) > 1 or max(layer.kernel_size) > 3:
             kind = type(layer)  # it may be a subclass that pads in its own way
-            layer.__class__ = type(kind.__name__, (_TrainedInFloat32, kind), {})
+            layer.__class__ = _trained_in_float32(kind)  # type: ignore[arg-type]
     return network
 
 

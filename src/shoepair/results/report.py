@@ -172,4 +172,5 @@ def best_lines(setting: Setting, folder: Path) -> list[str]:
         f"Best run      {run.path}",
         f"Train again   {run.command}",
         f"Evaluate      shoepair evaluate checkpoint={folder}",
+        f"Look at runs  tensorboard --logdir {folder}",
     ]
