@@ -159,6 +159,10 @@ def test_the_same_command_goes_on_with_what_is_missing(shoepair: Command, tmp_pa
     (jobs[2] / "results.json").unlink()
     (jobs[2] / "status.json").write_text('{"status": "running", "reason": null, "since": "2026-01-01T00:00:00+00:00"}')
     shutil.rmtree(jobs[3])
+    # And the first had been trained before there was the key data.same_side, as nothing else was possible then.
+    config = json.loads((jobs[0] / "config.json").read_text())
+    assert config["data"].pop("same_side") == 0
+    (jobs[0] / "config.json").write_text(json.dumps(config))
     outcome = shoepair(*sweep)
     assert outcome.code == 0, outcome.err
     assert "Going on in outputs/sweep: 2 completed, 1 interrupted there." in outcome.out
