@@ -27,7 +27,9 @@ Step = TypeVar("Step")
 BATCH = 64  # photos, or pairs, that the network sees at a time
 PAIRS_AT_ONCE = 25_000
 VALUES_AT_ONCE = 8_000_000  # of these pairs' vectors, each side: 32 MB
-SHORTLIST = 50  # so many candidates of each shoe are compared closely where there are more
+# So many candidates of each shoe are compared closely where there are more. Of 2,000 drawn shoes (best_dual), the
+# partner is one of the 50 likeliest for 98.5 % (sides unknown: 97.2), of 200 for 99.7 % (99.1), of 400 for all (99.7).
+SHORTLIST = 200
 ROWS_AT_ONCE = 1_000  # of shoes, to find their likeliest candidates
 THUMBNAIL_PX = 144
 SIDE = re.compile(r"(?<![a-z])(left|right)(?![a-z])", re.IGNORECASE)
@@ -184,7 +186,7 @@ def candidates(
     possible = (side[:, None] != side[None]) | (side == 0)
     np.fill_diagonal(possible, False)
     if trained.encoder is not None and trained.encoder.looks_closely:
-        return shortlisted(possible, torch.stack([trained.summary(view) for view in seen.unbind(1)], dim=1), length)
+        return shortlisted(possible, trained.summary(seen[:, 0]), length)
     return possible
 
 
@@ -198,20 +200,18 @@ def shortlisted(possible: np.ndarray, summaries: Tensor, length: int) -> np.ndar
 
     Args:
         possible: (num_shoes, num_shoes) bool, symmetric.
-        summaries: (num_shoes, num_views, c). Two shoes are as far apart as the nearest two of their views, each column
-            in its standard deviations.
+        summaries: (num_shoes, c); the nearer two are, in standard deviations of each column, the more they are alike.
     Returns:
         (num_shoes, num_shoes) bool, symmetric.
     """
-    num_shoes, num_views, _ = summaries.shape
+    num_shoes = len(possible)
     if num_shoes <= length:
         return possible
-    scaled = (summaries - summaries.mean(dim=(0, 1))) / (summaries.std(dim=(0, 1)) + 1e-8)
+    scaled = (summaries - summaries.mean(dim=0)) / (summaries.std(dim=0) + 1e-8)
     listed = np.zeros_like(possible)
     for start in range(0, num_shoes, ROWS_AT_ONCE):
         rows = slice(start, start + ROWS_AT_ONCE)
-        distances = torch.stack([torch.cdist(scaled[rows, 0], scaled[:, view]) for view in range(num_views)]).amin(0)
-        distances.masked_fill_(~torch.from_numpy(possible[rows]), torch.inf)
+        distances = torch.cdist(scaled[rows], scaled).masked_fill_(~torch.from_numpy(possible[rows]), torch.inf)
         np.put_along_axis(listed[rows], distances.topk(length, largest=False).indices.numpy(), True, axis=1)
     return possible & (listed | listed.T)
 
