@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 
 from shoepair.config import check_train_config
 from shoepair.results import records
-from shoepair.results.runs import flatten
+from shoepair.results.runs import flat_settings
 
 log = logging.getLogger(__name__)
 
@@ -77,13 +77,5 @@ def take_up(run_dir: Path, plain: Mapping[str, Any]) -> str | None:
     return None
 
 
-# Keys that came later than runs that may still be there, with the value that does what was done before.
-LATER = {"data.same_side": 0.0, "approach.train_from": None, "approach.maps_of": None}
-
-
 def same_settings(before: Mapping[str, Any] | None, now: Mapping[str, Any]) -> bool:
-    if before is None:
-        return False
-    settings = flatten(dict(now))
-    later = {key: value for key, value in LATER.items() if key in settings}
-    return later | flatten(before) == settings
+    return before is not None and flat_settings(before) == flat_settings(now)

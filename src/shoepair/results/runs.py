@@ -17,6 +17,12 @@ from shoepair.results.records import COMPLETED, Status
 
 # Settings that say where and how something is computed, not what is learned.
 NO_SETTINGS = ("output_dir", "test", "resume", "data.cache_dir", "data.num_workers", "data.download")
+# Keys that came later than runs that may still be there: beside which key, and the value that does what was done then.
+LATER: dict[str, tuple[str, Any]] = {
+    "data.same_side": ("data.negatives", 0.0),
+    "approach.train_from": ("approach.encoder", None),
+    "approach.maps_of": ("approach.encoder", None),
+}
 
 
 @dataclass(frozen=True)
@@ -111,7 +117,13 @@ def read_run(path: Path) -> Run | str:
 def read_settings(path: Path) -> dict[str, Any] | None:
     """What a run was started with, flat; None if that cannot be read."""
     config = records.read_json(path / "config.json") or _read_yaml(path / ".hydra" / "config.yaml")
-    return flatten(config) if isinstance(config, dict) else None
+    return flat_settings(config) if isinstance(config, dict) else None
+
+
+def flat_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A run's configuration, flat, and with the keys that came later than the run."""
+    flat = flatten(dict(config))
+    return {key: value for key, (beside, value) in LATER.items() if beside in flat} | flat
 
 
 def flatten(node: Any, prefix: str = "") -> dict[str, Any]:
