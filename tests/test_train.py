@@ -308,6 +308,30 @@ def test_a_resumed_run_goes_on_as_it_was_started(shoepair: Command) -> None:
         assert outcome.code == 2 and outcome.err.startswith(f"shoepair: {said}")
 
 
+def test_a_run_whose_experiment_has_changed_since_is_not_resumed(shoepair: Command) -> None:
+    experiment = Path("mine/experiment/wide.yaml")
+    experiment.parent.mkdir(parents=True)
+    experiment.write_text("# @package _global_\napproach: {width: 4}\n")
+    assert (
+        shoepair(
+            "--config-dir",
+            "mine",
+            *[setting for setting in TINY if "width" not in setting],
+            "experiment=wide",
+            "hydra.run.dir=outputs/run",
+        ).code
+        == 0
+    )
+    experiment.write_text("# @package _global_\napproach: {width: 16}\n")
+    for typed in ((), ("--config-dir", "mine")):  # it knows the folder of its experiment
+        outcome = shoepair(*typed, "resume=outputs/run")
+        assert outcome.code == 2 and outcome.err.count("\n") == 1
+        assert outcome.err.startswith(
+            "shoepair: approach.width cannot be changed by resume: outputs/run was started with 4, not 16"
+        )
+    assert json.loads(Path("outputs/run/status.json").read_text())["status"] == "completed"
+
+
 def test_evaluate_never_measures_people_of_the_training(shoepair: Command, trained: Path) -> None:
     outcome = shoepair("evaluate", f"checkpoint={trained}", "data.num_people=3")
     assert outcome.code == 2 and "data.num_people=3: expected 6, as in training" in outcome.err

@@ -13,8 +13,9 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from shoepair.config import check_train_config
+from shoepair.errors import UserError
 from shoepair.results import records
-from shoepair.results.runs import flat_settings
+from shoepair.results.runs import NO_SETTINGS, flat_settings
 
 log = logging.getLogger(__name__)
 
@@ -44,12 +45,43 @@ def run_job(config: DictConfig) -> float:
             plain = plain | {"resume": take_up(run_dir, plain)}
         elif plain["resume"] is None:
             records.refuse_used(run_dir)
+        else:
+            refuse_changed(run_dir, plain)
         with records.recorded(run_dir, plain):
             from shoepair.environment import limit_threads
             from shoepair.train import run
 
             limit_threads(hydra.launcher.get("cpus_per_task") if in_sweep else None)
             return run(plain, run_dir, test=test, overrides=list(hydra.overrides.task), in_sweep=in_sweep)
+
+
+def may_change(scheduler: str) -> set[str]:
+    """The keys that an interrupted run may go on with otherwise than it was started.
+
+    What its checkpoint restores (weights, optimizer, schedule) would silently win over any other.
+
+    Args:
+        scheduler: its `_target_`.
+    """
+    keys = {*NO_SETTINGS, "data.root", "data.file", "trainer.accelerator", "trainer.devices", "early_stopping.patience"}
+    if scheduler.rpartition(".")[2] in ("ConstantLR", "ReduceLROnPlateau"):  # the same for any number of epochs
+        keys.add("trainer.max_epochs")
+    return keys
+
+
+def refuse_changed(run_dir: Path, plain: Mapping[str, Any]) -> None:
+    """An interrupted run goes on as it was started, also where files that it was composed of have changed since.
+
+    Raises:
+        UserError: if they have.
+    """
+    before, now = flat_settings(records.read_json(run_dir / "config.json") or {}), flat_settings(plain)
+    for key in sorted((before.keys() | now.keys()) - may_change(plain["scheduler"]["_target_"])):
+        if before.get(key) != now.get(key):
+            raise UserError(
+                f"{key} cannot be changed by resume: {run_dir} was started with {before.get(key)}, not "
+                f"{now.get(key)}; a new run can change it."
+            )
 
 
 def earlier_result(run_dir: Path, plain: Mapping[str, Any], *, test: bool) -> float | None:

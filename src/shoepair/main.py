@@ -171,23 +171,27 @@ def _replay_resumed(arguments: list[str]) -> list[str]:
     if MULTIRUN & set(arguments):
         raise UserError(f"resume={folder}: expected no multirun; resume one run at a time.")
     loaded: Any = OmegaConf.to_container(OmegaConf.load(recorded))
-    now = {a.partition("=")[0].lstrip("+~") for a in arguments}
+    now = {a.partition("=")[0].lstrip("+~") for a in arguments if a[0] != "-" and ("=" in a or a[0] == "~")}
     _refuse_changes_to_resumed(folder, now)
     before = [o for o in loaded if o.partition("=")[0].lstrip("+~") not in now]
-    job_of_sweep = OmegaConf.load(recorded.with_name("hydra.yaml")).hydra.mode == "MULTIRUN"
+    started: Any = OmegaConf.load(recorded.with_name("hydra.yaml")).hydra
+    job_of_sweep = started.mode == "MULTIRUN"
     if job_of_sweep and not any(o.startswith("test=") for o in [*before, *arguments]):
         before.append("test=false")
-    return [*before, *arguments, f"hydra.run.dir={folder}"]
+    flags = []
+    if not any(a.partition("=")[0] in ("--config-dir", "-cd") for a in arguments):
+        own = [source.path for source in started.runtime.config_sources if source.provider == "command-line"]
+        flags = [flag for path in own for flag in ("--config-dir", path)]
+    place = next(i for i, a in enumerate(arguments) if a.startswith("resume="))  # overrides must stand side by side
+    return [*flags, *arguments[:place], *before, f"hydra.run.dir={folder}", *arguments[place:]]
 
 
 def _refuse_changes_to_resumed(folder: str, keys: set[str]) -> None:
-    """What a checkpoint restores (weights, optimizer, schedule) would silently win over what is typed now."""
-    allowed = {"resume", "test", "output_dir", "data.root", "data.file", "data.cache_dir", "data.num_workers",
-               "trainer.accelerator", "trainer.devices", "early_stopping.patience"}  # fmt: skip
-    scheduler = OmegaConf.load(Path(folder, ".hydra", "config.yaml")).scheduler._target_
-    if scheduler.rpartition(".")[2] in ("ConstantLR", "ReduceLROnPlateau"):
-        allowed.add("trainer.max_epochs")
-    refused = sorted(key for key in keys - allowed if not key.startswith(("-", "hydra.")))
+    """Before Hydra notes down what was typed. What has changed in files is looked for when all is composed."""
+    from shoepair.job import may_change
+
+    allowed = may_change(OmegaConf.load(Path(folder, ".hydra", "config.yaml")).scheduler._target_)
+    refused = sorted(key for key in keys - allowed if not key.startswith("hydra."))
     if refused:
         raise UserError(
             f"{refused[0]} cannot be changed by resume: the run goes on as it was started; a new run can change it."
