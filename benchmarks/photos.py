@@ -54,6 +54,9 @@ class Row:
 DRAWN = ("data.num_people=600", "data.train_fraction=0.9", "optimizer.lr=2e-3")
 ALONE = ("optimizer.lr=2e-3", "trainer.max_epochs=40")  # without drawn shoes, as many steps again
 
+# What costs more to train sees them less often.
+DRAWN_PRETRAINED = ("data.num_people=550", "data.train_fraction=0.9", "trainer.max_epochs=4", "average=0.99")
+
 FROZEN = (
     "approach.frozen=true",
     "approach.train_from=null",
@@ -75,7 +78,7 @@ ALL_OF_IT = (
 )
 
 ROWS = (
-    Row("best_pretrained", ["experiment=best_pretrained"], beside="best_dual"),
+    Row("best_pretrained", ["experiment=best_pretrained"], drawn=DRAWN_PRETRAINED, beside="best_dual"),
     Row("pretrained, frozen", ["experiment=best_pretrained", *FROZEN]),
     Row("best_dual", ["experiment=best_dual"], drawn=DRAWN),
     Row("best_single", ["experiment=best_single"], drawn=DRAWN),
@@ -89,9 +92,15 @@ ROWS = (
         ["experiment=best_dual", "approach.fusion=compare", *ALONE],
         lost=True,
     ),
+    Row(
+        "pretrained, no drawn shoes",
+        ["experiment=best_pretrained", "different_weight=1.75"],
+        beside="best_dual",
+        lost=True,
+    ),
     Row("pretrained, all of it, 160 pixels", ["experiment=best_pretrained", *ALL_OF_IT], beside="best_dual", lost=True),
 )
-
+ROW = {row.name: row for row in ROWS}
 
 KINDS = ("accuracy_same", "accuracy_different")
 
@@ -114,24 +123,36 @@ def main() -> None:
 
 def measure(row: Row, photos: Path, out: Path, *, weights: str | None, test: bool) -> None:
     """Train what is missing of a row."""
-    folder = out / row.folder
+    overrides = overrides_of(row, out, weights)
+    if row.drawn is not None:
+        overrides.append(f"init={learn_drawn(row, out, weights)}")
+    overrides += ["data=photos", f"data.root={photos}"]
+    run(["sweep=folds", *overrides, f"hydra.sweep.dir={out / row.folder / 'folds'}"])
+    if test and not row.lost:
+        once([*overrides, "data.validate_on_train=true", "test=true"], out / row.folder / "all")
+
+
+def overrides_of(row: Row, out: Path, weights: str | None) -> list[str]:
+    """What is typed for a row, on whatever shoes; the network that is to stand beside its own has been trained."""
     overrides = [*row.overrides]
     if weights is not None and any("pretrained" in override for override in overrides):
         overrides.append(f"approach.weights={weights}")
-    if row.drawn is not None:
-        measure_drawn(row, out)
-        overrides.append(f"init={folder / 'drawn'}")
     if row.beside is not None:
-        measure_drawn(next(other for other in ROWS if other.name == row.beside), out)
-        overrides.append(f"approach.beside={out / row.beside / 'drawn'}")
-    overrides += ["data=photos", f"data.root={photos}"]
-    run(["sweep=folds", *overrides, f"hydra.sweep.dir={folder / 'folds'}"])
-    if test and not row.lost:
-        once([*overrides, "data.validate_on_train=true", "test=true"], folder / "all")
+        overrides.append(f"approach.beside={learn_drawn(ROW[row.beside], out, weights)}")
+    return overrides
 
 
-def measure_drawn(row: Row, out: Path) -> None:
-    once([*row.overrides, *(row.drawn or ()), "data=synthetic", "test=false"], out / row.folder / "drawn")
+def learn_drawn(row: Row, out: Path, weights: str | None) -> Path:
+    """Train a row's network on drawn shoes, unless that is done; where it is."""
+    overrides = [*overrides_of(row, out, weights), *(row.drawn or ()), "data=synthetic", "test=false"]
+    once(overrides, out / row.folder / "drawn")
+    return out / row.folder / "drawn"
+
+
+def seconds_on_drawn(row: Row, out: Path) -> float:
+    """Those of its own network and of the one beside it."""
+    results = read_json(out / row.folder / "drawn" / "results.json") if row.drawn is not None else None
+    return (results or {"seconds": 0})["seconds"] + (seconds_on_drawn(ROW[row.beside], out) if row.beside else 0)
 
 
 def once(overrides: Sequence[str], run_dir: Path) -> None:
@@ -178,11 +199,10 @@ def table(rows: Sequence[Row], settings: dict[str, Setting], out: Path, best: st
         tested = read_json(out / row.folder / "all" / "results.json") or {}
         splits = tested.get("splits", {})
         test = splits.get("test")
-        drawn = read_json(out / (row.beside or row.folder) / "drawn" / "results.json") or {"seconds": 0}
         lines.append([
             row.name,
             f"`{' '.join(row.overrides)}`" + (", drawn shoes first" if row.drawn else "")
-            + (", the one beside it drawn shoes first" if row.beside else ""),
+            + (", the one beside it drawn shoes first" if row.beside and not row.drawn else ""),
             f"{setting.completed[0].results['num_parameters']:,}",
             mean_and_spread(setting.figures("val", "accuracy")),
             between(setting.interval),
@@ -191,7 +211,7 @@ def table(rows: Sequence[Row], settings: dict[str, Setting], out: Path, best: st
             *(percent(splits[split]["accuracy"]) if split in splits else "-" for split in ("test_m", "test_w")),
             f"{percent(test['accuracy'])} ({between(test['interval'])})" if test else "-",
             " / ".join(percent(test[kind]) for kind in KINDS) if test else "-",
-            f"{drawn['seconds'] + statistics.fmean(run.results['seconds'] for run in setting.completed):.0f}",
+            f"{seconds_on_drawn(row, out) + statistics.fmean(run.results['seconds'] for run in setting.completed):.0f}",
         ])  # fmt: skip
     return markdown_table(header, lines)
 
