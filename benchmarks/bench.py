@@ -34,7 +34,7 @@ from shoepair.models.classifiers import CLASSIFIERS
 from shoepair.progress import quiet_lightning
 
 NO_AUGMENTATION = dict.fromkeys(
-    ("mirror", "swap", "rotate", "shift", "scale", "brightness", "contrast", "saturation"), 0.0
+    ("mirror", "swap", "rotate", "shift", "scale", "brightness", "contrast", "saturation", "light"), 0.0
 )
 # 113 drawn people: the original's 540 training and 138 validation pairs.
 DATA: dict[str, Any] = {

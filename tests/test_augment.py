@@ -3,7 +3,9 @@ import torch
 
 from shoepair.data.augment import Augmentation
 
-NOTHING = dict.fromkeys(("mirror", "swap", "rotate", "shift", "scale", "brightness", "contrast", "saturation"), 0.0)
+NOTHING = dict.fromkeys(
+    ("mirror", "swap", "rotate", "shift", "scale", "brightness", "contrast", "saturation", "light"), 0.0
+)
 
 
 @pytest.fixture
@@ -59,3 +61,17 @@ def test_colour_changes_both_shoes_of_a_pair_alike(pair: tuple[torch.Tensor, tor
     left, right = change(pair[0], pair[0])
     assert torch.equal(left, right) and not torch.equal(left, pair[0])
     assert left.min() >= -0.5 and left.max() <= 0.5
+
+
+def test_light_changes_each_shoe_for_itself(pair: tuple[torch.Tensor, torch.Tensor]) -> None:
+    torch.manual_seed(0)
+    grey = torch.full((200, 3, 2, 2), -0.1)  # 0.4 of the full range
+    left, right = (shoes[:, :, 0, 0] + 0.5 for shoes in Augmentation(NOTHING | {"light": 0.2})(grey, grey))
+    red, green, blue = left.unbind(1)
+    exposure, warmth = (torch.log(x) / torch.log(torch.tensor(1.2)) for x in (green / 0.4, red / green))
+    torch.testing.assert_close(red / green, green / blue)
+    assert exposure.abs().max() <= 1.001 and exposure.min() < -0.9 and exposure.max() > 0.9
+    assert warmth.abs().max() <= 0.501 and warmth.min() < -0.45 and warmth.max() > 0.45
+    assert torch.corrcoef(torch.stack([left[:, 1], right[:, 1]]))[0, 1].abs() < 0.2
+    changed = Augmentation(NOTHING | {"light": 1.0})(*pair)
+    assert all(shoes.min() >= -0.5 and shoes.max() <= 0.5 for shoes in changed)

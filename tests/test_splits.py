@@ -23,7 +23,7 @@ NUM_PEOPLE, IMAGE_SIZE = 11, 32
 FRACTIONS = (0.3, 0.5, 0.8, 0.9)
 FOLDS = (2, 3, 5, 7)
 SOURCES = ("synthetic", "photos", "table", "real photos")
-AUGMENTATIONS = ("mirror", "swap", "rotate", "shift", "scale", "brightness", "contrast", "saturation")
+AUGMENTATIONS = ("mirror", "swap", "rotate", "shift", "scale", "brightness", "contrast", "saturation", "light")
 
 Batch = tuple[Tensor, Tensor, Tensor]
 

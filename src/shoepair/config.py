@@ -141,6 +141,7 @@ RULES: dict[str, Rule] = {
     "data.augment.brightness": CHANCE,
     "data.augment.contrast": PROPORTION,
     "data.augment.saturation": PROPORTION,
+    "data.augment.light": PROPORTION,
     "optimizer._target_": TEXT,
     "optimizer.lr": number(0),
     "optimizer.weight_decay": number(0),
@@ -363,7 +364,7 @@ def _check_together(plain: Mapping[str, Any]) -> None:
         )
     _check_approach(approach)
     if approach.get("frozen"):
-        for key in ("rotate", "shift", "scale", "brightness", "contrast", "saturation"):
+        for key in ("rotate", "shift", "scale", "brightness", "contrast", "saturation", "light"):
             if data["augment"][key]:
                 raise UserError(
                     f"data.augment.{key}={data['augment'][key]}: expected 0, since with approach.frozen=true each shoe "

@@ -11,8 +11,8 @@ from torch.nn.functional import affine_grid, grid_sample
 class Augmentation:
     """Random mirroring, exchange of sides, placement and colour.
 
-    Placement is drawn for each shoe, since two photos are never framed alike; colour for each pair, since both
-    photos are taken in the same light.
+    Placement is drawn for each shoe, since two photos are never framed alike; brightness, contrast and saturation for
+    each pair, as of photos that are taken in the same light; light for each shoe, as of photos that are not.
 
     Args:
         settings: the keys of data.augment, explained in conf/train.yaml.
@@ -40,6 +40,8 @@ class Augmentation:
             left, right = self._place(left), self._place(right)
         if s["brightness"] or s["contrast"] or s["saturation"]:
             left, right = self._colour(torch.stack([left, right])).unbind()  # (2, B, 3, H, W)
+        if s["light"]:
+            left, right = self._light(left), self._light(right)
         return left, right
 
     def choose_views(self, left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
@@ -77,6 +79,14 @@ class Augmentation:
         pairs = grey + (pairs - grey) * (1 + saturation)
         pairs = pairs * (1 + contrast) + brightness
         return pairs.clamp(-0.5, 0.5)
+
+    def _light(self, images: Tensor) -> Tensor:
+        """Another exposure and, half as strong, more red and less blue or the other way round, of every image. Light
+        that is g times as strong makes an sRGB value about g ** (1 / 2.2) times as large."""
+        exposure, warmth = (_uniform((len(images), 1, 1, 1), images) for _ in range(2))
+        warmer = warmth * torch.tensor([0.5, 0.0, -0.5], device=images.device).view(1, 3, 1, 1)
+        gain = (1 + self.settings["light"]) ** (exposure + warmer)
+        return ((images + 0.5) * gain - 0.5).clamp(-0.5, 0.5)
 
 
 def _uniform(shape: int | tuple[int, ...], like: Tensor) -> Tensor:

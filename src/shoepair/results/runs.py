@@ -20,6 +20,7 @@ NO_SETTINGS = ("output_dir", "test", "resume", "data.cache_dir", "data.num_worke
 # Keys that came later than runs that may still be there: beside which key, and the value that does what was done then.
 LATER: dict[str, tuple[str, Any]] = {
     "data.same_side": ("data.negatives", 0.0),
+    "data.augment.light": ("data.augment.mirror", 0.0),
     "approach.train_from": ("approach.encoder", None),
     "approach.maps_of": ("approach.encoder", None),
 }
