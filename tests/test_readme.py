@@ -32,6 +32,29 @@ def sweeps_are_slow(command: str) -> object:
     return pytest.param(command, marks=pytest.mark.slow) if "sweep=" in command or "glob" in command else command
 
 
+def shortened(command: str, drawn_photos: Path, trained: Path) -> list[str]:
+    """A command's words with tiny settings; what it needs of earlier ones is laid out in the current folder."""
+    words = shlex.split(command.replace("data.root=photos", f"data.root={drawn_photos}"))[1:]
+    if words[0] != "train":
+        shutil.copytree(trained.parent, "outputs")
+        return words
+    tiny = [setting for setting in TINY if "num_test_people" not in setting or "data=photos" not in words]
+    if "mode=sanity" in words:  # it must learn, so it keeps its epochs and its network
+        tiny = ["data.image_size=32", "optimizer.lr=3e-3"]
+    if "sweep=search" in words:
+        tiny += ["hydra.sweeper.n_trials=2"]
+    if "sweep=folds" in words:
+        tiny[0] = "data.folds=2" if "data=photos" in words else "data.num_people=10"
+    if "histogram" in command:
+        tiny = [setting for setting in tiny if not setting.startswith("approach.")]
+    if "init=" in command or "beside=" in command:
+        shutil.copytree(trained, "outputs/drawn", dirs_exist_ok=True)
+    words = [re.sub(r"^data.num_people=\d+$", "data.num_people=10", word) for word in words]
+    if "pretrained" in command:  # without the download, and it has no width
+        tiny = [setting for setting in tiny if not setting.startswith("approach.")] + ["approach.weights=null"]
+    return words + [setting for setting in tiny if setting.partition("=")[0] not in command]
+
+
 @pytest.mark.parametrize("command", [sweeps_are_slow(command) for command in commands()])
 def test_every_command_of_the_readme_runs(
     command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, drawn_photos: Path, trained: Path
@@ -39,25 +62,10 @@ def test_every_command_of_the_readme_runs(
     monkeypatch.chdir(tmp_path)
     write_example_experiment(tmp_path)
     lay_out_photos(drawn_photos)
-    words = shlex.split(command.replace("data.root=photos", f"data.root={drawn_photos}"))[1:]
-    if words[0] == "train":
-        tiny = [setting for setting in TINY if "num_test_people" not in setting or "data=photos" not in words]
-        if "mode=sanity" in words:  # it must learn, so it keeps its epochs and its network
-            tiny = ["data.image_size=32", "optimizer.lr=3e-3"]
-        if "sweep=search" in words:
-            tiny += ["hydra.sweeper.n_trials=2"]
-        if "sweep=folds" in words:
-            tiny[0] = "data.folds=2" if "data=photos" in words else "data.num_people=10"
-        if "histogram" in command:
-            tiny = [setting for setting in tiny if not setting.startswith("approach.")]
-        if "init=" in command or "beside=" in command:
-            shutil.copytree(trained, tmp_path / "outputs" / "drawn")
-        words = ["data.num_people=10" if word == "data.num_people=600" else word for word in words]
-        if "pretrained" in command:  # without the download, and it has no width
-            tiny = [setting for setting in tiny if not setting.startswith("approach.")] + ["approach.weights=null"]
-        words += [setting for setting in tiny if setting.partition("=")[0] not in command]
-    else:
-        shutil.copytree(trained.parent, tmp_path / "outputs")
+    if "init=outputs/drawn_pretrained" in command:
+        (earlier,) = (line for line in commands() if line.endswith("hydra.run.dir=outputs/drawn_pretrained"))
+        assert run_here(*shortened(earlier, drawn_photos, trained)).code == 0
+    words = shortened(command, drawn_photos, trained)
     if "--false-matches" in words:  # twelve different pairs support no lower one
         words[words.index("--false-matches") + 1] = "0.5"
     outcome = run_here(*words)
