@@ -92,7 +92,7 @@ def draw_curves(path: Path, history: Mapping[str, Sequence[float]], best_epoch: 
     Args:
         history: "train/loss", "val/loss", "train/accuracy", "val/accuracy": one value for each epoch.
     """
-    figure = _figure(9, 3.6, margins=(0.065, 0.99, 0.13, 0.9))
+    figure = _figure(9, 3.6, margins=(0.075, 0.99, 0.13, 0.9))
     figure.suptitle(title, fontsize=10)
     epochs = np.arange(1, len(history["train/loss"]) + 1)
     for axes, name in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
@@ -103,8 +103,9 @@ def draw_curves(path: Path, history: Mapping[str, Sequence[float]], best_epoch: 
             axes.plot(epochs, values, color=colour, label=label, marker="." if len(epochs) < 40 else None)
         axes.axvline(best_epoch, color=GREY, linestyle=":", label=f"epoch that is kept ({best_epoch})")
         axes.set_xlabel("epoch")
+        axes.xaxis.get_major_locator().set_params(integer=True)
         axes.set_ylabel("accuracy (%)" if name == "accuracy" else "loss (cross-entropy)")
-        axes.set_ylim(bottom=0 if name == "loss" else None, top=None if name == "loss" else 101)
+        axes.set_ylim(bottom=0 if name == "loss" else None, top=None if name == "loss" else 100.5)
         _tidy(axes, legend="upper right" if name == "loss" else "lower right")
     _save(figure, path)
 
