@@ -36,6 +36,9 @@ def main() -> None:
     parser.add_argument("photos", type=Path, metavar="PHOTOS", help="the folder that holds the people of train")
     parser.add_argument("folds", nargs="+", type=Path, metavar="DIR", help="of a sweep=folds")
     options = parser.parse_args()
+    for folder in options.folds:
+        if not list(folder.glob("*/predictions.csv")):
+            parser.error(f"{folder}: there is no trained run in it")
     photos = {path.stem: path for path in list_photos([options.photos])}
     columns = [[measure(folder, photos, light) for light in LIGHTS.values()] for folder in options.folds]
     header = [

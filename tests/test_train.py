@@ -312,16 +312,8 @@ def test_a_run_whose_experiment_has_changed_since_is_not_resumed(shoepair: Comma
     experiment = Path("mine/experiment/wide.yaml")
     experiment.parent.mkdir(parents=True)
     experiment.write_text("# @package _global_\napproach: {width: 4}\n")
-    assert (
-        shoepair(
-            "--config-dir",
-            "mine",
-            *[setting for setting in TINY if "width" not in setting],
-            "experiment=wide",
-            "hydra.run.dir=outputs/run",
-        ).code
-        == 0
-    )
+    settings = [setting for setting in TINY if "width" not in setting]
+    assert shoepair("--config-dir", "mine", "experiment=wide", *settings, "hydra.run.dir=outputs/run").code == 0
     experiment.write_text("# @package _global_\napproach: {width: 16}\n")
     for typed in ((), ("--config-dir", "mine")):  # it knows the folder of its experiment
         outcome = shoepair(*typed, "resume=outputs/run")

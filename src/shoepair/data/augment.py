@@ -84,7 +84,7 @@ class Augmentation:
         """Another exposure and, half as strong, more red and less blue or the other way round, of every image. Light
         that is g times as strong makes an sRGB value about g ** (1 / 2.2) times as large."""
         exposure, warmth = (_uniform((len(images), 1, 1, 1), images) for _ in range(2))
-        warmer = warmth * torch.tensor([0.5, 0.0, -0.5], device=images.device).view(1, 3, 1, 1)
+        warmer = warmth * images.new_tensor([0.5, 0.0, -0.5]).view(1, 3, 1, 1)
         gain = (1 + self.settings["light"]) ** (exposure + warmer)
         return ((images + 0.5) * gain - 0.5).clamp(-0.5, 0.5)
 
