@@ -22,6 +22,7 @@ from shoepair.progress import quiet_lightning
 from shoepair.results import records
 from shoepair.results.figures import draw_confusion, draw_roc, draw_scores
 from shoepair.results.metrics import Predictions, measure, measure_mean, write_predictions
+from shoepair.results.runs import with_later_keys
 from shoepair.results.table import splits_table
 
 log = logging.getLogger(__name__)
@@ -47,11 +48,13 @@ def measure_checkpoint(
     classifier: PairClassifier, asked: Mapping[str, Any], run_dir: Path, *, overrides: list[str]
 ) -> None:
     """Measure a loaded network as `asked` (the keys of conf/evaluate.yaml); see evaluate()."""
+    trained = with_later_keys(classifier.config)
     config = {
-        **classifier.config,
-        "data": data_settings(classifier.config["data"], asked["data"]),
+        **trained,
+        # Nothing is trained: however few people are left for that, a batch of them need not be full.
+        "data": data_settings(trained["data"], asked["data"]) | {"drop_last": False},
         "approach": {  # what its weights came from may be gone
-            key: None if key in ("weights", "beside") else value for key, value in classifier.config["approach"].items()
+            key: None if key in ("weights", "beside") else value for key, value in trained["approach"].items()
         },
         "resume": None,
         "init": None,

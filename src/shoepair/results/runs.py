@@ -1,5 +1,6 @@
 """Reads what training runs left in their folders, wherever these were moved or copied to. Needs no torch."""
 
+import copy
 import csv
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,7 +18,8 @@ from shoepair.results.records import COMPLETED, Status
 
 # Settings that say where and how something is computed, not what is learned.
 NO_SETTINGS = ("output_dir", "test", "resume", "data.cache_dir", "data.num_workers", "data.download")
-# Keys that came later than runs that may still be there: beside which key, and the value that does what was done then.
+# Keys that came later than runs that may still be there: beside which key of the same section, and the value that does
+# what was done then.
 LATER: dict[str, tuple[str, Any]] = {
     "data.same_side": ("data.negatives", 0.0),
     "data.augment.light": ("data.augment.mirror", 0.0),
@@ -123,8 +125,20 @@ def read_settings(path: Path) -> dict[str, Any] | None:
 
 def flat_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     """A run's configuration, flat, and with the keys that came later than the run."""
-    flat = flatten(dict(config))
-    return {key: value for key, (beside, value) in LATER.items() if beside in flat} | flat
+    return flatten(with_later_keys(config))
+
+
+def with_later_keys(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A run's configuration and the keys that came later than the run."""
+    completed = copy.deepcopy(dict(config))
+    for key, (beside, value) in LATER.items():
+        *sections, name = key.split(".")
+        node: Any = completed
+        for section in sections:
+            node = node.get(section) if isinstance(node, dict) else None
+        if isinstance(node, dict) and beside.rpartition(".")[2] in node:
+            node.setdefault(name, value)
+    return completed
 
 
 def flatten(node: Any, prefix: str = "") -> dict[str, Any]:
