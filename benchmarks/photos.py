@@ -35,6 +35,7 @@ class Row:
         name: of its line; its folder's with _ for what is no letter.
         overrides: what is typed for it, besides data, folds and folders.
         drawn: what is typed to train the same network on drawn shoes first; None: it starts from random weights.
+        after: of which row the network that was trained on drawn shoes is trained further instead.
         beside: of which row the network that was trained on drawn shoes is trained further beside the encoder.
         lost: it stands in the second table, of what was tried and not kept; the test people are not looked at.
     """
@@ -42,6 +43,7 @@ class Row:
     name: str
     overrides: Sequence[str]
     drawn: Sequence[str] | None = None
+    after: str | None = None
     beside: str | None = None
     lost: bool = False
 
@@ -82,6 +84,13 @@ ROWS = (
     Row("pretrained, frozen", ["experiment=best_pretrained", *FROZEN]),
     Row("best_dual", ["experiment=best_dual"], drawn=DRAWN),
     Row("best_single", ["experiment=best_single"], drawn=DRAWN),
+    Row(
+        "best_pretrained, handheld",
+        ["experiment=best_pretrained", "augment=handheld"],
+        after="best_pretrained",
+        beside="best_dual",
+    ),
+    Row("best_dual, handheld", ["experiment=best_dual", "augment=handheld"], drawn=DRAWN),
     Row("histogram", ["approach=histogram", "keep=last"]),
     Row("original_dual", ["experiment=original_dual", "keep=last"]),
     Row("original_single", ["experiment=original_single", "keep=last"]),
@@ -124,8 +133,8 @@ def main() -> None:
 def measure(row: Row, photos: Path, out: Path, *, weights: str | None, test: bool) -> None:
     """Train what is missing of a row."""
     overrides = overrides_of(row, out, weights)
-    if row.drawn is not None:
-        overrides.append(f"init={learn_drawn(row, out, weights)}")
+    if (first := first_of(row)) is not None:
+        overrides.append(f"init={learn_drawn(first, out, weights)}")
     overrides += ["data=photos", f"data.root={photos}"]
     run(["sweep=folds", *overrides, f"hydra.sweep.dir={out / row.folder / 'folds'}"])
     if test and not row.lost:
@@ -142,6 +151,11 @@ def overrides_of(row: Row, out: Path, weights: str | None) -> list[str]:
     return overrides
 
 
+def first_of(row: Row) -> Row | None:
+    """The row whose network, trained on drawn shoes, a row's network starts as."""
+    return row if row.drawn is not None else ROW[row.after] if row.after is not None else None
+
+
 def learn_drawn(row: Row, out: Path, weights: str | None) -> Path:
     """Train a row's network on drawn shoes, unless that is done; where it is."""
     overrides = [*overrides_of(row, out, weights), *(row.drawn or ()), "data=synthetic", "test=false"]
@@ -151,7 +165,8 @@ def learn_drawn(row: Row, out: Path, weights: str | None) -> Path:
 
 def seconds_on_drawn(row: Row, out: Path) -> float:
     """Those of its own network and of the one beside it."""
-    results = read_json(out / row.folder / "drawn" / "results.json") if row.drawn is not None else None
+    first = first_of(row)
+    results = read_json(out / first.folder / "drawn" / "results.json") if first is not None else None
     return (results or {"seconds": 0})["seconds"] + (seconds_on_drawn(ROW[row.beside], out) if row.beside else 0)
 
 
@@ -202,7 +217,8 @@ def table(rows: Sequence[Row], settings: dict[str, Setting], out: Path, best: st
         lines.append([
             row.name,
             f"`{' '.join(row.overrides)}`" + (", drawn shoes first" if row.drawn else "")
-            + (", the one beside it drawn shoes first" if row.beside and not row.drawn else ""),
+            + (f", after drawn shoes as {row.after}" if row.after else "")
+            + (", the one beside it drawn shoes first" if row.beside and first_of(row) is None else ""),
             f"{setting.completed[0].results['num_parameters']:,}",
             mean_and_spread(setting.figures("val", "accuracy")),
             between(setting.interval),

@@ -113,7 +113,9 @@ def options(group: str) -> list[str]:
     return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
 
 
-@pytest.mark.parametrize("group", ["approach", "optimizer", "scheduler", "trainer", "mode", "experiment", "sweep"])
+@pytest.mark.parametrize(
+    "group", ["approach", "optimizer", "scheduler", "trainer", "mode", "augment", "experiment", "sweep"]
+)
 def test_every_option_composes_and_passes_its_own_check(group: str) -> None:
     with initialize_config_module("shoepair.conf", version_base="1.3"):
         for option in options(group):
@@ -122,12 +124,22 @@ def test_every_option_composes_and_passes_its_own_check(group: str) -> None:
 
 def test_every_key_of_the_configuration_has_a_rule() -> None:
     with initialize_config_module("shoepair.conf", version_base="1.3"):
-        for group in ("approach", "data", "optimizer", "scheduler", "trainer", "mode"):
+        for group in ("approach", "data", "optimizer", "scheduler", "trainer", "mode", "augment"):
             for option in options(group):
                 config = OmegaConf.to_container(compose("train", [f"{group}={option}"]))
                 assert isinstance(config, dict)
                 unruled = [key for key in leaves(config) if key not in RULES]
                 assert not unruled
+
+
+def test_an_option_of_augment_goes_with_any_experiment_and_what_is_typed_wins() -> None:
+    with initialize_config_module("shoepair.conf", version_base="1.3"):
+        for experiment in ("best_dual", "original_single"):
+            plain = compose("train", [f"experiment={experiment}"])
+            by_hand = compose("train", [f"experiment={experiment}", "augment=handheld", "data.augment.rotate=3"])
+            assert by_hand.data.augment.rotate == 3 and by_hand.data.augment.light > 0
+            assert by_hand.data.augment.mirror == plain.data.augment.mirror
+        assert not any(compose("train", ["augment=handheld", "mode=sanity"]).data.augment.values())
 
 
 def leaves(node: object, prefix: str = "") -> list[str]:
