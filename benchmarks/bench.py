@@ -28,10 +28,10 @@ from shoepair.data.cache import cached_images, default_cache_dir
 from shoepair.data.datamodule import GatheredPairs, ShoePairDataModule
 from shoepair.data.pairs import EvaluationBatches, TrainingBatches
 from shoepair.data.shoes import LEFT, RIGHT, Shoe, ShoeSet, normalise
-from shoepair.environment import keep_freed_memory, versions
 from shoepair.models import build_network
-from shoepair.models.classifiers import CLASSIFIERS
-from shoepair.progress import quiet_lightning
+from shoepair.models.module import CLASSIFIERS
+from shoepair.training.callbacks import quiet_lightning
+from shoepair.training.environment import keep_freed_memory, versions
 
 NO_AUGMENTATION = dict.fromkeys(
     ("mirror", "swap", "rotate", "shift", "scale", "brightness", "contrast", "saturation", "light"), 0.0
@@ -171,7 +171,7 @@ import sys, time
 from torch.optim.optimizer import register_optimizer_step_post_hook
 register_optimizer_step_post_hook(lambda *_: print(f"step {time.time()}", file=sys.stderr))
 sys.argv = ["shoepair", *sys.argv[1:]]
-from shoepair.main import main
+from shoepair.launch.hydra_app import main
 main()
 """
 

@@ -22,8 +22,8 @@ from torch.nn.functional import affine_grid, grid_sample
 
 from shoepair import load_classifier
 from shoepair.data.photos import open_upright
-from shoepair.heap import list_photos
-from shoepair.results.table import markdown_table
+from shoepair.inference.gallery import list_photos
+from shoepair.reports.tables import markdown_table
 
 
 @dataclass(frozen=True)

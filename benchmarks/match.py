@@ -22,14 +22,14 @@ import numpy as np
 import torch
 from PIL import Image
 
-from shoepair.checkpoints import find_checkpoint
+from shoepair.commands.match import Counts, count_right
 from shoepair.data.pairs import fold_of_people, split_by_person
-from shoepair.data.synthetic import draw_shoes
-from shoepair.heap import candidates, list_photos, read_heap, score_heap, sides_from_names
-from shoepair.match import Counts, count_right
-from shoepair.matching import find_matches
-from shoepair.models.trained import TrainedNetwork, load_trained
-from shoepair.results.table import markdown_table
+from shoepair.data.synthetic.collection import draw_shoes
+from shoepair.inference.assignment import find_matches
+from shoepair.inference.gallery import candidates, list_photos, read_heap, score_heap, sides_from_names
+from shoepair.inference.network import TrainedNetwork, load_trained
+from shoepair.reports.tables import markdown_table
+from shoepair.runs.find import find_checkpoint
 
 ALL_THERE = "every partner there"
 DRAWS = 20  # of the shoes that are taken away

@@ -20,11 +20,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from shoepair.results.leaderboard import Setting, gather
-from shoepair.results.records import COMPLETED, read_json, read_status
-from shoepair.results.report import mean_and_spread
-from shoepair.results.runs import read_runs
-from shoepair.results.table import markdown_table
+from shoepair.reports.leaderboard import mean_and_spread
+from shoepair.reports.tables import markdown_table
+from shoepair.runs.folder import COMPLETED, read_json, read_status
+from shoepair.runs.leaderboard import Setting, gather
+from shoepair.runs.read import read_runs
 
 
 @dataclass(frozen=True)

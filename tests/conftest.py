@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from shoepair.data.synthetic import draw_shoes
-from shoepair.main import main
+from shoepair.data.synthetic.collection import draw_shoes
+from shoepair.launch.hydra_app import main
 
 REAL_PHOTOS = Path(__file__).parents[2] / "shared" / "photos"
 

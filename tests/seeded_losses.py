@@ -1,7 +1,7 @@
 """Whether a change leaves training as it was: the losses of every experiment, seeded, two epochs on tiny data.
 
-python tests/seeded_losses.py                         prints the losses of this checkout
-python tests/seeded_losses.py ../before/.venv/bin/python   and of another one, and whether they are the same, bit for bit
+python tests/seeded_losses.py                              prints the losses of this checkout
+python tests/seeded_losses.py ../before/.venv/bin/python   and those of another one, and whether they are identical
 
 Losses are the same only on one machine with one torch. Exit code 1 where they differ.
 """
@@ -55,7 +55,8 @@ def main() -> int:
         same &= all(losses == found[0] for losses in found)
         for which, losses in zip(("before", "now")[-len(found) :], found, strict=True):
             shown = "   ".join(
-                f"{name} {' '.join(f'{float.fromhex(value):.9f}' for value in values)}" for name, values in losses.items()
+                f"{name} {' '.join(f'{float.fromhex(value):.9f}' for value in values)}"
+                for name, values in losses.items()
             )
             print(f"{experiment:16} {which:7} {shown}", flush=True)
         if len(found) > 1:

@@ -11,7 +11,7 @@ import torch
 
 from shoepair.data.cache import cached_images, digest
 from shoepair.data.photos import read_photos
-from shoepair.data.synthetic import draw_shoes
+from shoepair.data.synthetic.collection import draw_shoes
 from shoepair.errors import UserError
 
 

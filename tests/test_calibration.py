@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from shoepair.calibration import Calibration, calibrate, fit_temperature, highest_rate, most_false_matches
 from shoepair.errors import UserError
+from shoepair.metrics.calibration import Calibration, calibrate, fit_temperature, highest_rate, most_false_matches
 
 
 def drawn_logits(num: int, temperature: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

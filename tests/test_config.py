@@ -8,7 +8,7 @@ from conftest import Command
 from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
-from shoepair.config import RULES, check_train_config, check_values, parameters_of
+from shoepair.config.schema import RULES, check_train_config, check_values, parameters_of
 from shoepair.models.networks import DualImageCNN, SingleImageCNN, StackedCNN
 
 CONF = Path(__file__).parents[1] / "conf"

@@ -10,12 +10,12 @@ import torch
 from conftest import Command
 from PIL import Image
 
-from shoepair.data.designs import KIND_MIX, KINDS, draw_design, draw_placement, draw_scene, draw_taste
-from shoepair.data.drawing import draw_shoe
-from shoepair.data.lasts import make_last
 from shoepair.data.photos import read_photos
 from shoepair.data.shoes import LEFT, RIGHT, Shoe
-from shoepair.data.synthetic import design_of, draw_one, draw_shoes, shoes_of
+from shoepair.data.synthetic.collection import design_of, draw_one, draw_shoes, shoes_of
+from shoepair.data.synthetic.designs import KIND_MIX, KINDS, draw_design, draw_placement, draw_scene, draw_taste
+from shoepair.data.synthetic.geometry import make_last
+from shoepair.data.synthetic.render import draw_shoe
 
 
 def shoe(person: int, pair: int, side: str) -> Shoe:

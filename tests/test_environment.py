@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from shoepair import environment
+from shoepair.training import environment
 
 
 @pytest.mark.parametrize(

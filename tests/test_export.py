@@ -12,12 +12,12 @@ import torch
 from conftest import TINY, Command
 from torch import nn
 
-from shoepair.calibration import Calibration
 from shoepair.data.shoes import normalise
-from shoepair.export import export, largest_difference, write_onnx
+from shoepair.inference.network import TrainedNetwork, load_trained
+from shoepair.inference.onnx import export, largest_difference, write_onnx
+from shoepair.metrics.calibration import Calibration
 from shoepair.models import build_network
 from shoepair.models.stages import NormReluPool, ReluPool, plain_stages
-from shoepair.models.trained import TrainedNetwork, load_trained
 
 
 def test_an_exported_network_runs_without_torch(shoepair: Command, trained: Path, tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_plain_stages_compute_the_same(tmp_path: Path) -> None:
 def test_a_file_that_differs_from_torch_is_not_written(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("shoepair.export.largest_difference", lambda *_: 0.2)
+    monkeypatch.setattr("shoepair.inference.onnx.largest_difference", lambda *_: 0.2)
     with pytest.raises(RuntimeError, match=r"shoes\.onnx was not written: .* by up to 0\.2"):
         export(trained / "checkpoints" / "best.ckpt", tmp_path / "shoes.onnx")
     assert not list(tmp_path.iterdir())

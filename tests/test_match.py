@@ -16,14 +16,14 @@ from conftest import TINY, Command
 from PIL import Image
 
 from shoepair import load_classifier
-from shoepair.calibration import Calibration
+from shoepair.commands.match import count_right
 from shoepair.data.shoes import normalise
-from shoepair.heap import Heap, encode_views, score_heap, shortlisted, sides_from_names
-from shoepair.match import count_right
-from shoepair.matching import best_pairs, find_matches
+from shoepair.inference.assignment import best_pairs, find_matches
+from shoepair.inference.gallery import Heap, encode_views, score_heap, shortlisted, sides_from_names
+from shoepair.inference.network import TrainedNetwork
+from shoepair.metrics.calibration import Calibration
 from shoepair.models import build_network
-from shoepair.models.trained import TrainedNetwork
-from shoepair.results.heap_report import ShownMatch, ShownShoe, ShownSingle, draw_contact_sheets, write_page
+from shoepair.reports.matches import ShownMatch, ShownShoe, ShownSingle, draw_contact_sheets, write_page
 
 
 def random_logits(num_shoes: int, seed: int) -> np.ndarray:

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from shoepair.results.metrics import Predictions, measure, measure_mean, resampled_accuracies, write_predictions
-from shoepair.results.table import splits_table
+from shoepair.metrics.scores import Predictions, measure, measure_mean, resampled_accuracies, write_predictions
+from shoepair.reports.tables import splits_table
 
 
 def predictions(person: str, label: list[int], logit: list[float]) -> Predictions:

@@ -7,9 +7,9 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from shoepair.models import build_network
-from shoepair.models.classifiers import CLASSIFIERS, DualImageClassifier, SingleImageClassifier
-from shoepair.models.comparison import LocalComparingCNN
 from shoepair.models.histogram import histograms
+from shoepair.models.module import CLASSIFIERS, DualImageClassifier, SingleImageClassifier
+from shoepair.models.siamese import LocalComparingCNN
 
 ORIGINAL_SHAPES = {
     # By hand from the original's table: four stages of 5 x 5 convolutions, two linear layers, norm where there is one.

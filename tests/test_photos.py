@@ -9,7 +9,7 @@ from PIL import Image
 
 from shoepair.data.datamodule import ShoePairDataModule
 from shoepair.data.photos import pad_to_square, read_photos, read_square
-from shoepair.data.synthetic import draw_shoes
+from shoepair.data.synthetic.collection import draw_shoes
 from shoepair.errors import UserError
 
 

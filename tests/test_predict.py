@@ -18,10 +18,10 @@ from conftest import TINY, Command, run_here
 from PIL import Image
 
 from shoepair import ShoeClassifier, load_classifier
+from shoepair.commands.match import logit_of
 from shoepair.errors import UserError
-from shoepair.match import logit_of
-from shoepair.models.trained import load_trained
-from shoepair.verdict import verdict_of
+from shoepair.inference.classifier import verdict_of
+from shoepair.inference.network import load_trained
 
 SENTENCE = re.compile(r"(Same pair|Different pairs), \d\d % sure\.|Not sure, \d+ % for the same pair: .*\.")
 
@@ -69,7 +69,7 @@ def test_the_newest_run_is_taken_and_said(
 
 def test_verdicts_are_those_of_evaluation(learned: Path) -> None:
     """The photos are written from the shoes the run was validated on: the same pixels give the same logits."""
-    from shoepair.data.synthetic import draw_shoes
+    from shoepair.data.synthetic.collection import draw_shoes
 
     shoes = draw_shoes(num_people=6, num_test_people=2, image_size=32, seed=0, hardness=0.95)["train"]
     images = {shoe.name: image for shoe, image in zip(shoes.shoes, shoes.images, strict=True)}

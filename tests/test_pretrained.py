@@ -22,11 +22,11 @@ from conftest import TINY, Command
 from torch import nn
 from torchvision.models import MobileNet_V3_Small_Weights, get_model
 
+from shoepair.inference.network import load_trained
 from shoepair.models import build_network
-from shoepair.models.classifiers import PretrainedClassifier, load_checkpoint
-from shoepair.models.comparison import Comparison, JointComparison, Standardise, compare_places
+from shoepair.models.module import PretrainedClassifier, load_checkpoint
 from shoepair.models.pretrained import PretrainedComparison, PretrainedEncoder, load_weights, with_quick_gradients
-from shoepair.models.trained import load_trained
+from shoepair.models.siamese import Comparison, JointComparison, Standardise, compare_places
 
 SMALL = "torchvision/mobilenet_v3_small"
 PRETRAINED = (

@@ -5,7 +5,7 @@ import pytest
 from conftest import Command
 from PIL import Image
 
-from shoepair.sanity import judge
+from shoepair.training.sanity import judge
 
 SMALL = ("mode=sanity", "data.image_size=32", "data.num_test_people=0", "hydra.run.dir=outputs/sanity")
 SETTINGS = {"accuracy": 0.97, "loss_gap": 0.1, "patience": 3}

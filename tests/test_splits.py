@@ -17,7 +17,7 @@ from torch import Tensor
 
 from shoepair.data.datamodule import CALIBRATION, ShoePairDataModule
 from shoepair.data.shoes import Shoe
-from shoepair.data.synthetic import draw_shoes
+from shoepair.data.synthetic.collection import draw_shoes
 
 NUM_PEOPLE, IMAGE_SIZE = 11, 32
 FRACTIONS = (0.3, 0.5, 0.8, 0.9)

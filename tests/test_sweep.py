@@ -16,8 +16,8 @@ from hydra import compose, initialize_config_module
 from hydra.utils import get_class
 from kill_sweep import PROGRAM, SWEEP, board_of, kill_and_go_on
 
-from shoepair.config import check_train_config
-from shoepair.models.classifiers import PairClassifier
+from shoepair.config.schema import check_train_config
+from shoepair.models.module import PairClassifier
 
 CONF = Path(__file__).parents[1] / "conf"
 
@@ -182,7 +182,7 @@ def test_the_same_command_goes_on_with_what_is_missing(shoepair: Command, tmp_pa
 
 
 def test_two_processes_never_train_the_same_run(shoepair: Command, tmp_path: Path) -> None:
-    from shoepair.results.records import locked, recorded
+    from shoepair.runs.folder import locked, recorded
 
     with locked(Path("outputs/run"), wait=False), recorded(Path("outputs/run"), {}):
         done = subprocess.run(

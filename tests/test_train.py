@@ -15,9 +15,9 @@ from lightning import LightningModule, Trainer
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from shoepair.models.classifiers import load_checkpoint
-from shoepair.progress import StopOnDivergence
-from shoepair.results.table import splits_table
+from shoepair.models.module import load_checkpoint
+from shoepair.reports.tables import splits_table
+from shoepair.training.callbacks import StopOnDivergence
 
 NOT_FIGURES = ("seconds", "overrides")
 
@@ -88,8 +88,8 @@ def test_raw_and_calibrated_loss_are_those_of_the_logits(trained: Path) -> None:
 def test_the_logits_that_are_kept_are_those_of_all_pairs_within_validation_people(trained: Path) -> None:
     """Every left with every right shoe of a person, scored one by one."""
     from shoepair.data.shoes import normalise
-    from shoepair.data.synthetic import draw_shoes
-    from shoepair.models.trained import load_trained
+    from shoepair.data.synthetic.collection import draw_shoes
+    from shoepair.inference.network import load_trained
 
     network = load_trained(trained / "checkpoints" / "best.ckpt")
     shoes = draw_shoes(num_people=6, num_test_people=2, image_size=32, seed=0, hardness=0.95)["train"]

@@ -4,7 +4,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from shoepair.verdict import ShoeClassifier, Verdict, load_classifier
+    from shoepair.inference.classifier import ShoeClassifier, Verdict, load_classifier
 
 __all__ = ["ShoeClassifier", "Verdict", "__version__", "load_classifier"]
 __version__ = version("shoepair")
@@ -13,7 +13,7 @@ __version__ = version("shoepair")
 def __getattr__(name: str) -> Any:
     """What needs torch is imported when it is first asked for."""
     if name in ("ShoeClassifier", "Verdict", "load_classifier"):
-        from shoepair import verdict
+        from shoepair.inference import classifier
 
-        return getattr(verdict, name)
+        return getattr(classifier, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,6 +1,6 @@
 """`python -m shoepair` is `shoepair`."""
 
-from shoepair.main import main
+from shoepair.launch.hydra_app import main
 
 if __name__ == "__main__":
     main()

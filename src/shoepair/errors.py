@@ -58,7 +58,7 @@ def explain(error: BaseException) -> str | None:
 
 def unknown_key(key: str, siblings: Iterable[str]) -> UserError:
     """The error for a key that nothing reads, with the nearest one that something does."""
-    from shoepair.config import RULES
+    from shoepair.config.schema import RULES
 
     parent, _, name = key.rpartition(".")
     siblings = sorted(siblings)

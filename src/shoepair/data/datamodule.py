@@ -222,7 +222,7 @@ def load_shoes(settings: Mapping[str, Any]) -> dict[str, ShoeSet]:
         from shoepair.data.table import read_table
 
         return read_table(settings["file"], settings["image_size"], settings["cache_dir"])
-    from shoepair.data.synthetic import draw_shoes
+    from shoepair.data.synthetic.collection import draw_shoes
 
     return draw_shoes(
         num_people=settings["num_people"],

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps
 
-from shoepair.config import check_photo_root
+from shoepair.config.schema import check_photo_root
 from shoepair.data.cache import cached_images, digest
 from shoepair.data.shoes import LEFT, RIGHT, Shoe, ShoeSet
 from shoepair.errors import UserError

@@ -4,11 +4,11 @@ import logging
 from functools import partial
 from pathlib import Path
 
-from shoepair.config import TABLE_COLUMNS
+from shoepair.config.schema import TABLE_COLUMNS
 from shoepair.data.photos import SPLITS, read_shoes, refuse_person_in_two_splits
 from shoepair.data.shoes import LEFT, RIGHT, Shoe, ShoeSet
 from shoepair.errors import UserError
-from shoepair.spreadsheet import read_rows
+from shoepair.files import read_rows
 
 log = logging.getLogger(__name__)
 

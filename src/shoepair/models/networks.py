@@ -6,9 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from shoepair.models.comparison import COMPARISONS, Comparison
 from shoepair.models.histogram import HistogramComparison
 from shoepair.models.pretrained import PretrainedNetwork
+from shoepair.models.siamese import COMPARISONS, Comparison
 from shoepair.models.stages import channels_last, convolution_stages, linear_head
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from shoepair.errors import UserError, one_line
-from shoepair.models.comparison import (
+from shoepair.models.siamese import (
     Comparison,
     JointComparison,
     compare_places,

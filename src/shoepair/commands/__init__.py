@@ -1,0 +1,1 @@
+"""The commands with an ordinary command line, one file each: arguments in, print-outs out."""

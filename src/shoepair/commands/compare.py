@@ -1,0 +1,69 @@
+"""`shoepair compare`: runs side by side, repetitions over seeds and folds gathered into mean, spread and interval."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from shoepair.errors import UserError
+from shoepair.reports.figures import draw_settings
+from shoepair.reports.leaderboard import (
+    best_lines,
+    markdown_report,
+    problem_lines,
+    terminal_table,
+    write_csv,
+    write_markdown,
+)
+from shoepair.runs.leaderboard import gather
+from shoepair.runs.read import read_runs
+
+
+def main(arguments: Sequence[str]) -> None:
+    parser = argparse.ArgumentParser(
+        prog="shoepair compare",
+        description="Compare the training runs in folders, best validation accuracy first. Runs that differ in seed or "
+        "fold only are gathered: mean, standard deviation, and a 95 %% interval over people. Writes leaderboard.md, "
+        "leaderboard.csv (one row for each run) and leaderboard.png beside the runs.",
+        epilog="Example: shoepair compare outputs",
+    )
+    parser.add_argument("folders", nargs="+", metavar="FOLDER", help="a run's folder, or any folder above run folders")
+    parser.add_argument(
+        "--test", action="store_true", help="show the test sets as well; choose on validation, not on them"
+    )
+    parser.add_argument("--markdown", action="store_true", help="print the table as Markdown")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="where the files go (default: the first FOLDER)")
+    options = parser.parse_args(arguments)
+    for folder in options.folders:
+        if not Path(folder).is_dir():
+            raise UserError(f"{folder}: no such folder.")
+    print(
+        compare(options.folders, options.out or Path(options.folders[0]), test=options.test, markdown=options.markdown)
+    )
+
+
+def compare(folders: Sequence[str | Path], out: Path, *, test: bool = False, markdown: bool = False) -> str:
+    """Write the leaderboard's files into `out`.
+
+    Returns:
+        The leaderboard as text, what did not complete or could not be read, and where the best run is.
+    Raises:
+        UserError: if there is no run that can be read.
+    """
+    runs, unreadable = read_runs(folders)
+    if not runs:
+        names = ", ".join(map(str, folders))
+        raise UserError("; ".join([f"{names}: there is no run in it; `shoepair train` makes one.", *unreadable]))
+    settings = gather(runs)
+    table = markdown_report(settings, test=test) if markdown else terminal_table(settings, test=test)
+    said = [table, *problem_lines(runs, unreadable), ""]
+    if settings[0].completed:
+        said += best_lines(settings[0], out)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        write_markdown(out / "leaderboard.md", settings, test=test)
+        write_csv(out / "leaderboard.csv", runs, test=test)
+        drawn = draw_settings(out / "leaderboard.png", settings)
+        said.append(f"Written       {out}/leaderboard.md, .csv{', .png' if drawn else ''}")
+    except OSError as error:
+        said.append(f"Not written   {out}: {error.strerror or error}; choose another folder by --out.")
+    return "\n".join(said)

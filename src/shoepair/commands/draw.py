@@ -1,0 +1,136 @@
+"""`shoepair draw`: drawn shoes as files, in the layout that data=photos reads, and a sheet to look at."""
+
+import argparse
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from omegaconf import OmegaConf
+from PIL import Image
+
+from shoepair.config.schema import RULES
+from shoepair.data.synthetic.render import DRAWN_SIZE_PX
+from shoepair.errors import UserError
+
+if TYPE_CHECKING:  # it imports torch, which an answer about a mistyped option need not wait for
+    from shoepair.data.shoes import ShoeSet
+
+SHEET_PEOPLE, SHEET_COLUMNS, SHEET_SHOE_PX = 24, 2, 112
+OPTIONS = {"people": "num_people", "test_people": "num_test_people", "seed": "seed", "hardness": "hardness"}
+
+
+def main(arguments: Sequence[str]) -> None:
+    defaults: Any = OmegaConf.create((files("shoepair.conf") / "data" / "synthetic.yaml").read_text(encoding="utf-8"))
+    parser = argparse.ArgumentParser(
+        prog="shoepair draw",
+        description="Draw shoes and write them as files: DIR/train, DIR/test_m and DIR/test_w with names such as "
+        "u001_1_left_m.png, and a contact sheet. The same options always give the same shoes; they are those that "
+        "data=synthetic draws.",
+        epilog="Example: shoepair draw drawn --people 8, then shoepair train data=photos data.root=drawn",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("folder", type=Path, metavar="DIR", help="where the files go; made if it is not there")
+    parser.add_argument(
+        "--people", type=int, metavar="N", help="in train, three pairs each", default=defaults.num_people
+    )
+    parser.add_argument(
+        "--test-people", type=int, metavar="N", help="in each of test_m and test_w", default=defaults.num_test_people
+    )
+    parser.add_argument("--seed", type=int, metavar="N", help="decides every shoe", default=defaults.seed)
+    parser.add_argument(
+        "--hardness", type=float, metavar="H", default=defaults.hardness,
+        help="from 0 (colours tell a person's pairs apart) to 1 (their colours are alike)",
+    )  # fmt: skip
+    parser.add_argument("--size", type=int, metavar="PX", help="side of the images", default=DRAWN_SIZE_PX)
+    parser.add_argument(
+        "--sheet", type=Path, metavar="FILE", default=argparse.SUPPRESS,
+        help=f"the contact sheet of the first {SHEET_PEOPLE} people, .png or .jpg (default: DIR/sheet.png)",
+    )  # fmt: skip
+    options = vars(parser.parse_args(arguments))
+    for option, key in OPTIONS.items():
+        _check(option, options[option], f"data.{key}")
+    _check("size", options["size"], "data.image_size")
+    if options["people"] is None:
+        raise UserError("--people: expected a whole number, at least 2.")
+    sheet = options.pop("sheet", options["folder"] / "sheet.png")
+    if sheet.suffix.lower() not in (".png", ".jpg", ".jpeg"):
+        raise UserError(f"--sheet={sheet}: expected a name that ends in .png or .jpg.")
+    print(draw(**options, sheet=sheet))
+
+
+def draw(folder: Path, *, people: int, test_people: int, seed: int, hardness: float, size: int, sheet: Path) -> str:
+    """Draw, write, and say what was written.
+
+    Raises:
+        UserError: if the folder holds photos already, or cannot be written.
+    """
+    refuse_used(folder)
+    from shoepair.data.synthetic.collection import draw_shoes
+
+    sets = draw_shoes(num_people=people, num_test_people=test_people, image_size=size, seed=seed, hardness=hardness)
+    try:
+        write_photos(folder, sets)
+        sheet.parent.mkdir(parents=True, exist_ok=True)
+        contact_sheet(sets).save(sheet, quality=82)
+    except OSError as error:
+        raise UserError(f"{folder}: {error.strerror or error}; choose another folder, or make room.") from error
+    num_shoes = sum(len(shoes.shoes) for shoes in sets.values())
+    return (
+        f"Drawn    {num_shoes} shoes into {', '.join(f'{folder}/{split}' for split in sets)}\n"
+        f"Sheet    {sheet}\n"
+        f"Train    shoepair train data=photos data.root={folder}"
+    )
+
+
+def refuse_used(folder: Path) -> None:
+    """Raises UserError if there is a file where photos go: two data sets in one folder are none."""
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder}: expected a folder, or the name of a new one; this is a file.")
+    for split in ("train", "test_m", "test_w"):
+        first = next(Path(folder, split).glob("*"), None)
+        if first is not None:
+            raise UserError(f"{folder}: there are photos in it already, such as {first}; choose another folder.")
+
+
+def write_photos(folder: Path, sets: Mapping[str, "ShoeSet"]) -> None:
+    """One PNG for each shoe, in the folder of its split."""
+    for split, shoes in sets.items():
+        (folder / split).mkdir(parents=True, exist_ok=True)
+        pixels = shoes.images.permute(0, 2, 3, 1).numpy()  # (num_shoes, H, W, 3)
+
+        paths = [folder / split / f"{shoe.name}.png" for shoe in shoes.shoes]
+        with ThreadPoolExecutor() as pool:  # pillow compresses without the interpreter lock
+            list(pool.map(_write_png, paths, pixels))
+
+
+def _write_png(path: Path, pixels: np.ndarray) -> None:
+    Image.fromarray(pixels).save(path, compress_level=2)  # lossless either way; 6, the default, takes much longer
+
+
+def contact_sheet(sets: Mapping[str, "ShoeSet"]) -> Image.Image:
+    """The first people's pairs: left and right of one pair side by side, one person's pairs in a row."""
+    people = [(shoes, person) for shoes in sets.values() for person in shoes.people][:SHEET_PEOPLE]
+    side, gap = SHEET_SHOE_PX, SHEET_SHOE_PX // 16
+    num_pairs = max(len(shoes.pairs_of[person]) for shoes, person in people)
+    width = num_pairs * (2 * side + gap) + 2 * gap
+    num_columns = min(SHEET_COLUMNS, len(people))
+    num_rows = -(-len(people) // num_columns)
+    sheet = Image.new("RGB", (num_columns * width - 2 * gap, num_rows * (side + gap) + gap), "white")
+    for i, (shoes, person) in enumerate(people):
+        row, column = divmod(i, num_columns)
+        for pair, indices in enumerate(shoes.pairs_of[person]):
+            for place, index in enumerate(indices):
+                photo = Image.fromarray(shoes.images[index].permute(1, 2, 0).numpy())
+                photo = photo.resize((side, side), Image.Resampling.LANCZOS)
+                sheet.paste(photo, (column * width + pair * (2 * side + gap) + place * side, row * (side + gap) + gap))
+    return sheet
+
+
+def _check(option: str, value: object, key: str) -> None:
+    if not RULES[key].accepts(value):
+        raise UserError(
+            f"--{option.replace('_', '-')}={value}: expected {RULES[key].allowed.removesuffix(', or null')}."
+        )

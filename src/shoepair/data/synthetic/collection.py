@@ -1,0 +1,118 @@
+"""Collections of drawn shoes: who has which pairs, on which floor. Each shoe depends on its own name and seed only."""
+
+import multiprocessing
+import os
+import zlib
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from shoepair.data.cache import cached_images, digest
+from shoepair.data.shoes import LEFT, RIGHT, Shoe, ShoeSet
+from shoepair.data.synthetic import designs, floors, geometry, render, textures
+from shoepair.data.synthetic.designs import Design, draw_design, draw_placement, draw_scene, draw_taste
+from shoepair.data.synthetic.render import draw_shoe
+
+PAIRS_PER_PERSON = 3
+SHOES_PER_PERSON = 2 * PAIRS_PER_PERSON
+
+
+def draw_shoes(
+    *,
+    num_people: int,
+    num_test_people: int,
+    image_size: int,
+    seed: int,
+    hardness: float,
+    cache_dir: str | Path | None = None,
+) -> dict[str, ShoeSet]:
+    """Draw three collections: "train", and if num_test_people is not 0 "test_m" and "test_w".
+
+    The test sets hold men's and women's shoes only; in "train", every pair is one or the other.
+
+    Args:
+        image_size: side of the square images, in pixels.
+        seed: decides every design and scene.
+        hardness: from 0 to 1, how often a person's pairs share their colours; see draw_design.
+        cache_dir: where drawn shoes are kept; None for the default folder.
+    """
+    sizes = {"train": num_people, "test_m": num_test_people, "test_w": num_test_people}
+    # A person's number decides what is drawn: nobody may stand in two sets, however large another one is.
+    first = {"train": 1, "test_m": 100_001, "test_w": 200_001}
+    sets = {}
+    for split, size in sizes.items():
+        people = [f"u{number:03d}" for number in range(first[split], first[split] + size)]
+        shoes = [shoe for person in people for shoe in shoes_of(person, split, seed)]
+        if shoes:
+            sets[split] = ShoeSet(draw_all(shoes, image_size, seed, hardness, cache_dir), tuple(shoes))
+    return sets
+
+
+def shoes_of(person: str, split: str, seed: int) -> list[Shoe]:
+    """The three pairs of one person."""
+    random = _random(seed, person)
+    shoes = []
+    for pair in range(1, PAIRS_PER_PERSON + 1):
+        kind = {"test_m": "m", "test_w": "w"}.get(split) or ("m" if random.random() < 0.75 else "w")
+        shoes += [Shoe(person, str(pair), side, kind, f"{person}_{pair}_{side}_{kind}") for side in (LEFT, RIGHT)]
+    return shoes
+
+
+def design_of(shoe: Shoe, seed: int, hardness: float) -> Design:
+    """The design of the pair that a shoe belongs to."""
+    taste = draw_taste(_random(seed, shoe.person, "taste"))
+    return draw_design(_random(seed, shoe.person, shoe.pair), shoe.kind, int(shoe.pair) - 1, taste, hardness)
+
+
+def draw_one(shoe: Shoe, image_size: int, seed: int, hardness: float) -> np.ndarray:
+    """(3, image_size, image_size) uint8: the same whatever else is drawn."""
+    pixels = draw_shoe(
+        design_of(shoe, seed, hardness),
+        draw_scene(_random(seed, shoe.person, "scene")),
+        draw_placement(_random(seed, shoe.person, shoe.pair, shoe.side)),
+        left=shoe.side == LEFT,
+    )
+    image = Image.fromarray(pixels)
+    if image.size != (image_size, image_size):
+        image = image.resize((image_size, image_size), Image.Resampling.BILINEAR)
+    return np.asarray(image).transpose(2, 0, 1)
+
+
+def draw_all(
+    shoes: Sequence[Shoe], image_size: int, seed: int, hardness: float, cache_dir: str | Path | None = None
+) -> torch.Tensor:
+    """(len(shoes), 3, image_size, image_size) uint8, from the cache or drawn on all cores."""
+
+    def fill(images: np.ndarray) -> dict[str, Any]:
+        draw = partial(draw_one, image_size=image_size, seed=seed, hardness=float(hardness))
+        num_processes = min(_num_cores(), len(shoes) // 24)
+        if num_processes > 1 and "fork" in multiprocessing.get_all_start_methods():
+            # Forked processes need not import torch again, which would take longer than the drawing.
+            with ProcessPoolExecutor(num_processes, mp_context=multiprocessing.get_context("fork")) as pool:
+                for i, image in enumerate(pool.map(draw, shoes, chunksize=2 * SHOES_PER_PERSON)):
+                    images[i] = image
+        else:
+            for i, shoe in enumerate(shoes):
+                images[i] = draw(shoe)
+        return {}
+
+    modules = (designs.__file__, geometry.__file__, textures.__file__, floors.__file__, render.__file__, __file__)
+    source = [Path(module).read_bytes() for module in modules]
+    settings = [str(image_size), str(seed), repr(float(hardness))]
+    key = "drawn-" + digest([*source, *settings, *(shoe.name for shoe in shoes)])
+    return cached_images(cache_dir, key, len(shoes), image_size, fill)[0]
+
+
+def _num_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _random(seed: int, *words: str) -> np.random.Generator:
+    """Numbers that depend on the seed and the words only, not on what was drawn before."""
+    return np.random.default_rng([seed, *(zlib.crc32(word.encode()) for word in words)])

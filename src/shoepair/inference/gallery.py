@@ -1,0 +1,236 @@
+"""A heap of photos of single shoes: read, seen once each by the network where it can, the candidate pairs scored."""
+
+import io
+import re
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+from tqdm import tqdm
+
+from shoepair.data.photos import to_square
+from shoepair.data.shoes import LEFT, RIGHT, normalise
+from shoepair.errors import UserError
+from shoepair.files import read_rows
+from shoepair.inference.classifier import open_photo
+from shoepair.inference.network import TrainedNetwork
+
+Step = TypeVar("Step")
+
+BATCH = 16  # photos, or pairs, that the network sees at a time: with 64, Lite0 takes 0.7 GB more and is no faster
+PAIRS_AT_ONCE = 25_000
+VALUES_AT_ONCE = 8_000_000  # of these pairs' vectors, each side: 32 MB
+# So many candidates of each shoe are compared closely where there are more. Of 2,000 drawn shoes (best_dual), the
+# partner is one of the 50 likeliest for 98.5 % (sides unknown: 97.2), of 200 for 99.7 % (99.1), of 400 for all (99.7).
+SHORTLIST = 200
+ROWS_AT_ONCE = 1_000  # of shoes, to find their likeliest candidates
+THUMBNAIL_PX = 144
+SIDE = re.compile(r"(?<![a-z])(left|right)(?![a-z])", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Heap:
+    """The shoes that could be read, and what is known of them.
+
+    Attributes:
+        paths: of the photos.
+        sides: "left", "right" or None (unknown), in the same order.
+        thumbnails: small JPEG files, in the same order.
+        seen: what the network needs of each shoe: the vectors of its views (num_shoes, num_views, C) where it has an
+            encoder, else its image (num_shoes, 3, H, W) uint8.
+    """
+
+    paths: list[Path]
+    sides: list[str | None]
+    thumbnails: list[bytes]
+    seen: Tensor
+
+
+def list_photos(folders: Sequence[Path]) -> list[Path]:
+    """The files in folders that may be photos, by name; not those in folders below.
+
+    Raises:
+        UserError: if a folder is not there or holds none.
+    """
+    Image.init()
+    paths = []
+    for folder in folders:
+        if not folder.is_dir():
+            raise UserError(f"{folder}: no such folder.")
+        found = [path for path in sorted(folder.iterdir()) if Image.EXTENSION.get(path.suffix.lower()) in Image.OPEN]
+        if not found:
+            raise UserError(f"{folder}: there is no photo in it; expected files such as shoe.jpg, one for each shoe.")
+        paths += found
+    return paths
+
+
+def sides_from_names(paths: Sequence[Path]) -> list[str | None]:
+    """The side that a photo's name says, as in `u007_1_left_w.jpg` or `Right 12.png`; None if it says none or both."""
+    said = [{side.lower() for side in SIDE.findall(path.stem)} for path in paths]
+    return [names.pop() if len(names) == 1 else None for names in said]
+
+
+def sides_from_table(table: Path, paths: Sequence[Path]) -> list[str | None]:
+    """The sides that a CSV file says: columns file (a path as seen from the table's folder, or a name) and side.
+
+    Raises:
+        UserError: naming the line of a side that is none, or of a file that is not among the photos.
+    """
+    by_path = {path.resolve(): i for i, path in enumerate(paths)}
+    by_name = {path.name: i for i, path in enumerate(paths)}
+    sides: list[str | None] = [None] * len(paths)
+    for line, row in read_rows(table, ("file", "side")):
+        index = by_path.get((table.parent / row["file"]).resolve(), by_name.get(row["file"]))
+        if index is None:
+            raise UserError(f"{table}, line {line}: {row['file']} is not among the photos.")
+        if row["side"].lower() not in (LEFT, RIGHT, ""):
+            raise UserError(f"{table}, line {line}: its side is {row['side']}, expected left, right or nothing.")
+        sides[index] = row["side"].lower() or None
+    return sides
+
+
+def read_heap(paths: Sequence[Path], sides: Sequence[str | None], trained: TrainedNetwork) -> Heap:
+    """Read every photo once and show it to the network. What cannot be read is left out and said on stderr.
+
+    Raises:
+        UserError: if nothing is left.
+    """
+    kept: list[int] = []
+    thumbnails: list[bytes] = []
+    seen: Tensor | None = None  # of all photos at once: of thousands, joining pieces would hold the vectors twice
+    for batch in progress(range(0, len(paths), BATCH), "Photos", "batch"):
+        rows = range(batch, min(batch + BATCH, len(paths)))
+        with ThreadPoolExecutor() as pool:  # pillow decodes without the interpreter lock
+            read = list(pool.map(lambda row: _read(paths[row], trained.image_size), rows))
+        for error in (error for error in read if isinstance(error, UserError)):
+            print(f"Left out {error}", file=sys.stderr)
+        usable = [(row, *both) for row, both in zip(rows, read, strict=True) if not isinstance(both, UserError)]
+        if not usable:
+            continue
+        images = torch.from_numpy(np.stack([image for _, image, _ in usable]))
+        encoded = images if trained.encoder is None else encode_views(images, trained)
+        if seen is None:
+            seen = encoded.new_empty((len(paths), *encoded.shape[1:]))
+        seen[len(kept) : len(kept) + len(usable)] = encoded
+        kept += [row for row, _, _ in usable]
+        thumbnails += [thumbnail for _, _, thumbnail in usable]
+    if seen is None:
+        raise UserError(f"{paths[0].parent}: none of its {len(paths)} photos can be read as an image.")
+    return Heap([paths[row] for row in kept], [sides[row] for row in kept], thumbnails, seen[: len(kept)])
+
+
+def encode_views(images: Tensor, trained: TrainedNetwork) -> Tensor:
+    """(B, 3, H, W) uint8 -> (B, num_views, C): of the photos and, where it knows them, of their mirror images."""
+    images = normalise(images)
+    views = [images, images.flip(-1)] if trained.knows_mirrored else [images]
+    return torch.stack([trained.encode(view) for view in views], dim=1)
+
+
+def _read(path: Path, image_size: int) -> tuple[np.ndarray, bytes] | UserError:
+    """What the network sees of a photo, and a thumbnail as a JPEG file."""
+    try:
+        photo = open_photo(path)
+    except UserError as error:
+        return error
+    small = ImageOps.contain(photo, (THUMBNAIL_PX, THUMBNAIL_PX))
+    file = io.BytesIO()
+    small.save(file, "JPEG", quality=80)
+    return to_square(photo, image_size), file.getvalue()
+
+
+def score_heap(heap: Heap, trained: TrainedNetwork, length: int = SHORTLIST) -> np.ndarray:
+    """The calibrated logits of the candidate pairs: (num_shoes, num_shoes) float32, symmetric.
+
+    Each is the mean over the views of the pair: on validation people, it finds more than one view. Where no side is
+    known and the network tells left from right, both orders are scored and averaged. -inf stands for a shoe with
+    itself, for two shoes of one side and for what candidates() leaves out.
+    """
+    num_shoes = len(heap.paths)
+    logits = np.full((num_shoes, num_shoes), -np.inf, dtype=np.float32)
+    side = _as_numbers(heap.sides)
+    score: Callable[..., np.ndarray] = _score_images
+    pairs_at_once = PAIRS_AT_ONCE
+    if trained.encoder is not None:
+        score, pairs_at_once = _score_vectors, max(1, min(PAIRS_AT_ONCE, VALUES_AT_ONCE // heap.seen.shape[-1]))
+    every = np.nonzero(np.triu(candidates(heap.sides, heap.seen, trained, length)))  # (num_pairs,) twice
+    for start in progress(range(0, len(every[0]), pairs_at_once), "Pairs", "block"):
+        first, second = (shoes[start : start + pairs_at_once] for shoes in every)
+        flipped = (side[first] == -1) | (side[second] == 1)
+        left, right = np.where(flipped, second, first), np.where(flipped, first, second)
+        found = score(heap.seen, left, right, trained)
+        unknown = (side[first] == 0) & (side[second] == 0)
+        if trained.encoder is None and unknown.any():
+            found[unknown] = (found[unknown] + score(heap.seen, right[unknown], left[unknown], trained)) / 2
+        logits[first, second] = logits[second, first] = found
+    return logits
+
+
+def candidates(
+    sides: Sequence[str | None], seen: Tensor, trained: TrainedNetwork, length: int = SHORTLIST
+) -> np.ndarray:
+    """Which two shoes may be a pair: not of the same known side and, where comparing two closely takes long, not quite
+    unlike at a glance: (num_shoes, num_shoes) bool, symmetric.
+
+    Args:
+        seen: as in Heap.
+        length: of each shoe's shortlist.
+    """
+    side = _as_numbers(sides)
+    possible = (side[:, None] != side[None]) | (side == 0)
+    np.fill_diagonal(possible, False)
+    if trained.encoder is not None and trained.encoder.looks_closely:
+        return shortlisted(possible, trained.summary(seen[:, 0]), length)
+    return possible
+
+
+def _as_numbers(sides: Sequence[str | None]) -> np.ndarray:
+    return np.array([{LEFT: 1, RIGHT: -1, None: 0}[side] for side in sides])
+
+
+def shortlisted(possible: np.ndarray, summaries: Tensor, length: int) -> np.ndarray:
+    """Those possible pairs in which one shoe is among the `length` that are most like the other: candidates are
+    retrieved by global descriptors before they are compared by local ones, which takes a hundred times as long.
+
+    Args:
+        possible: (num_shoes, num_shoes) bool, symmetric.
+        summaries: (num_shoes, c); the nearer two are, in standard deviations of each column, the more they are alike.
+    Returns:
+        (num_shoes, num_shoes) bool, symmetric.
+    """
+    num_shoes = len(possible)
+    if num_shoes <= length:
+        return possible
+    scaled = (summaries - summaries.mean(dim=0)) / (summaries.std(dim=0) + 1e-8)
+    listed = np.zeros_like(possible)
+    for start in range(0, num_shoes, ROWS_AT_ONCE):
+        rows = slice(start, start + ROWS_AT_ONCE)
+        distances = torch.cdist(scaled[rows], scaled).masked_fill_(~torch.from_numpy(possible[rows]), torch.inf)
+        np.put_along_axis(listed[rows], distances.topk(length, largest=False).indices.numpy(), True, axis=1)
+    return possible & (listed | listed.T)
+
+
+def _score_vectors(vectors: Tensor, left: np.ndarray, right: np.ndarray, trained: TrainedNetwork) -> np.ndarray:
+    one, other = (vectors[torch.from_numpy(side)].unbind(1) for side in (left, right))  # (B, C) for each view
+    return torch.stack([trained.compare(*view) for view in zip(one, other, strict=True)]).mean(0).numpy()
+
+
+def _score_images(images: Tensor, left: np.ndarray, right: np.ndarray, trained: TrainedNetwork) -> np.ndarray:
+    """Every pair goes through the whole network."""
+    logits = []
+    for start in progress(range(0, len(left), BATCH), "Pairs of photos", "batch"):
+        chosen = slice(start, start + BATCH)
+        one, other = (normalise(images[torch.from_numpy(side[chosen])]) for side in (left, right))
+        logits.append(trained.score(one, other))
+    return torch.cat(logits).numpy()
+
+
+def progress(steps: Sequence[Step], what: str, unit: str) -> Iterable[Step]:
+    """The steps, with a bar where somebody looks at a terminal."""
+    return tqdm(steps, desc=what, unit=unit, leave=False, disable=not sys.stderr.isatty())

@@ -1,0 +1,147 @@
+"""`shoepair export`: a trained network as an ONNX file that runs without torch, its preparation of images inside."""
+
+import argparse
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from shoepair.commands.predict import add_checkpoint, chosen_checkpoint
+from shoepair.errors import UserError
+
+if TYPE_CHECKING:
+    from shoepair.inference.network import TrainedNetwork
+
+LARGEST_DIFFERENCE = 1e-4  # of a probability, between ONNX and torch
+
+
+def main(arguments: Sequence[str]) -> None:
+    parser = argparse.ArgumentParser(
+        prog="shoepair export",
+        description="Write a trained network as an ONNX file. It takes two batches of square images, left and right, "
+        "uint8 RGB of shape (B, 3, S, S), and gives the calibrated probability that each pair is the same. Approach, "
+        "image size S, temperature and threshold stand in its metadata. The file is run and compared with torch before "
+        "it is kept.",
+        epilog="Example: shoepair export --out shoes.onnx",
+    )
+    add_checkpoint(parser)
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help="default: beside the checkpoint, with the ending .onnx"
+    )
+    options = parser.parse_args(arguments)
+    checkpoint = chosen_checkpoint(options.checkpoint)
+    out = options.out or checkpoint.with_suffix(".onnx")
+    print(export(checkpoint, out))
+
+
+def export(checkpoint: Path, out: Path) -> str:
+    """Write the network in `checkpoint` to `out`.
+
+    Returns:
+        What was written and how well it agrees with torch.
+    Raises:
+        UserError: if the extra is not installed, or a file cannot be used.
+    """
+    try:
+        import onnx  # noqa: F401 - said now, not after torch has been imported and the network followed
+        import onnxruntime  # noqa: F401
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise UserError(f"{error.name} is not installed: pip install 'shoepair[onnx]'") from error
+    from shoepair.inference.network import load_trained
+
+    trained = load_trained(checkpoint)
+    if trained.approach == "histogram":
+        raise UserError(f"--checkpoint {checkpoint}: expected a network; the histogram baseline is not exported.")
+    partial = out.with_name(f".{out.name}.partial")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        write_onnx(trained, partial)
+        difference = largest_difference(trained, partial)
+        if not difference <= LARGEST_DIFFERENCE:
+            raise RuntimeError(
+                f"{out} was not written: its probabilities differ from torch's by up to {difference:.2g}, expected at "
+                f"most {LARGEST_DIFFERENCE:g}"
+            )
+        partial.replace(out)
+    except OSError as error:
+        raise UserError(f"--out {out}: {error.strerror or error}; choose another file.") from error
+    finally:
+        partial.unlink(missing_ok=True)
+    return f"Written {out}, {out.stat().st_size / 1e6:.1f} MB; differs from torch by {difference:.1g} at most"
+
+
+def write_onnx(trained: "TrainedNetwork", path: Path) -> None:
+    """Inputs `left` and `right`, uint8 (B, 3, S, S); output `probability`, float32 (B,)."""
+    import onnx
+    import torch
+    from torch import Tensor, nn
+
+    from shoepair import __version__
+    from shoepair.data.shoes import normalise
+    from shoepair.inference.network import score_views
+    from shoepair.models.stages import plain_stages
+
+    class Whole(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = plain_stages(trained.network)
+
+        def forward(self, left: Tensor, right: Tensor) -> Tensor:
+            logits = score_views(self.network, normalise(left), normalise(right), mirrored=trained.knows_mirrored)
+            return torch.sigmoid(logits / trained.temperature)
+
+    size = trained.image_size
+    left, right = torch.zeros(2, 2, 3, size, size, dtype=torch.uint8)  # two tensors: one would become one input
+    batch = torch.export.Dim("batch")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r"# The axis name: batch will not be used")  # it has it already
+        torch.onnx.export(
+            Whole().eval(),
+            (left, right),
+            str(path),
+            input_names=["left", "right"],
+            output_names=["probability"],
+            dynamic_shapes={"left": {0: batch}, "right": {0: batch}},
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+    model = onnx.load(str(path))
+    facts = {
+        "approach": trained.approach,
+        "image_size": str(size),
+        "threshold": "0.5",
+        "temperature": repr(trained.temperature),
+        "input": "left, right: uint8 RGB, (B, 3, image_size, image_size); photos upright, padded to a square with "
+        "their edge pixels, scaled",
+        "output": "probability that left and right are the same pair, of the logit divided by the temperature; same "
+        "above the threshold",
+        "shoepair": __version__,
+    }
+    onnx.helper.set_model_props(model, facts)
+    onnx.save(model, str(path))
+
+
+def largest_difference(trained: "TrainedNetwork", path: Path) -> float:
+    """Of the probabilities that the file and torch give, for batches of several sizes of random images."""
+    import numpy as np
+    import onnxruntime
+    import torch
+
+    from shoepair.data.shoes import normalise
+
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    random, size, largest = np.random.default_rng(0), trained.image_size, 0.0
+    for num_pairs in (1, 2, 7):
+        # Smooth images as well as noise: of noise alone, many networks say the same whatever it is.
+        coarse = random.integers(0, 256, (2, num_pairs, 3, 4, 4), dtype=np.uint8)
+        images = coarse.repeat(-(-size // 4), axis=-1).repeat(-(-size // 4), axis=-2)[..., :size, :size]
+        images[:, ::2] ^= random.integers(0, 32, images[:, ::2].shape, dtype=np.uint8)
+        left, right = np.ascontiguousarray(images)
+        (found,) = session.run(None, {"left": left, "right": right})
+        expected = torch.sigmoid(trained.score(*(normalise(torch.from_numpy(side)) for side in (left, right))))
+        if found.shape != expected.shape:
+            return float("inf")
+        largest = max(largest, float(np.abs(found - expected.numpy()).max()))
+    return largest

@@ -1,0 +1,54 @@
+"""What surrounds a multirun: whether it goes on with an earlier attempt, how its jobs ended, its leaderboard.
+
+The sweeping itself is Hydra's. Imports neither torch nor Lightning.
+"""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig
+
+from shoepair.commands.compare import compare
+from shoepair.reports.leaderboard import count_statuses
+from shoepair.runs import folder as records
+from shoepair.runs.folder import COMPLETED
+from shoepair.runs.read import Run, read_runs
+
+
+class Sweep(Callback):
+    """The multirun of this process.
+
+    Attributes:
+        current: None until it has started.
+        folder: where its jobs have their folders.
+    """
+
+    current: "Sweep | None" = None
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        self.folder = records.relative_to_here(Path(config.hydra.sweep.dir).absolute())
+        self.started = datetime.now().astimezone()
+        Path(config.output_dir).mkdir(parents=True, exist_ok=True)  # a search keeps its storage there
+        if self.folder.is_dir():
+            print(f"Going on in {self.folder}: {count_statuses(self.runs())} there.")
+        Sweep.current = self
+
+    def runs(self) -> list[Run]:
+        return read_runs([self.folder])[0]
+
+    def end(self) -> bool:
+        """Say how the jobs ended, and write the leaderboard. Returns whether each one completed."""
+        runs = self.runs()
+        if not runs:
+            return False
+        num_before = sum(self._ended_before(run) for run in runs)
+        counts = f"{len(runs)} jobs: {count_statuses(runs)}"
+        if num_before:
+            counts += f"; {num_before} of them from before, {len(runs) - num_before} run now"
+        print(f"\n{compare([self.folder], self.folder)}\n\n{counts}")
+        return all(run.status.name == COMPLETED for run in runs)
+
+    def _ended_before(self, run: Run) -> bool:
+        return bool(run.status.since) and datetime.fromisoformat(run.status.since) < self.started

@@ -1,0 +1,1 @@
+"""For eyes: tables, figures, contact sheets, pages."""

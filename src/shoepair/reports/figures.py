@@ -1,0 +1,254 @@
+"""Pictures of pairs, curves and scores. matplotlib is imported where it draws, since that takes a second."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from shoepair.metrics.scores import Predictions, probability
+from shoepair.runs.leaderboard import Setting
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Told apart by people who cannot tell red from green (Okabe and Ito 2008).
+BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#888888"
+NUM_BOOTSTRAP_CURVES = 200
+SHOE_PX = 128  # side of a shoe in a picture of pairs
+
+
+@dataclass(frozen=True)
+class ShownPair:
+    """A pair as a picture shows it: two (3, H, W) uint8 images and what stands above them."""
+
+    left: np.ndarray
+    right: np.ndarray
+    title: str
+    colour: str = "black"
+
+
+def draw_pairs(path: Path, rows: Sequence[tuple[str, Sequence[ShownPair]]]) -> None:
+    """A PNG with one row of pairs for each heading."""
+    # With pillow, since a run draws two of these and matplotlib takes half a second for each.
+    small, large = ImageFont.load_default(13), ImageFont.load_default(15)
+    columns = max(1, *(len(pairs) for _, pairs in rows))
+    width, height = 2 * SHOE_PX + 4, SHOE_PX  # of one pair, the two shoes beside one another
+    heading_px, title_px, gap = 26, 18, 12
+    tops, bottom = [], gap
+    for _, pairs in rows:
+        tops.append(bottom)
+        bottom += heading_px + (title_px + height + gap if pairs else 0)
+    sheet = Image.new("RGB", (columns * (width + gap) + gap, bottom), "white")
+    drawing = ImageDraw.Draw(sheet)
+    for top, (heading, pairs) in zip(tops, rows, strict=True):
+        drawing.text((gap, top), heading, "black", large)
+        for column, pair in enumerate(pairs):
+            left, below = gap + column * (width + gap), top + heading_px
+            drawing.text((left, below), pair.title, pair.colour, small)
+            for pixels, x in ((pair.left, left), (pair.right, left + SHOE_PX + 4)):
+                shoe = Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0)))
+                sheet.paste(shoe.resize((SHOE_PX, SHOE_PX), Image.Resampling.BICUBIC), (x, below + title_px))
+    sheet.save(path, compress_level=1)  # a run waits for it
+
+
+def confident_pairs(
+    predictions: Predictions, images: np.ndarray, left: np.ndarray, right: np.ndarray, num: int = 6
+) -> list[tuple[str, list[ShownPair]]]:
+    """Rows for draw_pairs: the wrong pairs that the network was surest of, and the right ones.
+
+    Args:
+        images: (num_shoes, 3, H, W) uint8.
+        left, right: (num_pairs,) indices into images, in the order of the predictions.
+    """
+    surest = np.argsort(-np.abs(predictions.logit), kind="stable")
+    correct = predictions.correct[surest]
+    rows = []
+    for heading, chosen, colour in (
+        ("Wrong, and surest of it", surest[~correct], RED),
+        ("Right, and surest of it: same pairs", surest[correct & (predictions.label[surest] == 1)], "black"),
+        ("Right, and surest of it: different pairs", surest[correct & (predictions.label[surest] == 0)], "black"),
+    ):
+        pairs = [
+            ShownPair(images[left[i]], images[right[i]], verdict(predictions, i), colour) for i in chosen[:num].tolist()
+        ]
+        rows.append((heading if pairs else f"{heading}: none", pairs))
+    return rows
+
+
+def verdict(predictions: Predictions, index: int) -> str:
+    """What the network says of a pair and what is true, in a few words."""
+    same = float(probability(predictions.logit[index]))
+    said = f"same, {100 * same:.0f} %" if same > 0.5 else f"different, {100 * (1 - same):.0f} %"
+    return f"{predictions.person[index]}: {said}"
+
+
+def draw_curves(path: Path, history: Mapping[str, Sequence[float]], best_epoch: int, title: str) -> None:
+    """Loss and accuracy of training and validation by epoch.
+
+    Args:
+        history: "train/loss", "val/loss", "train/accuracy", "val/accuracy": one value for each epoch.
+    """
+    figure = _figure(9, 3.6, margins=(0.075, 0.99, 0.13, 0.9))
+    figure.suptitle(title, fontsize=10)
+    epochs = np.arange(1, len(history["train/loss"]) + 1)
+    for axes, name in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
+        factor = 100 if name == "accuracy" else 1
+        for split, colour in (("train", BLUE), ("val", ORANGE)):
+            label = {"train": "training", "val": "validation"}[split]
+            values = factor * np.asarray(history[f"{split}/{name}"])
+            axes.plot(epochs, values, color=colour, label=label, marker="." if len(epochs) < 40 else None)
+        axes.axvline(best_epoch, color=GREY, linestyle=":", label=f"epoch that is kept ({best_epoch})")
+        axes.set_xlabel("epoch")
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.set_ylabel("accuracy (%)" if name == "accuracy" else "loss (cross-entropy)")
+        axes.set_ylim(bottom=0 if name == "loss" else None, top=None if name == "loss" else 100.5)
+        _tidy(axes, legend="upper right" if name == "loss" else "lower right")
+    _save(figure, path)
+
+
+def draw_roc(path: Path, splits: Mapping[str, Predictions]) -> None:
+    """Receiver operating characteristic of every split, with the band in which 95 % of resampled people fall."""
+    figure = _figure(4.6, 4.4, margins=(0.13, 0.97, 0.12, 0.93))
+    axes = figure.subplots()
+    grid = np.linspace(0, 1, 201)
+    for (split, predictions), colour in zip(splits.items(), (BLUE, ORANGE, GREEN, RED), strict=False):
+        if len(np.unique(predictions.label)) < 2:
+            continue
+        label, logit = predictions.label, predictions.logit
+        rates = true_positive_rates(label, logit, grid)
+        _, person = np.unique(np.asarray(predictions.person), return_inverse=True)
+        pairs_of = [np.flatnonzero(person == p) for p in range(person.max() + 1)]
+        random = np.random.default_rng(0)
+        resampled = []
+        for _ in range(NUM_BOOTSTRAP_CURVES):
+            drawn = np.concatenate([pairs_of[p] for p in random.integers(len(pairs_of), size=len(pairs_of))])
+            if len(np.unique(label[drawn])) == 2:
+                resampled.append(true_positive_rates(label[drawn], logit[drawn], grid))
+        if resampled:
+            low, high = np.quantile(resampled, [0.025, 0.975], axis=0)
+            axes.fill_between(grid, low, high, color=colour, alpha=0.15, linewidth=0)
+        axes.plot(grid, rates, color=colour, label=f"{split} ({len(label)} pairs)")
+    axes.plot([0, 1], [0, 1], color=GREY, linestyle=":", label="guessing")
+    axes.set_xlabel("different pairs called same")
+    axes.set_ylabel("same pairs called same")
+    axes.set_title("ROC, with 95 % bands over people", fontsize=10)
+    axes.set_aspect("equal")
+    _tidy(axes, legend="lower right")
+    _save(figure, path)
+
+
+def true_positive_rates(label: np.ndarray, logit: np.ndarray, false_positive_rates: np.ndarray) -> np.ndarray:
+    """The ROC curve at given false positive rates, straight between the points that the pairs give."""
+    order = np.argsort(-logit, kind="stable")
+    last_of_ties = np.append(np.diff(logit[order]) != 0, True)
+    positives = np.cumsum(label[order] == 1)[last_of_ties] / max(1, (label == 1).sum())
+    negatives = np.cumsum(label[order] == 0)[last_of_ties] / max(1, (label == 0).sum())
+    return np.interp(false_positive_rates, np.append(0, negatives), np.append(0, positives))
+
+
+def draw_scores(path: Path, splits: Mapping[str, Predictions]) -> None:
+    """Histogram of the probabilities that a network gave to same and to different pairs, for every split."""
+    figure = _figure(3.4 * len(splits) + 0.4, 3.2)
+    bins = np.linspace(0, 1, 21)
+    for axes, (split, predictions) in zip(
+        figure.subplots(1, len(splits), squeeze=False)[0], splits.items(), strict=True
+    ):
+        same = probability(predictions.logit)
+        for label, colour, name in ((1, BLUE, "same"), (0, ORANGE, "different")):
+            axes.hist(same[predictions.label == label], bins, color=colour, alpha=0.6, label=name)
+        axes.axvline(0.5, color=GREY, linestyle=":")
+        axes.set_title(split, fontsize=10)
+        axes.set_xlabel("probability of the same pair")
+        axes.set_ylabel("pairs")
+        _tidy(axes)
+    _save(figure, path)
+
+
+def draw_confusion(path: Path, splits: Mapping[str, Predictions]) -> None:
+    """Confusion matrix of every split: what is true in rows, what the network says in columns."""
+    figure = _figure(2.7 * len(splits) + 0.4, 3.0)
+    names = ("different", "same")
+    for axes, (split, predictions) in zip(
+        figure.subplots(1, len(splits), squeeze=False)[0], splits.items(), strict=True
+    ):
+        said = (predictions.logit > 0).astype(int)
+        counts = np.array([[np.sum((predictions.label == t) & (said == s)) for s in (0, 1)] for t in (0, 1)])
+        parts = counts / np.maximum(1, counts.sum(1, keepdims=True))
+        axes.imshow(parts, cmap="Blues", vmin=0, vmax=1)
+        for true in (0, 1):
+            for said_index in (0, 1):
+                part = parts[true, said_index]
+                text = f"{counts[true, said_index]}\n{100 * part:.0f} %"
+                axes.text(said_index, true, text, ha="center", va="center", color="white" if part > 0.5 else "black")
+        axes.set_xticks((0, 1), names)
+        axes.set_yticks((0, 1), names, rotation=90, va="center")
+        axes.set_xlabel("network says")
+        axes.set_ylabel("true")
+        axes.set_title(split, fontsize=10)
+    _save(figure, path)
+
+
+def draw_settings(path: Path, settings: Sequence[Setting]) -> bool:
+    """Validation accuracy against every key in which settings differ: a dot for each setting, a line through the means.
+
+    Returns:
+        False, and no picture, if nothing differs.
+    """
+    done = [setting for setting in settings if setting.completed]
+    keys = [key for key in (done[0].values if done else ()) if len({repr(s.values[key]) for s in done}) > 1]
+    if not keys:
+        return False
+    figure = _figure(3.2 * len(keys) + 0.6, 3.2)
+    accuracy = [100 * (setting.mean() or 0.0) for setting in done]
+    for axes, key in zip(figure.subplots(1, len(keys), sharey=True, squeeze=False)[0], keys, strict=True):
+        values = [setting.values[key] for setting in done]
+        means: dict[Any, list[float]] = {}
+        if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
+            places = dict(zip(values, values, strict=True))
+            if min(values) > 0 and max(values) / min(values) >= 8:
+                axes.set_xscale("log")
+            if len(set(values)) <= 5:
+                axes.set_xticks(sorted(set(values)), [f"{value:g}" for value in sorted(set(values))], minor=False)
+                axes.minorticks_off()
+        else:
+            names = sorted({str(value).rpartition(".")[2] for value in values})
+            places = {value: names.index(str(value).rpartition(".")[2]) for value in values}
+            axes.set_xticks(range(len(names)), names, rotation=30 if len(names) > 3 else 0)
+            axes.margins(x=0.3)
+        for value, figure_of in zip(values, accuracy, strict=True):
+            means.setdefault(places[value], []).append(figure_of)
+        if len(done) > len(means):
+            ordered = sorted(means)
+            axes.plot(ordered, [np.mean(means[x]) for x in ordered], color=ORANGE, label="mean", zorder=1)
+        axes.scatter([places[value] for value in values], accuracy, color=BLUE, s=18, alpha=0.8, zorder=2)
+        axes.set_xlabel(key.removesuffix("._target_").removesuffix(".name"))
+        _tidy(axes)
+    figure.axes[0].set_ylabel("validation accuracy (%)")
+    _save(figure, path)
+    return True
+
+
+def _figure(width: float, height: float, margins: tuple[float, float, float, float] | None = None) -> "Figure":
+    """A figure in inches. With margins (left, right, bottom, top) nothing need be laid out, which halves the time."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=110, layout=None if margins else "constrained")
+    if margins:
+        left, right, bottom, top = margins
+        figure.subplots_adjust(left, bottom, right, top, wspace=0.2)
+    return figure
+
+
+def _save(figure: "Figure", path: Path) -> None:
+    figure.savefig(path, pil_kwargs={"compress_level": 1})
+
+
+def _tidy(axes: "Axes", legend: Literal["best", "upper right", "lower right"] = "best") -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(alpha=0.25)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(loc=legend, fontsize=8, frameon=False)  # looking for the best place takes time

@@ -1,0 +1,46 @@
+"""Which file `checkpoint=` and `init=` mean: itself, the best of a run, of a sweep, or of the newest run."""
+
+from datetime import datetime
+from pathlib import Path
+
+from shoepair.errors import UserError
+from shoepair.runs.folder import best_checkpoint, read_status
+from shoepair.runs.leaderboard import best_run
+from shoepair.runs.read import read_runs
+
+
+def find_checkpoint(checkpoint: str, output_dir: str, key: str = "checkpoint") -> Path:
+    """The file that `checkpoint=` means.
+
+    Args:
+        checkpoint: a file; the folder of a run (the epoch that it kept); a folder with several runs, such as a sweep's
+            (the best run by validation accuracy); or "latest" (the run in output_dir that ended last).
+        key: what the setting is called.
+    Raises:
+        UserError: if there is none.
+    """
+    if checkpoint == "latest":
+        trained = [path.parent.parent for path in Path(output_dir).rglob("checkpoints/best.ckpt") if path.is_file()]
+        if not trained:
+            raise UserError(f"{key}=latest: there is no trained run in {output_dir}/; run `shoepair train` first.")
+        return best_checkpoint(max(trained, key=_ended))
+    path = Path(checkpoint)
+    if path.is_file():
+        return path
+    if not path.is_dir():
+        raise UserError(f"{key}={checkpoint}: no such file or folder.")
+    if best_checkpoint(path).is_file():
+        return best_checkpoint(path)
+    runs = [run for run in read_runs([path])[0] if best_checkpoint(run.path).is_file()]
+    best = best_run(runs)
+    if best is None:
+        raise UserError(f"{key}={checkpoint}: there is neither checkpoints/best.ckpt nor a completed run in it.")
+    return best_checkpoint(best.path)
+
+
+def _ended(run_dir: Path) -> datetime:
+    """By its own record, since copying changes the dates of files."""
+    since = read_status(run_dir).since
+    if since:
+        return datetime.fromisoformat(since)
+    return datetime.fromtimestamp(best_checkpoint(run_dir).stat().st_mtime).astimezone()

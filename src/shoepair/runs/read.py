@@ -1,0 +1,164 @@
+"""Reads what training runs left in their folders, wherever these were moved or copied to. Needs no torch."""
+
+import copy
+import csv
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from shoepair.runs import folder as records
+from shoepair.runs.folder import COMPLETED, Status
+
+# Settings that say where and how something is computed, not what is learned.
+NO_SETTINGS = ("output_dir", "test", "resume", "data.cache_dir", "data.num_workers", "data.download")
+# Keys that came later than runs that may still be there: beside which key of the same section, and the value that does
+# what was done then.
+LATER: dict[str, tuple[str, Any]] = {
+    "data.same_side": ("data.negatives", 0.0),
+    "data.augment.light": ("data.augment.mirror", 0.0),
+    "approach.train_from": ("approach.encoder", None),
+    "approach.maps_of": ("approach.encoder", None),
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run folder.
+
+    Attributes:
+        settings: the configuration, flat: {"optimizer.lr": 0.001, ...}, but for what NO_SETTINGS names.
+        overrides: what was typed for it.
+        results: what results.json holds; empty unless the run is completed.
+    """
+
+    path: Path
+    status: Status
+    settings: Mapping[str, Any]
+    overrides: Sequence[str] = ()
+    results: Mapping[str, Any] = field(default_factory=dict)
+
+    def figure(self, split: str, name: str) -> float | None:
+        value = self.results.get("splits", {}).get(split, {}).get(name)
+        return None if value is None else float(value)
+
+    @property
+    def approach(self) -> str:
+        return str(self.settings.get("approach.name", "?"))
+
+    @property
+    def command(self) -> str:
+        """What trains this run again, outside of its sweep."""
+        kept = [o for o in self.overrides if o.partition("=")[0].lstrip("+~") not in ("sweep", "launcher", "test")]
+        return shlex.join(["shoepair", "train", *kept])
+
+    @cached_property
+    def validation(self) -> "Validated | None":
+        """What predictions.csv says of the validation pairs; None if it cannot be read."""
+        try:
+            with (self.path / "predictions.csv").open(newline="", encoding="utf-8") as file:
+                rows = [row for row in csv.DictReader(file) if row["split"] == "val"]
+            correct = [(float(row["logit"]) > 0) == (row["label"] == "1") for row in rows]
+            return Validated(
+                [row["person"] for row in rows], [(r["left"], r["right"]) for r in rows], np.array(correct)
+            )
+        except (OSError, KeyError, ValueError):
+            return None
+
+
+@dataclass(frozen=True)
+class Validated:
+    """The validation pairs of one run: whose they are, the two shoes, and whether the network was right."""
+
+    person: Sequence[str]
+    pair: Sequence[tuple[str, str]]
+    correct: np.ndarray
+
+
+def read_runs(folders: Iterable[str | Path]) -> tuple[list[Run], list[str]]:
+    """Every training run in these folders and below them, by path, and a line for each that could not be read."""
+    found = {
+        path.parent.parent if path.name == "best.ckpt" else path.parent
+        for folder in folders
+        for name in ("status.json", "results.json", "checkpoints/best.ckpt")
+        for path in Path(folder).rglob(name)
+    }
+    runs, unreadable = [], []
+    for path in sorted(found, key=_by_number):
+        run = read_run(path)
+        if isinstance(run, str):
+            unreadable.append(run)
+        elif "checkpoint" not in run.settings:  # that would be an evaluation
+            runs.append(run)
+    return runs, unreadable
+
+
+def read_run(path: Path) -> Run | str:
+    """A run, or why its folder cannot be read."""
+    settings = read_settings(path)
+    if settings is None:
+        return f"{path}: neither config.json nor .hydra/config.yaml can be read"
+    status, results = records.read_status(path), records.read_json(path / "results.json")
+    if status.name == records.UNKNOWN and results is not None:
+        status = Status(COMPLETED)  # a copy of what matters
+    if status.name == records.UNKNOWN:
+        return f"{path}: there is neither a status.json nor a results.json that can be read"
+    if status.name == COMPLETED and (results is None or "val" not in results.get("splits", {})):
+        return f"{path}: it is completed, but its results.json cannot be read"
+    if status.name != COMPLETED:
+        results = None
+    overrides = results.get("overrides") if results else _read_yaml(path / ".hydra" / "overrides.yaml")
+    return Run(path, status, settings, tuple(overrides or ()), results or {})
+
+
+def read_settings(path: Path) -> dict[str, Any] | None:
+    """What a run was started with, flat; None if that cannot be read."""
+    config = records.read_json(path / "config.json") or _read_yaml(path / ".hydra" / "config.yaml")
+    return flat_settings(config) if isinstance(config, dict) else None
+
+
+def flat_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A run's configuration, flat, and with the keys that came later than the run."""
+    return flatten(with_later_keys(config))
+
+
+def with_later_keys(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A run's configuration and the keys that came later than the run."""
+    completed = copy.deepcopy(dict(config))
+    for key, (beside, value) in LATER.items():
+        *sections, name = key.split(".")
+        node: Any = completed
+        for section in sections:
+            node = node.get(section) if isinstance(node, dict) else None
+        if isinstance(node, dict) and beside.rpartition(".")[2] in node:
+            node.setdefault(name, value)
+    return completed
+
+
+def flatten(node: Any, prefix: str = "") -> dict[str, Any]:
+    """{"a": {"b": 1}} as {"a.b": 1}, without what NO_SETTINGS names."""
+    if not isinstance(node, dict):
+        return {} if prefix in NO_SETTINGS else {prefix: node}
+    flat: dict[str, Any] = {}
+    for key, value in node.items():
+        flat |= flatten(value, f"{prefix}.{key}" if prefix else str(key))
+    return flat
+
+
+def _read_yaml(path: Path) -> Any:
+    try:
+        return OmegaConf.to_container(OmegaConf.load(path), resolve=True)
+    except (OSError, ValueError, OmegaConfBaseException):
+        return None
+
+
+def _by_number(path: Path) -> tuple[Path, int, str]:
+    """Jobs of a sweep in their order: 2_... before 10_..."""
+    number = path.name.partition("_")[0]
+    return path.parent, int(number) if number.isdigit() and len(number) < 4 else -1, path.name

@@ -1,0 +1,1 @@
+"""What needs Lightning's Trainer: training, evaluation, what a run says and writes meanwhile."""
