@@ -19,7 +19,7 @@ from kill_sweep import PROGRAM, SWEEP, board_of, kill_and_go_on
 from shoepair.config.schema import check_train_config
 from shoepair.models.module import PairClassifier
 
-CONF = Path(__file__).parents[1] / "conf"
+CONF = Path(__file__).parents[2] / "conf"
 
 
 def board(folder: Path) -> list[dict[str, str]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from conftest import TINY, run_here
 
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 
 
 def commands() -> list[str]:
@@ -98,12 +98,12 @@ def test_the_python_example_of_the_readme_runs(
 
 
 def test_the_two_commands_stand_in_the_makefile() -> None:
-    makefile = (Path(__file__).parents[1] / "Makefile").read_text(encoding="utf-8")
+    makefile = (Path(__file__).parents[2] / "Makefile").read_text(encoding="utf-8")
     for target in re.findall(r"^make (\w+)", README, re.MULTILINE):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE)
 
 
 def test_every_group_and_option_stands_in_the_readme() -> None:
-    for path in (Path(__file__).parents[1] / "conf").glob("*/*.yaml"):
+    for path in (Path(__file__).parents[2] / "conf").glob("*/*.yaml"):
         row = next(line for line in README.splitlines() if line.startswith(f"| `{path.parent.name}` |"))
         assert f"`{path.stem}`" in row

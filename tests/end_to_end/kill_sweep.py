@@ -1,6 +1,6 @@
 """Kills a sweep at random moments and goes on with it: the leaderboard must be that of an undisturbed sweep.
 
-python tests/kill_sweep.py 20     kills 20 times, and says what it saw
+python tests/end_to_end/kill_sweep.py 20     kills 20 times, and says what it saw
 """
 
 import argparse

@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 from shoepair.config.schema import RULES, check_train_config, check_values, parameters_of
 from shoepair.models.networks import DualImageCNN, SingleImageCNN, StackedCNN
 
-CONF = Path(__file__).parents[1] / "conf"
+CONF = Path(__file__).parents[2] / "conf"
 
 MISTAKES = [
     ("optimizer.lrr=1", "optimizer.lrr: no such key; did you mean optimizer.lr?"),

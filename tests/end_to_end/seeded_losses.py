@@ -1,7 +1,7 @@
 """Whether a change leaves training as it was: the losses of every experiment, seeded, two epochs on tiny data.
 
-python tests/seeded_losses.py                              prints the losses of this checkout
-python tests/seeded_losses.py ../before/.venv/bin/python   and those of another one, and whether they are identical
+python tests/end_to_end/seeded_losses.py                              the losses of this checkout
+python tests/end_to_end/seeded_losses.py ../before/.venv/bin/python   and of another one; are they identical?
 
 Losses are the same only on one machine with one torch. Exit code 1 where they differ.
 """

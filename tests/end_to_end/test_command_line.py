@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from conftest import TINY
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PROGRAM = Path(sys.executable).with_name("shoepair")
 
 
