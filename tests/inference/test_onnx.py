@@ -17,7 +17,7 @@ from shoepair.inference.network import TrainedNetwork, load_trained
 from shoepair.inference.onnx import export, largest_difference, write_onnx
 from shoepair.metrics.calibration import Calibration
 from shoepair.models import build_network
-from shoepair.models.stages import NormReluPool, ReluPool, plain_stages
+from shoepair.models.fused import NormReluPool, ReluPool, plain_stages
 
 
 def test_an_exported_network_runs_without_torch(shoepair: Command, trained: Path, tmp_path: Path) -> None:

@@ -24,8 +24,10 @@ from torchvision.models import MobileNet_V3_Small_Weights, get_model
 
 from shoepair.inference.network import load_trained
 from shoepair.models import build_network
+from shoepair.models.depthwise import with_quick_gradients
+from shoepair.models.encoders import PretrainedEncoder, load_weights
 from shoepair.models.module import PretrainedClassifier, load_checkpoint
-from shoepair.models.pretrained import PretrainedComparison, PretrainedEncoder, load_weights, with_quick_gradients
+from shoepair.models.pretrained import PretrainedComparison
 from shoepair.models.siamese import Comparison, JointComparison, Standardise, compare_places
 
 SMALL = "torchvision/mobilenet_v3_small"

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from shoepair.models.stages import NormReluPool, ReluPool
+from shoepair.models.fused import NormReluPool, ReluPool
 
 close = partial(torch.testing.assert_close, rtol=1e-4, atol=1e-5)
 

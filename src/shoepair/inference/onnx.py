@@ -80,7 +80,7 @@ def write_onnx(trained: "TrainedNetwork", path: Path) -> None:
     from shoepair import __version__
     from shoepair.data.shoes import normalise
     from shoepair.inference.network import score_views
-    from shoepair.models.stages import plain_stages
+    from shoepair.models.fused import plain_stages
 
     class Whole(nn.Module):
         def __init__(self) -> None:

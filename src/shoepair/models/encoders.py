@@ -1,0 +1,243 @@
+"""Encoders that were trained on other images, from torchvision or timm: weights, what of them is trained, and maps."""
+
+import contextlib
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from shoepair.errors import UserError, one_line
+from shoepair.models.depthwise import with_quick_gradients
+
+
+class PretrainedEncoder(nn.Module):
+    """A model of torchvision or timm without its classifier: one vector of length 1 for each shoe, and if asked maps.
+
+    It always computes in evaluation mode, so batch norm keeps the statistics of the images it was trained on: those of
+    a few dozen shoes would be worse.
+
+    Args:
+        encoder: "torchvision/NAME" or "timm/NAME".
+        image_size: side of the images that it will see, in pixels.
+        weights: "default" (the library's own, downloaded once), the path of a file, or None for random ones.
+        frozen: whether its weights stay as they are.
+        train_from: unless it is frozen, the name of the first part that is trained, such as "blocks.5"; None: all are.
+        maps_of: the name of the part whose maps are wanted as well; None: of none.
+    Raises:
+        UserError: if the library, the model or a part is not there, the weights cannot be had, or it refuses the image
+            size.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        encoder: str,
+        image_size: int,
+        *,
+        weights: str | None,
+        frozen: bool,
+        train_from: str | None = None,
+        maps_of: str | None = None,
+    ) -> None:
+        super().__init__()
+        library, _, name = encoder.partition("/")
+        body, mean, std = LIBRARIES[library](name, weights)
+        self.body = with_quick_gradients(body).requires_grad_(not frozen).eval()
+        self.frozen = frozen
+        for key, part in (("train_from", train_from), ("maps_of", maps_of)):
+            if part is not None:
+                _check_part(self.body, part, key)
+        if maps_of is not None:
+            self.body.get_submodule(maps_of).register_forward_hook(_keep_output)
+        # Its own normalisation, of RGB from 0 to 1. Kept with the weights, so that a checkpoint needs nothing else.
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
+        try:
+            with torch.no_grad(), _order_of_parts(self.body) as order:
+                vectors, maps = self.look(torch.zeros(1, 3, image_size, image_size))
+        except Exception as error:  # of the model's own check of its input
+            raise UserError(
+                f"approach.encoder={encoder}: it refused images of data.image_size={image_size} "
+                f"({one_line(str(error)) or type(error).__name__}); many such models want 224."
+            ) from error
+        if maps_of is not None:
+            shape = tuple(maps.shape[1:]) if isinstance(maps, Tensor) else ()
+            if len(shape) != 3 or shape[1] != shape[2] or not 2 <= shape[1] <= MOST_PLACES:
+                raise UserError(
+                    f"approach.maps_of={maps_of}: expected a part that gives maps of the image, (C, H, W) with H and W "
+                    f"alike and from 2 to {MOST_PLACES}; it gives {shape or 'something else'}."
+                )
+        if not frozen and train_from is not None:
+            _freeze_before(self.body, train_from, order)
+        self.num_features = vectors.shape[1]
+        self.num_channels = 0 if maps is None else maps.shape[1]
+
+    def train(self, mode: bool = True) -> "PretrainedEncoder":
+        super().train(mode)
+        self.body.eval()
+        return self
+
+    def forward(self, images: Tensor) -> Tensor:
+        """RGB in [-0.5, 0.5], (B, 3, H, W) -> (B, num_features), each of length 1."""
+        return self.look(images)[0]
+
+    def look(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
+        """As forward, and the maps of the part that was asked for, (B, num_channels, H', W')."""
+        kept: list[Tensor] = []
+        outside = _KEPT.set(kept)
+        try:
+            vectors = self._encode(images)
+        finally:
+            _KEPT.reset(outside)
+        return vectors, kept[0] if kept else None
+
+    def _encode(self, images: Tensor) -> Tensor:
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
+            features = self.body((images + 0.5 - self.mean) / self.std)
+        if features.ndim == 4:
+            features = features.mean(dim=(2, 3))
+        return nn.functional.normalize(features.float(), dim=1)
+
+
+MOST_PLACES = 32  # along each side of maps that are compared: every place with every other one
+# Where the part whose maps are wanted puts them while an encoder computes; each thread has its own.
+_KEPT: ContextVar[list[Tensor] | None] = ContextVar("kept", default=None)
+
+
+def _keep_output(module: nn.Module, inputs: Any, output: Tensor) -> None:
+    kept = _KEPT.get()
+    if kept is not None:
+        kept.append(output)
+
+
+@contextlib.contextmanager
+def _order_of_parts(body: nn.Module) -> Iterator[list[str]]:
+    """The names of a network's parts in the order in which they begin to compute inside the block."""
+    order: list[str] = []
+    hooks = [
+        part.register_forward_pre_hook(lambda module, inputs, name=name: order.append(name))
+        for name, part in body.named_modules()
+    ]
+    try:
+        yield order
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _freeze_before(body: nn.Module, first: str, order: Sequence[str]) -> None:
+    """Freeze what computes before a part does.
+
+    Args:
+        order: of _order_of_parts. What is not in it computes when the part does that holds it.
+    """
+    begins = next((i for i, name in enumerate(order) if f"{name}.".startswith(f"{first}.")), None)
+    if begins is None or not any(True for _ in body.get_submodule(first).parameters()):
+        raise UserError(f"approach.train_from={first}: expected a part that computes and has weights.")
+    earlier, known = set(order[:begins]), set(order)
+    for name, part in body.named_modules():
+        while name not in known:
+            name = name.rpartition(".")[0]
+        if name in earlier:
+            for value in part.parameters(recurse=False):
+                value.requires_grad_(False)
+
+
+def _check_part(body: nn.Module, part: str, key: str) -> None:
+    names = [name for name, _ in body.named_modules() if name]
+    if part not in names:
+        shown = ", ".join(name for name in names if name.count(".") < 2)
+        raise UserError(f"approach.{key}={part}: no such part of the encoder; there are {shown} and what is in them.")
+
+
+def _of_torchvision(name: str, weights: str | None) -> tuple[nn.Module, Any, Any]:
+    from torchvision import models
+
+    known = models.list_models(module=models)
+    if name not in known:
+        raise UserError(f"approach.encoder=torchvision/{name}: no such model; there are {', '.join(known)}.")
+    preparation = models.get_model_weights(name).DEFAULT.transforms()  # knows mean and std without a download
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r".*default weight initialization.*")  # of googlenet and inception
+        body = _with_weights(lambda default: models.get_model(name, weights="DEFAULT" if default else None), weights)
+    # The last part is the classifier, whatever it is called: fc, classifier, head or heads.
+    last = list(dict(body.named_children()))[-1]
+    setattr(body, last, nn.Identity())
+    return body, preparation.mean, preparation.std
+
+
+def _of_timm(name: str, weights: str | None) -> tuple[nn.Module, Any, Any]:
+    try:
+        import timm
+    except ImportError as error:
+        raise UserError(f"approach.encoder=timm/{name}: timm is not installed: pip install 'shoepair[timm]'") from error
+    if not timm.is_model(name.partition(".")[0]):
+        raise UserError(f"approach.encoder=timm/{name}: no such model; timm.list_models() lists them all.")
+    body = _with_weights(lambda default: timm.create_model(name, pretrained=default), weights)
+    settings: Any = body.pretrained_cfg
+    cast(Any, body).reset_classifier(0)
+    return body, settings["mean"], settings["std"]
+
+
+LIBRARIES = {"torchvision": _of_torchvision, "timm": _of_timm}
+
+
+def _with_weights(make: Any, weights: str | None) -> nn.Module:
+    """A whole model, its classifier included, with the library's weights, those of a file, or random ones."""
+    if weights != "default":
+        model = make(False)
+        if weights is not None:
+            load_weights(model, Path(weights))
+        return model
+    try:
+        return make(True)
+    except Exception as error:  # of the download: each library, and each kind of failure, has its own
+        raise UserError(
+            f"approach.weights=default: the download failed ({one_line(str(error))[:200] or type(error).__name__}); "
+            "try again, or give a file of weights as approach.weights=FILE."
+        ) from error
+
+
+def load_weights(model: nn.Module, path: Path) -> None:
+    """Load a file of weights: of the same names or, from a port that gave others, of the same shapes in the same order.
+
+    Args:
+        path: of a file that torch.save wrote (the weights alone, or under "state_dict" or "model"), or a .safetensors.
+    Raises:
+        UserError: if it cannot be read or holds the weights of another model.
+    """
+    if not path.is_file():
+        raise UserError(f"approach.weights={path}: no such file; expected default, null or a file of weights.")
+    found: Any
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            found = load_file(path)
+        else:
+            found = torch.load(path, map_location="cpu", weights_only=True)
+        for key in ("state_dict", "model"):
+            if isinstance(found.get(key), Mapping):
+                found = found[key]
+        shapes = [tuple(value.shape) for value in found.values()]
+    except Exception as error:  # whatever a file that is something else provokes
+        raise UserError(
+            f"approach.weights={path}: this is no file of weights ({type(error).__name__}); "
+            "expected one that torch.save or safetensors wrote."
+        ) from error
+    wanted = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    if found.keys() != wanted.keys() and shapes == list(wanted.values()):
+        found = dict(zip(wanted, found.values(), strict=True))
+    if {name: tuple(value.shape) for name, value in found.items()} != wanted:
+        fitting = sum(wanted.get(name) == tuple(value.shape) for name, value in found.items())
+        raise UserError(
+            f"approach.weights={path}: expected the {len(wanted)} weights of {type(model).__name__}, its classifier "
+            f"included; of the {len(found)} in the file, {fitting} fit by name and shape."
+        )
+    model.load_state_dict(found)
