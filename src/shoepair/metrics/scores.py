@@ -93,7 +93,7 @@ def _figures(predictions: Predictions, temperature: float | None) -> dict[str, A
         "accuracy_different": float(correct[~same].mean()) if (~same).any() else None,
         "loss": cross_entropy(predictions),
         **({} if temperature is None else {"loss_calibrated": cross_entropy(predictions.divided_by(temperature))}),
-        "auroc": _auroc(predictions),
+        "auroc": auroc(predictions.label, predictions.logit),
         "num_pairs": len(correct),
         "interval": interval(resampled_accuracies(predictions)),
     }
@@ -136,16 +136,24 @@ def write_predictions(path: Path, splits: Mapping[str, Predictions]) -> None:
             writer.writerows([split, *row] for row in rows)
 
 
-def _auroc(predictions: Predictions) -> float | None:
-    import torch  # here, since `shoepair compare` needs the rest of this module but not torch
-    from torchmetrics.functional.classification import binary_auroc
+def auroc(label: np.ndarray, logit: np.ndarray) -> float | None:
+    """How probable it is that a same pair has a higher logit than a different pair; a tie counts half.
 
-    label = torch.from_numpy(predictions.label)
-    if label.min() == label.max() or not np.isfinite(predictions.logit).all():
+    That is the area under the ROC curve, from the sum of the ranks of the same pairs (Mann and Whitney 1947).
+
+    Args:
+        label, logit: (num_pairs,) each.
+    Returns:
+        None without pairs of both kinds, or where a logit is not finite.
+    """
+    same = label == 1
+    num_same, num_different = int(same.sum()), int((~same).sum())
+    if not num_same or not num_different or not np.isfinite(logit).all():
         return None
-    # Ranks are all that counts, so float64 without a sigmoid, which would make large logits equal.
-    ranks = torch.from_numpy(np.unique(predictions.logit, return_inverse=True)[1]).double()
-    return float(binary_auroc(ranks / max(1.0, float(ranks.max())), label))
+    _, place, num_equal = np.unique(logit, return_inverse=True, return_counts=True)
+    midrank = np.cumsum(num_equal) - (num_equal - 1) / 2  # of equal logits the mean of their ranks, from 1
+    wins = midrank[place[same]].sum() - num_same * (num_same + 1) / 2
+    return float(wins / (num_same * num_different))
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
