@@ -1,14 +1,13 @@
-import csv
 import math
 import subprocess
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from shoepair.metrics.scores import Predictions, auroc, measure, measure_mean, resampled_accuracies, write_predictions
+from shoepair.metrics.predictions import Predictions
+from shoepair.metrics.scores import auroc, measure, measure_mean, resampled_accuracies
 from shoepair.reports.tables import splits_table
 
 
@@ -60,9 +59,9 @@ import sys
 for name in ("torch", "torchmetrics", "lightning"):
     sys.modules[name] = None  # importing it would fail
 import numpy as np
-from shoepair.metrics import bootstrap, calibration, scores
+from shoepair.metrics import bootstrap, calibration, predictions, scores
 label, logit = np.array([1, 0, 1, 0]), np.array([2.0, -1.0, 0.5, 0.7])
-sample = scores.Predictions(["a", "a", "b", "b"], ["l"] * 4, ["r"] * 4, label, logit)
+sample = predictions.Predictions(["a", "a", "b", "b"], ["l"] * 4, ["r"] * 4, label, logit)
 print(scores.measure(sample, calibration.calibrate(logit, label).temperature)["auroc"])
 """
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -130,11 +129,3 @@ def test_calibrated_loss_is_that_of_divided_logits() -> None:
     assert figures["loss_calibrated"] == pytest.approx((math.log1p(math.exp(-1)) + math.log1p(math.exp(-2))) / 2)
     assert figures["accuracy"] == measure(sample)["accuracy"] and "loss_calibrated" not in measure(sample)
     assert measure_mean({"test_m": sample}, 2.0)["loss_calibrated"] == pytest.approx(figures["loss_calibrated"])
-
-
-def test_predictions_are_written_one_row_a_pair(tmp_path: Path) -> None:
-    write_predictions(tmp_path / "predictions.csv", {"val": predictions("ab", [1, 0], [0.5, -0.25])})
-    rows = list(csv.DictReader((tmp_path / "predictions.csv").open()))
-    assert [(r["split"], r["person"], r["label"], float(r["logit"])) for r in rows] == [
-        ("val", "a", "1", 0.5), ("val", "b", "0", -0.25),
-    ]  # fmt: skip

@@ -16,7 +16,8 @@ from shoepair.config.schema import check_evaluate_config, check_values
 from shoepair.data.datamodule import ShoePairDataModule
 from shoepair.errors import UserError, one_line
 from shoepair.inference.network import knows_mirrored
-from shoepair.metrics.scores import Predictions, measure, measure_mean, write_predictions
+from shoepair.metrics.predictions import Predictions, write_predictions
+from shoepair.metrics.scores import measure, measure_mean
 from shoepair.models.module import PairClassifier, load_checkpoint, num_parameters
 from shoepair.reports.figures import draw_confusion, draw_roc, draw_scores
 from shoepair.reports.tables import splits_table

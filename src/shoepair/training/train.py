@@ -17,7 +17,8 @@ from shoepair.data.datamodule import CALIBRATION, ShoePairDataModule
 from shoepair.errors import NotLearned, UserError, one_line
 from shoepair.inference.network import write_calibration
 from shoepair.metrics.calibration import Calibration, calibrate
-from shoepair.metrics.scores import Predictions, measure, write_predictions
+from shoepair.metrics.predictions import Predictions, write_predictions
+from shoepair.metrics.scores import measure
 from shoepair.models.module import PairClassifier, build_classifier, load_checkpoint, num_parameters
 from shoepair.models.pretrained import PretrainedNetwork
 from shoepair.reports.figures import confident_pairs, draw_confusion, draw_curves, draw_pairs, draw_roc
