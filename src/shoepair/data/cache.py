@@ -19,6 +19,7 @@ from filelock import FileLock
 from torch import Tensor
 
 from shoepair.errors import UserError
+from shoepair.files import replacing, write_json
 
 Fill = Callable[[np.ndarray], dict[str, Any]]
 
@@ -79,8 +80,7 @@ def cached_images(
 
 def _make(images_path: Path, record_path: Path, shape: tuple[int, ...], fill: Fill) -> None:
     """Fill a new file and put it in its place when it is whole; a killed process leaves nothing that counts."""
-    partial = images_path.with_suffix(f".{os.getpid()}.partial")
-    try:
+    with replacing(images_path) as partial:
         num_bytes = int(np.prod(shape))
         with partial.open("wb") as file:
             _reserve(file.fileno(), num_bytes)
@@ -95,12 +95,7 @@ def _make(images_path: Path, record_path: Path, shape: tuple[int, ...], fill: Fi
             images.flush()
         del images
         os.truncate(partial, int(np.prod(shape)))
-        partial.replace(images_path)
-        partial_record = record_path.with_suffix(f".{os.getpid()}.partial")
-        partial_record.write_text(json.dumps(record | {"shape": shape}), encoding="utf-8")
-        partial_record.replace(record_path)  # last: it says that the images are there
-    finally:
-        partial.unlink(missing_ok=True)
+    write_json(record_path, record | {"shape": shape})  # last: it says that the images are there
 
 
 def _reserve(file_descriptor: int, num_bytes: int) -> None:

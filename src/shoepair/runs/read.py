@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from shoepair.errors import UserError
+from shoepair.files import read_json
 from shoepair.metrics.predictions import Predictions, read_predictions
 from shoepair.runs import folder as records
 from shoepair.runs.folder import COMPLETED, Status
@@ -90,7 +91,7 @@ def read_run(path: Path) -> Run | str:
     settings = read_settings(path)
     if settings is None:
         return f"{path}: neither config.json nor .hydra/config.yaml can be read"
-    status, results = records.read_status(path), records.read_json(path / "results.json")
+    status, results = records.read_status(path), read_json(path / "results.json")
     if status.name == records.UNKNOWN and results is not None:
         status = Status(COMPLETED)  # a copy of what matters
     if status.name == records.UNKNOWN:
@@ -105,7 +106,7 @@ def read_run(path: Path) -> Run | str:
 
 def read_settings(path: Path) -> dict[str, Any] | None:
     """What a run was started with, flat; None if that cannot be read."""
-    config = records.read_json(path / "config.json") or _read_yaml(path / ".hydra" / "config.yaml")
+    config = read_json(path / "config.json") or _read_yaml(path / ".hydra" / "config.yaml")
     return flat_settings(config) if isinstance(config, dict) else None
 
 
