@@ -9,7 +9,6 @@ its edge. Every other photo is changed the other way: darker, cooler, ... Nothin
 """
 
 import argparse
-import csv
 import itertools
 import math
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from torch.nn.functional import affine_grid, grid_sample
 from shoepair import load_classifier
 from shoepair.data.photos import open_upright
 from shoepair.inference.gallery import list_photos
+from shoepair.metrics.predictions import read_predictions
 from shoepair.reports.tables import markdown_table
 
 
@@ -79,15 +79,14 @@ def measure(folder: Path, photos: dict[str, Path], condition: Condition) -> str:
     """All folds together: the mean of the accuracies on same and on different pairs, and these, in percent."""
     right: dict[bool, list[bool]] = {True: [], False: []}
     for run in sorted(folder.glob("*/predictions.csv")):
-        with run.open(newline="", encoding="utf-8") as file:
-            rows = [row for row in csv.DictReader(file) if row["split"] == "val"]
+        val = read_predictions(run)["val"]
         changes = itertools.cycle((condition, condition.opposite()))
         pairs = (
-            (open_upright(photos[row["left"]]), change(open_upright(photos[row["right"]])))
-            for row, change in zip(rows, changes, strict=False)
+            (open_upright(photos[left]), change(open_upright(photos[right])))
+            for left, right, change in zip(val.left, val.right, changes, strict=False)
         )
-        for row, verdict in zip(rows, load_classifier(run.parent).compare_all(pairs), strict=True):
-            right[row["label"] == "1"].append(verdict.same == (row["label"] == "1"))
+        for same, verdict in zip(val.label == 1, load_classifier(run.parent).compare_all(pairs), strict=True):
+            right[bool(same)].append(verdict.same == same)
     same, different = 100 * np.mean(right[True]), 100 * np.mean(right[False])
     return f"{(same + different) / 2:.1f} ({same:.1f} / {different:.1f})"
 

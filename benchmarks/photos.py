@@ -20,9 +20,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from shoepair.files import read_json
 from shoepair.reports.leaderboard import mean_and_spread
 from shoepair.reports.tables import markdown_table
-from shoepair.runs.folder import COMPLETED, read_json, read_status
+from shoepair.runs.folder import COMPLETED, read_status
 from shoepair.runs.leaderboard import Setting, gather
 from shoepair.runs.read import read_runs
 

@@ -29,7 +29,7 @@ def test_images_are_made_once(tmp_path: Path) -> None:
     again, record = cached_images(tmp_path, "key", 5, 4, never)
     assert torch.equal(first, again) and again[:, 0, 0, 0].tolist() == [0, 1, 2, 3, 4]
     assert record["made_by"] == os.getpid()
-    assert not list(tmp_path.glob("*.partial"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["key.lock", "key.nhwc2.json", "key.nhwc2.npy"]
 
 
 def test_images_are_in_the_memory_format_of_fast_convolutions(tmp_path: Path) -> None:
@@ -47,7 +47,39 @@ def test_writing_to_the_images_does_not_change_the_cache(tmp_path: Path) -> None
 def test_rows_that_do_not_count_are_left_out(tmp_path: Path) -> None:
     images, _ = cached_images(tmp_path, "key", 6, 4, lambda images: numbered(images) | {"kept": [1, 2, 5]})
     assert images[:, 0, 0, 0].tolist() == [1, 2, 5]
-    assert next(tmp_path.glob("key.*.bin")).stat().st_size == 3 * 3 * 16
+
+
+@pytest.mark.parametrize("kept", [[], [1], [1, 2, 5], list(range(3, 1000)), list(range(1234))])
+def test_the_file_is_one_that_numpy_reads_however_many_rows_are_kept(tmp_path: Path, kept: list[int]) -> None:
+    def fill(images: np.ndarray) -> dict[str, Any]:
+        images[:] = np.random.default_rng(0).integers(0, 256, images.shape)
+        return {"kept": kept}
+
+    whole = np.random.default_rng(0).integers(0, 256, (1234, 3, 4, 4))
+    images, record = cached_images(tmp_path, "key", 1234, 4, fill)
+    (path,) = tmp_path.glob("*.npy")
+    stored = np.load(path)
+    assert stored.dtype == np.uint8 and np.array_equal(stored.transpose(0, 3, 1, 2), whole[kept])
+    assert np.array_equal(images.numpy(), whole[kept]) and images.shape == (len(kept), 3, 4, 4)
+    assert path.stat().st_size == 128 + stored.nbytes and record == {}
+
+
+def test_a_cache_of_the_earlier_layout_is_not_taken(tmp_path: Path) -> None:
+    (tmp_path / "key.nhwc.bin").write_bytes(bytes(5 * 48))
+    (tmp_path / "key.nhwc.json").write_text('{"shape": [5, 4, 4, 3]}')
+    images, record = cached_images(tmp_path, "key", 5, 4, numbered)
+    assert images[:, 0, 0, 0].tolist() == [0, 1, 2, 3, 4] and "made_by" in record
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="this system cannot reserve space")
+def test_the_space_is_taken_before_the_first_image_is_made(tmp_path: Path) -> None:
+    def fill(images: np.ndarray) -> dict[str, Any]:
+        (partial,) = tmp_path.glob(".*.partial")
+        stat = partial.stat()
+        assert stat.st_blocks * 512 >= stat.st_size >= images.nbytes  # a file with holes has fewer blocks
+        return numbered(images)
+
+    cached_images(tmp_path, "key", 10, 64, fill)
 
 
 def test_a_failed_filling_leaves_nothing_that_counts(tmp_path: Path) -> None:
@@ -78,7 +110,7 @@ def test_a_full_disk_is_one_clear_line(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(os, "posix_fallocate", full)
     with pytest.raises(UserError, match=r"data\.cache_dir=.*No space left on device; it needs 1 MB"):
         cached_images(tmp_path, "key", 100, 64, numbered)
-    assert not list(tmp_path.glob("key.*.bin")) and not list(tmp_path.glob("*.partial"))
+    assert [path.name for path in tmp_path.iterdir()] == ["key.lock"]
 
 
 def test_a_folder_that_cannot_be_made_is_one_clear_line(tmp_path: Path) -> None:

@@ -4,10 +4,10 @@ import math
 
 import numpy as np
 import pytest
-from scipy.stats import binom
+from scipy.stats import beta, binom
 
 from shoepair.errors import UserError
-from shoepair.metrics.calibration import Calibration, calibrate, fit_temperature, highest_rate, most_false_matches
+from shoepair.metrics.calibration import Calibration, calibrate, fit_temperature, highest_rates, most_false_matches
 
 
 def drawn_logits(num: int, temperature: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -88,9 +88,9 @@ def test_what_is_kept_is_plain_and_comes_back() -> None:
 
 @pytest.mark.parametrize("num_pairs", [1, 2, 12, 114, 558])
 def test_the_upper_end_is_the_rate_at_which_so_few_matches_have_five_percent(num_pairs: int) -> None:
-    for num_matches in {0, num_pairs // 10, num_pairs // 2, num_pairs - 1}:
-        assert binom.cdf(num_matches, num_pairs, highest_rate(num_matches, num_pairs)) == pytest.approx(0.05)
-    assert highest_rate(num_pairs, num_pairs) == 1
+    rates = highest_rates(num_pairs)
+    assert binom.cdf(range(num_pairs), num_pairs, rates[:-1]) == pytest.approx(0.05)
+    assert len(rates) == num_pairs + 1 and rates[-1] == 1 and (np.diff(rates) > 0).all()
 
 
 @pytest.mark.parametrize("num_pairs", [0, 5, 58, 59, 114, 1000])
@@ -99,6 +99,21 @@ def test_so_many_false_matches_are_allowed_and_no_more(num_pairs: int, rate: flo
     """If the true rate were above the wanted one, so few would be seen in less than 5 % of cases."""
     allowed = [k for k in range(num_pairs) if binom.cdf(k, num_pairs, rate) <= 0.05]
     assert most_false_matches(num_pairs, rate) == (max(allowed) if allowed else None)
+
+
+@pytest.mark.parametrize("num_pairs", [0, 1, 2, 3, 10, 58, 59, 114, 558, 3000])
+def test_bisection_allows_as_many_false_matches(num_pairs: int) -> None:
+    """A second implementation that looks at one interval of scipy.stats at a time, as this one did at first."""
+
+    def upper_end(num_matches: int) -> float:
+        return float(beta.ppf(0.95, num_matches + 1, num_pairs - num_matches)) if num_matches < num_pairs else 1.0
+
+    for rate in [0.001, 0.0259, 0.026, 0.05, 0.1, 0.5, 0.95, 0.999, *np.random.default_rng(num_pairs).random(20)]:
+        few, many = -1, num_pairs
+        while many - few > 1:
+            middle = (few + many) // 2
+            few, many = (middle, many) if upper_end(middle) <= rate else (few, middle)
+        assert most_false_matches(num_pairs, rate) == (few if few >= 0 else None), rate
 
 
 @pytest.mark.parametrize("temperature", [0.7, 3.0])

@@ -1,12 +1,13 @@
-import csv
 import math
+import subprocess
+import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from shoepair.metrics.scores import Predictions, measure, measure_mean, resampled_accuracies, write_predictions
+from shoepair.metrics.predictions import Predictions
+from shoepair.metrics.scores import auroc, measure, measure_mean, resampled_accuracies
 from shoepair.reports.tables import splits_table
 
 
@@ -28,6 +29,43 @@ def test_figures_by_hand() -> None:
 def test_auroc_counts_ties_half_and_large_logits_exactly() -> None:
     assert measure(predictions("aaaa", [1, 1, 0, 0], [1.0, 0.0, 0.0, -1.0]))["auroc"] == pytest.approx(3.5 / 4)
     assert measure(predictions("aa", [1, 0], [200.0, 100.0]))["auroc"] == 1.0
+
+
+@pytest.mark.parametrize("num_values", [2, 5, 1000])
+def test_auroc_is_the_part_of_comparisons_that_a_same_pair_wins(num_values: int) -> None:
+    random = np.random.default_rng(num_values)
+    for num_pairs in (2, 3, 10, 200):
+        label = random.integers(0, 2, num_pairs)
+        label[:2] = 0, 1
+        logit = random.integers(0, num_values, num_pairs) / 7 - 20  # the fewer values, the more ties
+        won = [
+            1.0 if same > different else 0.5 if same == different else 0.0
+            for same in logit[label == 1]
+            for different in logit[label == 0]
+        ]
+        assert auroc(label, logit) == pytest.approx(np.mean(won), abs=1e-12)
+
+
+def test_auroc_is_undefined_with_one_kind_of_pair_or_a_logit_that_is_not_finite() -> None:
+    logit = np.array([1.0, 2.0])
+    assert auroc(np.array([1, 1]), logit) is auroc(np.array([0, 0]), logit) is None
+    for value in (np.nan, np.inf, -np.inf):
+        assert auroc(np.array([1, 0]), np.array([1.0, value])) is None
+
+
+def test_nothing_in_metrics_needs_torch() -> None:
+    code = """
+import sys
+for name in ("torch", "torchmetrics", "lightning"):
+    sys.modules[name] = None  # importing it would fail
+import numpy as np
+from shoepair.metrics import bootstrap, calibration, predictions, scores
+label, logit = np.array([1, 0, 1, 0]), np.array([2.0, -1.0, 0.5, 0.7])
+sample = predictions.Predictions(["a", "a", "b", "b"], ["l"] * 4, ["r"] * 4, label, logit)
+print(scores.measure(sample, calibration.calibrate(logit, label).temperature)["auroc"])
+"""
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert float(said.stdout) == 0.75
 
 
 def test_one_kind_of_pair_leaves_the_other_undefined() -> None:
@@ -91,11 +129,3 @@ def test_calibrated_loss_is_that_of_divided_logits() -> None:
     assert figures["loss_calibrated"] == pytest.approx((math.log1p(math.exp(-1)) + math.log1p(math.exp(-2))) / 2)
     assert figures["accuracy"] == measure(sample)["accuracy"] and "loss_calibrated" not in measure(sample)
     assert measure_mean({"test_m": sample}, 2.0)["loss_calibrated"] == pytest.approx(figures["loss_calibrated"])
-
-
-def test_predictions_are_written_one_row_a_pair(tmp_path: Path) -> None:
-    write_predictions(tmp_path / "predictions.csv", {"val": predictions("ab", [1, 0], [0.5, -0.25])})
-    rows = list(csv.DictReader((tmp_path / "predictions.csv").open()))
-    assert [(r["split"], r["person"], r["label"], float(r["logit"])) for r in rows] == [
-        ("val", "a", "1", 0.5), ("val", "b", "0", -0.25),
-    ]  # fmt: skip

@@ -1,13 +1,14 @@
-"""Images that were decoded or drawn once, kept as one memory-mapped file for each collection.
+"""Images that were decoded or drawn once, kept as one memory-mapped .npy file for each collection.
 
 A collection may be larger than the memory: pages are read as they are used and can be dropped again.
 The file holds (num_images, H, W, 3), as photos are decoded and as convolutions are fastest (channels-last memory
-format); it is handed out as (num_images, 3, H, W) without copying.
+format); it is handed out as (num_images, 3, H, W) without copying. A JSON file beside it holds what else is known.
 """
 
 import errno
 import hashlib
 import json
+import math
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -16,13 +17,15 @@ from typing import Any
 import numpy as np
 import torch
 from filelock import FileLock
+from numpy.lib.format import open_memmap, write_array_header_1_0
 from torch import Tensor
 
 from shoepair.errors import UserError
+from shoepair.files import replacing, write_json
 
 Fill = Callable[[np.ndarray], dict[str, Any]]
 
-LAYOUT = "nhwc"  # part of the files' names: another layout is another file
+LAYOUT = "nhwc2"  # part of the files' names: another layout is another file
 
 
 def default_cache_dir() -> Path:
@@ -59,16 +62,14 @@ def cached_images(
     folder = Path(cache_dir).expanduser() if cache_dir is not None else default_cache_dir()
     record_path = folder / f"{key}.{LAYOUT}.json"
     try:
-        images_path = folder / f"{key}.{LAYOUT}.bin"
+        images_path = folder / f"{key}.{LAYOUT}.npy"
         if not (record_path.is_file() and images_path.is_file()):
             folder.mkdir(parents=True, exist_ok=True)
             with FileLock(folder / f"{key}.lock"):
                 if not (record_path.is_file() and images_path.is_file()):
                     _make(images_path, record_path, (num_images, image_size, image_size, 3), fill)
         record = json.loads(record_path.read_text(encoding="utf-8"))
-        shape = tuple(record["shape"])
-        # Copy on write: torch gets an array it may write to, the file stays as it is. An empty file cannot be mapped.
-        images = np.memmap(images_path, np.uint8, "c", shape=shape) if shape[0] else np.empty(shape, np.uint8)
+        images = np.load(images_path, mmap_mode="c")  # copy on write: torch may write to it, the file stays as it is
     except OSError as error:
         raise UserError(
             f"data.cache_dir={folder}: {error.strerror or error}; it needs "
@@ -79,38 +80,39 @@ def cached_images(
 
 def _make(images_path: Path, record_path: Path, shape: tuple[int, ...], fill: Fill) -> None:
     """Fill a new file and put it in its place when it is whole; a killed process leaves nothing that counts."""
-    partial = images_path.with_suffix(f".{os.getpid()}.partial")
-    try:
-        num_bytes = int(np.prod(shape))
-        with partial.open("wb") as file:
-            _reserve(file.fileno(), num_bytes)
-        images = np.memmap(partial, dtype=np.uint8, mode="r+", shape=shape) if num_bytes else np.empty(shape, np.uint8)
+    with replacing(images_path) as partial:
+        images = open_memmap(partial, mode="w+", dtype=np.uint8, shape=shape)
+        _reserve(partial)
         record = fill(images.transpose(0, 3, 1, 2))
-        kept = record.pop("kept", None)
-        if kept is not None and len(kept) < len(images):
+        kept = record.pop("kept", range(len(images)))
+        if len(kept) < len(images):
             for row, source in enumerate(kept):  # never from below: rows only move down
                 images[row] = images[source]
-            shape = (len(kept), *shape[1:])
-        if isinstance(images, np.memmap):
-            images.flush()
-        del images
-        os.truncate(partial, int(np.prod(shape)))
-        partial.replace(images_path)
-        partial_record = record_path.with_suffix(f".{os.getpid()}.partial")
-        partial_record.write_text(json.dumps(record | {"shape": shape}), encoding="utf-8")
-        partial_record.replace(record_path)  # last: it says that the images are there
-    finally:
-        partial.unlink(missing_ok=True)
+        images.flush()
+        del images  # closes the file
+        if len(kept) < shape[0]:
+            _shorten(partial, (len(kept), *shape[1:]))
+    write_json(record_path, record)  # last: it says that the images are there
 
 
-def _reserve(file_descriptor: int, num_bytes: int) -> None:
-    """Take the space now: writing to a mapped file on a full disk would kill the process without a word."""
+def _reserve(path: Path) -> None:
+    """Take the space of a file now: writing to a mapped file on a full disk would kill the process without a word."""
     if not hasattr(os, "posix_fallocate"):  # not on macOS
-        os.truncate(file_descriptor, num_bytes)
         return
-    try:
-        os.posix_fallocate(file_descriptor, 0, max(num_bytes, 1))
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):  # a file system that cannot reserve
-            raise
-        os.truncate(file_descriptor, num_bytes)
+    with path.open("r+b") as file:
+        try:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):  # a file system that cannot reserve
+                raise
+
+
+def _shorten(path: Path, shape: tuple[int, ...]) -> None:
+    """Make a .npy file end after fewer rows. Its header leaves room for any number of them, so that it stays as long.
+
+    Args:
+        shape: of the uint8 array that is to remain.
+    """
+    with path.open("r+b") as file:
+        write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+        file.truncate(file.tell() + math.prod(shape))

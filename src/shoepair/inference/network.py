@@ -4,7 +4,6 @@ Knows nothing of Lightning, whose import alone takes longer than judging two pho
 """
 
 import contextlib
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from shoepair.errors import UserError
+from shoepair.files import replacing
 from shoepair.metrics.calibration import Calibration
 from shoepair.models.networks import build_network, without_weights
 from shoepair.models.siamese import Comparison
@@ -145,15 +145,11 @@ def calibration_in(checkpoint: Mapping[str, Any]) -> Calibration | None:
 
 
 def write_calibration(path: Path, calibration: Calibration) -> None:
-    """Put it into a checkpoint, as plain values. The file is either the old one or the new one, never half of it."""
+    """Put it into a checkpoint, as plain values."""
     with reading_checkpoint(path) as checkpoint:
         checkpoint[CALIBRATION] = calibration.as_plain()
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    with replacing(path) as partial:
         torch.save(checkpoint, partial)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def load_trained(path: str | Path) -> TrainedNetwork:

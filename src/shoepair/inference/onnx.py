@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from shoepair.commands.predict import add_checkpoint, chosen_checkpoint
 from shoepair.errors import UserError
+from shoepair.files import replacing
 
 if TYPE_CHECKING:
     from shoepair.inference.network import TrainedNetwork
@@ -53,21 +54,18 @@ def export(checkpoint: Path, out: Path) -> str:
     trained = load_trained(checkpoint)
     if trained.approach == "histogram":
         raise UserError(f"--checkpoint {checkpoint}: expected a network; the histogram baseline is not exported.")
-    partial = out.with_name(f".{out.name}.partial")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        write_onnx(trained, partial)
-        difference = largest_difference(trained, partial)
-        if not difference <= LARGEST_DIFFERENCE:
-            raise RuntimeError(
-                f"{out} was not written: its probabilities differ from torch's by up to {difference:.2g}, expected at "
-                f"most {LARGEST_DIFFERENCE:g}"
-            )
-        partial.replace(out)
+        with replacing(out) as partial:
+            write_onnx(trained, partial)
+            difference = largest_difference(trained, partial)
+            if not difference <= LARGEST_DIFFERENCE:
+                raise RuntimeError(
+                    f"{out} was not written: its probabilities differ from torch's by up to {difference:.2g}, expected "
+                    f"at most {LARGEST_DIFFERENCE:g}"
+                )
     except OSError as error:
         raise UserError(f"--out {out}: {error.strerror or error}; choose another file.") from error
-    finally:
-        partial.unlink(missing_ok=True)
     return f"Written {out}, {out.stat().st_size / 1e6:.1f} MB; differs from torch by {difference:.1g} at most"
 
 

@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 
 from shoepair.config.schema import check_train_config
 from shoepair.errors import UserError
+from shoepair.files import read_json
 from shoepair.runs import folder as records
 from shoepair.runs.read import NO_SETTINGS, flat_settings
 
@@ -75,7 +76,7 @@ def refuse_changed(run_dir: Path, plain: Mapping[str, Any]) -> None:
     Raises:
         UserError: if they have.
     """
-    before, now = flat_settings(records.read_json(run_dir / "config.json") or {}), flat_settings(plain)
+    before, now = flat_settings(read_json(run_dir / "config.json") or {}), flat_settings(plain)
     for key in sorted((before.keys() | now.keys()) - may_change(plain["scheduler"]["_target_"])):
         if before.get(key) != now.get(key):
             raise UserError(
@@ -86,19 +87,17 @@ def refuse_changed(run_dir: Path, plain: Mapping[str, Any]) -> None:
 
 def earlier_result(run_dir: Path, plain: Mapping[str, Any], *, test: bool) -> float | None:
     """The validation accuracy of the completed run of the same settings in `run_dir`, if there is one."""
-    results = records.read_json(run_dir / "results.json")
+    results = read_json(run_dir / "results.json")
     if records.read_status(run_dir, mine=True).name != records.COMPLETED or results is None:
         return None
-    if not same_settings(records.read_json(run_dir / "config.json"), plain) or (
-        test and "test" not in results["splits"]
-    ):
+    if not same_settings(read_json(run_dir / "config.json"), plain) or (test and "test" not in results["splits"]):
         return None
     return float(results["splits"]["val"]["accuracy"])
 
 
 def take_up(run_dir: Path, plain: Mapping[str, Any]) -> str | None:
     """What `resume` is to be: `run_dir` if an attempt with the same settings can go on; else clears the folder."""
-    before = records.read_json(run_dir / "config.json")
+    before = read_json(run_dir / "config.json")
     if before is None and records.read_status(run_dir, mine=True).name == records.UNKNOWN:
         return None
     if same_settings(before, plain) and records.last_checkpoint(run_dir).is_file():

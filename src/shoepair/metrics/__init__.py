@@ -1,1 +1,1 @@
-"""From logits to figures, with numpy alone."""
+"""From logits to figures, with numpy alone: nothing here needs torch."""

@@ -58,7 +58,7 @@ class Calibration:
         num_pairs = len(self.different)
         allowed = most_false_matches(num_pairs, false_matches)
         if allowed is None:
-            supported = highest_rate(0, num_pairs)
+            supported = float(highest_rates(num_pairs)[0])
             raise UserError(
                 f"false matches {false_matches:g}: validation had {num_pairs} different pairs, "
                 + (
@@ -125,26 +125,25 @@ def fit_temperature(same: Sequence[float] | np.ndarray, different: Sequence[floa
     return float(np.clip(math.exp(found.x), LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE))
 
 
-def highest_rate(num_matches: int, num_pairs: int) -> float:
-    """The upper end of the one-sided 95 % Clopper-Pearson interval of a rate of which `num_matches` were seen."""
-    from scipy.special import betaincinv  # scipy.stats takes a second to import
+def highest_rates(num_pairs: int) -> np.ndarray:
+    """The upper ends of the one-sided 95 % intervals (Clopper and Pearson 1934) of a rate of false matches.
 
-    if num_matches >= num_pairs:
-        return 1.0
-    return float(betaincinv(num_matches + 1, num_pairs - num_matches, CONFIDENCE))
+    Returns:
+        (num_pairs + 1,), rising to 1: where 0, 1, ..., num_pairs of the different pairs were called the same.
+    """
+    from scipy.special import betaincinv  # here, since importing it takes longer than all else of this module
+
+    num_matches = np.arange(num_pairs)
+    return np.append(betaincinv(num_matches + 1, num_pairs - num_matches, CONFIDENCE), 1.0)
 
 
 def most_false_matches(num_pairs: int, rate: float) -> int | None:
-    """Of so many different pairs, how many may be called the same so that highest_rate() is at most `rate`.
+    """Of so many different pairs, how many may be called the same so that the upper end is at most `rate`.
 
+    Args:
+        rate: below 1.
     Returns:
         None if not even none is few enough.
     """
-    few, many = -1, num_pairs  # `few` is few enough, `many` is too many
-    while many - few > 1:
-        middle = (few + many) // 2
-        if highest_rate(middle, num_pairs) <= rate:
-            few = middle
-        else:
-            many = middle
-    return few if few >= 0 else None
+    num_few_enough = int(np.searchsorted(highest_rates(num_pairs), rate, side="right"))
+    return num_few_enough - 1 if num_few_enough else None

@@ -1,53 +1,13 @@
 """From the logits of a split's pairs to its figures, with an interval that respects who took the photos."""
 
-import csv
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from shoepair.metrics.bootstrap import interval, resampled_ratios, sums_by_person
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """What a network said of every pair of one split.
-
-    Attributes:
-        person: whose shoes they are; all pairs of one person belong together.
-        left, right: names of the two shoes.
-        label: (num_pairs,) 1 for the same pair, 0 for different pairs.
-        logit: (num_pairs,) positive means "same pair".
-        kind, right_kind: of the left and of the right shoe, "m" (men's) or "w" (women's); empty where it is not known.
-    """
-
-    person: Sequence[str]
-    left: Sequence[str]
-    right: Sequence[str]
-    label: np.ndarray
-    logit: np.ndarray
-    kind: Sequence[str] = ()
-    right_kind: Sequence[str] = ()
-
-    @property
-    def correct(self) -> np.ndarray:
-        """(num_pairs,) bool."""
-        return (self.logit > 0) == (self.label == 1)
-
-    def of_kind(self, kind: str) -> "Predictions":
-        """The pairs whose left shoe is of one kind."""
-        rows = [i for i, found in enumerate(self.kind) if found == kind]
-        person, left, right, kinds, right_kinds = (
-            [names[i] for i in rows] for names in (self.person, self.left, self.right, self.kind, self.right_kind)
-        )
-        return Predictions(person, left, right, self.label[rows], self.logit[rows], kinds, right_kinds)
-
-    def divided_by(self, temperature: float) -> "Predictions":
-        """With calibrated logits."""
-        return replace(self, logit=self.logit / temperature)
+from shoepair.metrics.predictions import Predictions
 
 
 def probability(logit: np.ndarray) -> np.ndarray:
@@ -73,16 +33,15 @@ def measure(predictions: Predictions, temperature: float | None = None) -> dict[
         temperature: of the network's calibration; None if it has none.
     Returns:
         accuracy, accuracy_same, accuracy_different, loss, loss_calibrated (only with a temperature), auroc (None where
-        undefined), num_pairs and interval [low, high]; and where kinds are known, kinds {kind of the left shoe: the
-        same figures} and num_mixed, the number of pairs of which the right shoe is of another kind.
+        undefined), num_pairs and interval [low, high]; where kinds are known, kinds {kind of the left shoe: the same
+        figures}; where those of the right shoes are known too, num_mixed, the number of pairs of two kinds.
     """
-    figures = _figures(predictions, temperature)
-    if len(predictions.kind) == 0:
-        return figures
-    return figures | {
-        "kinds": {k: _figures(predictions.of_kind(k), temperature) for k in sorted(set(predictions.kind))},
-        "num_mixed": sum(k != other for k, other in zip(predictions.kind, predictions.right_kind, strict=True)),
-    }
+    figures, kind, right_kind = _figures(predictions, temperature), predictions.kind, predictions.right_kind
+    if kind:
+        figures["kinds"] = {k: _figures(predictions.of_kind(k), temperature) for k in sorted(set(kind))}
+    if kind and right_kind:
+        figures["num_mixed"] = sum(left != right for left, right in zip(kind, right_kind, strict=True))
+    return figures
 
 
 def _figures(predictions: Predictions, temperature: float | None) -> dict[str, Any]:
@@ -93,7 +52,7 @@ def _figures(predictions: Predictions, temperature: float | None) -> dict[str, A
         "accuracy_different": float(correct[~same].mean()) if (~same).any() else None,
         "loss": cross_entropy(predictions),
         **({} if temperature is None else {"loss_calibrated": cross_entropy(predictions.divided_by(temperature))}),
-        "auroc": _auroc(predictions),
+        "auroc": auroc(predictions.label, predictions.logit),
         "num_pairs": len(correct),
         "interval": interval(resampled_accuracies(predictions)),
     }
@@ -125,27 +84,24 @@ def resampled_accuracies(predictions: Predictions, seed: int = 0) -> np.ndarray:
     return resampled_ratios(*sums_by_person(predictions.person, predictions.correct), seed=seed)
 
 
-def write_predictions(path: Path, splits: Mapping[str, Predictions]) -> None:
-    """One row for each pair: split, person, left, right, label, logit (not calibrated), kind of the left shoe."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["split", "person", "left", "right", "label", "logit", "kind"])
-        for split, p in splits.items():
-            kind = p.kind or [""] * len(p.person)
-            rows = zip(p.person, p.left, p.right, p.label.tolist(), p.logit.tolist(), kind, strict=True)
-            writer.writerows([split, *row] for row in rows)
+def auroc(label: np.ndarray, logit: np.ndarray) -> float | None:
+    """How probable it is that a same pair has a higher logit than a different pair; a tie counts half.
 
+    That is the area under the ROC curve, from the sum of the ranks of the same pairs (Mann and Whitney 1947).
 
-def _auroc(predictions: Predictions) -> float | None:
-    import torch  # here, since `shoepair compare` needs the rest of this module but not torch
-    from torchmetrics.functional.classification import binary_auroc
-
-    label = torch.from_numpy(predictions.label)
-    if label.min() == label.max() or not np.isfinite(predictions.logit).all():
+    Args:
+        label, logit: (num_pairs,) each.
+    Returns:
+        None without pairs of both kinds, or where a logit is not finite.
+    """
+    same = label == 1
+    num_same, num_different = int(same.sum()), int((~same).sum())
+    if not num_same or not num_different or not np.isfinite(logit).all():
         return None
-    # Ranks are all that counts, so float64 without a sigmoid, which would make large logits equal.
-    ranks = torch.from_numpy(np.unique(predictions.logit, return_inverse=True)[1]).double()
-    return float(binary_auroc(ranks / max(1.0, float(ranks.max())), label))
+    _, place, num_equal = np.unique(logit, return_inverse=True, return_counts=True)
+    midrank = np.cumsum(num_equal) - (num_equal - 1) / 2  # of equal logits the mean of their ranks, from 1
+    wins = midrank[place[same]].sum() - num_same * (num_same + 1) / 2
+    return float(wins / (num_same * num_different))
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

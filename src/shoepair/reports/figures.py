@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from shoepair.metrics.scores import Predictions, probability
+from shoepair.metrics.predictions import Predictions
+from shoepair.metrics.scores import probability
 from shoepair.runs.leaderboard import Setting
 
 if TYPE_CHECKING:

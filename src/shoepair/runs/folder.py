@@ -4,7 +4,6 @@ In a run's folder: config.json (its settings) and status.json from its start, re
 """
 
 import contextlib
-import json
 import logging
 import os
 import shutil
@@ -17,6 +16,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from shoepair.errors import UserError
+from shoepair.files import read_json, write_json
 
 log = logging.getLogger(__name__)
 
@@ -151,19 +151,3 @@ def _has_process(run_dir: Path) -> bool:
         return True
     except OSError:  # a copy that may not be written to
         return False
-
-
-def write_json(path: Path, record: Mapping[str, Any]) -> None:
-    """Write a file that is either the old one or the new one, never half of it."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-    partial.replace(path)
-
-
-def read_json(path: Path) -> dict[str, Any] | None:
-    """A JSON object; None if there is none that can be read."""
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return record if isinstance(record, dict) else None

@@ -51,12 +51,10 @@ class Setting:
         """(person, left, right) -> how often that validation pair was judged rightly, from 0 to 1, over the runs."""
         verdicts: dict[tuple[str, str, str], list[float]] = {}
         for run in self.completed:
-            if run.validation is None:
+            if (val := run.validation) is None:
                 return None
-            for person, pair, correct in zip(
-                run.validation.person, run.validation.pair, run.validation.correct, strict=True
-            ):
-                verdicts.setdefault((person, *pair), []).append(float(correct))
+            for person, left, right, correct in zip(val.person, val.left, val.right, val.correct, strict=True):
+                verdicts.setdefault((person, left, right), []).append(float(correct))
         return {pair: statistics.fmean(found) for pair, found in verdicts.items()} or None
 
     @property

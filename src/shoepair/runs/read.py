@@ -1,7 +1,6 @@
 """Reads what training runs left in their folders, wherever these were moved or copied to. Needs no torch."""
 
 import copy
-import csv
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,10 +8,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from shoepair.errors import UserError
+from shoepair.files import read_json
+from shoepair.metrics.predictions import Predictions, read_predictions
 from shoepair.runs import folder as records
 from shoepair.runs.folder import COMPLETED, Status
 
@@ -59,26 +60,12 @@ class Run:
         return shlex.join(["shoepair", "train", *kept])
 
     @cached_property
-    def validation(self) -> "Validated | None":
-        """What predictions.csv says of the validation pairs; None if it cannot be read."""
+    def validation(self) -> Predictions | None:
+        """What predictions.csv says of the validation pairs; None if nothing, or if it cannot be read."""
         try:
-            with (self.path / "predictions.csv").open(newline="", encoding="utf-8") as file:
-                rows = [row for row in csv.DictReader(file) if row["split"] == "val"]
-            correct = [(float(row["logit"]) > 0) == (row["label"] == "1") for row in rows]
-            return Validated(
-                [row["person"] for row in rows], [(r["left"], r["right"]) for r in rows], np.array(correct)
-            )
-        except (OSError, KeyError, ValueError):
+            return read_predictions(self.path / "predictions.csv").get("val")
+        except UserError:
             return None
-
-
-@dataclass(frozen=True)
-class Validated:
-    """The validation pairs of one run: whose they are, the two shoes, and whether the network was right."""
-
-    person: Sequence[str]
-    pair: Sequence[tuple[str, str]]
-    correct: np.ndarray
 
 
 def read_runs(folders: Iterable[str | Path]) -> tuple[list[Run], list[str]]:
@@ -104,7 +91,7 @@ def read_run(path: Path) -> Run | str:
     settings = read_settings(path)
     if settings is None:
         return f"{path}: neither config.json nor .hydra/config.yaml can be read"
-    status, results = records.read_status(path), records.read_json(path / "results.json")
+    status, results = records.read_status(path), read_json(path / "results.json")
     if status.name == records.UNKNOWN and results is not None:
         status = Status(COMPLETED)  # a copy of what matters
     if status.name == records.UNKNOWN:
@@ -119,7 +106,7 @@ def read_run(path: Path) -> Run | str:
 
 def read_settings(path: Path) -> dict[str, Any] | None:
     """What a run was started with, flat; None if that cannot be read."""
-    config = records.read_json(path / "config.json") or _read_yaml(path / ".hydra" / "config.yaml")
+    config = read_json(path / "config.json") or _read_yaml(path / ".hydra" / "config.yaml")
     return flat_settings(config) if isinstance(config, dict) else None
 
 

@@ -15,8 +15,10 @@ from omegaconf import DictConfig
 from shoepair.config.schema import check_evaluate_config, check_values
 from shoepair.data.datamodule import ShoePairDataModule
 from shoepair.errors import UserError, one_line
+from shoepair.files import write_json
 from shoepair.inference.network import knows_mirrored
-from shoepair.metrics.scores import Predictions, measure, measure_mean, write_predictions
+from shoepair.metrics.predictions import Predictions, write_predictions
+from shoepair.metrics.scores import measure, measure_mean
 from shoepair.models.module import PairClassifier, load_checkpoint, num_parameters
 from shoepair.reports.figures import draw_confusion, draw_roc, draw_scores
 from shoepair.reports.tables import splits_table
@@ -100,7 +102,7 @@ def measure_checkpoint(
     calibrated = {split: p.divided_by(temperature or 1.0) for split, p in predictions.items()}
     draw_scores(run_dir / "scores.png", calibrated)
     draw_confusion(run_dir / "confusion.png", predictions)
-    records.write_json(run_dir / "results.json", results)
+    write_json(run_dir / "results.json", results)
     log.info("\n%s\n%s\n", splits_table(results["splits"]), temperature_line(temperature))
     log.info("Pictures   %s/roc.png, scores.png, confusion.png", run_dir)
 

@@ -15,9 +15,11 @@ from torch import Tensor
 
 from shoepair.data.datamodule import CALIBRATION, ShoePairDataModule
 from shoepair.errors import NotLearned, UserError, one_line
+from shoepair.files import replacing, write_json
 from shoepair.inference.network import write_calibration
 from shoepair.metrics.calibration import Calibration, calibrate
-from shoepair.metrics.scores import Predictions, measure, write_predictions
+from shoepair.metrics.predictions import Predictions, write_predictions
+from shoepair.metrics.scores import measure
 from shoepair.models.module import PairClassifier, build_classifier, load_checkpoint, num_parameters
 from shoepair.models.pretrained import PretrainedNetwork
 from shoepair.reports.figures import confident_pairs, draw_confusion, draw_curves, draw_pairs, draw_roc
@@ -110,7 +112,7 @@ def run(config: dict[str, Any], run_dir: Path, *, test: bool, overrides: list[st
     if trainer.is_global_zero:
         write_predictions(run_dir / "predictions.csv", predictions)
         draw_run(trainer, datamodule, predictions["val"], temperature, lines.history, results["best_epoch"], run_dir)
-        records.write_json(run_dir / "results.json", results)
+        write_json(run_dir / "results.json", results)
         row.end(trainer)
         log.info(closing_lines(results, run_dir, keep=config["keep"]))
         if not in_sweep:
@@ -279,9 +281,8 @@ def keep_only_weights(path: Path) -> None:
     checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     needless = {"optimizer_states", "lr_schedulers", "callbacks", "current_model_state", "averaging_state"}
     if needless & checkpoint.keys():
-        partial = path.with_suffix(".partial")
-        torch.save({key: value for key, value in checkpoint.items() if key not in needless}, partial)
-        partial.replace(path)
+        with replacing(path) as partial:
+            torch.save({key: value for key, value in checkpoint.items() if key not in needless}, partial)
 
 
 def best_epoch_of(path: Path) -> int:
