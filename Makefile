@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: train test test-slow check bench install
+.PHONY: train test test-slow check bench docs install
 
 train: install
 	$(BIN)/shoepair train
@@ -25,6 +25,10 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
+
+# The pages that are written from the code.
+docs: install
+	$(BIN)/python docs/write_configuration.py
 
 bench: install
 	$(BIN)/python benchmarks/bench.py

@@ -1,0 +1,250 @@
+"""The registry of approaches: for each its settings, its network and its LightningModule, and how to add one's own.
+
+A network and a module are named as "package.module:Class" and imported when one is built, so that a mistake in a
+setting is said before torch is imported.
+"""
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge, Le
+from pydantic import Field, InstanceOf
+
+from shoepair.config.values import Allowed, Count, Odd, Positive, Proportion, Section, Text, key
+from shoepair.errors import UserError, one_line
+
+ENTRY_POINTS = "shoepair.approaches"  # of installed packages: name = "module that registers it"
+DUAL_MODULE = "shoepair.models.module:DualImageModule"
+
+
+class ApproachSettings(Section):
+    """What every approach has. Its subclasses are the settings of one approach each."""
+
+    name: Text = key("The approach; chosen by approach=NAME.")
+
+    def without_weights(self) -> "ApproachSettings":
+        """For a network whose weights a checkpoint brings: none are downloaded or read before."""
+        return self
+
+    def check(self) -> None:
+        """Raise a UserError where keys do not go together."""
+
+    def check_files(self) -> None:
+        """Raise a UserError where a file that a key names is not there."""
+
+    @property
+    def halvings(self) -> int:
+        """How often the network halves the image, which must be divisible so often."""
+        return 0
+
+    @property
+    def encodes_once(self) -> bool:
+        """Whether each shoe is seen once, before training, because what encodes it is not trained."""
+        return False
+
+
+class ConvolutionSettings(ApproachSettings):
+    """Of the small networks, single and dual."""
+
+    fusion: Literal["stack", "compare", "local"] = key(
+        "How the shoes are compared. stack: stacked, as the original; else each is encoded by the same stages. "
+        "compare: means of their last feature maps; local: also each place with the places of the other like it."
+    )
+    kernel_size: Odd = key("Side of the convolutions' kernels.")
+    width: Annotated[int, Ge(1), Le(1024)] = key("Channels of the first stage; every stage doubles them.")
+    stages: Annotated[int, Ge(1), Le(8)] = key("Stages of convolution, norm, ReLU and 2 x 2 pooling.")
+    norm: Literal["batch", "none"] = key("After the convolutions and the first linear layer.")
+    pooling: Literal["max", "average"] = key("Of each stage.")
+    hidden_units: Count = key("Of the head.")
+    dropout: Proportion = key("Before each of the head's two linear layers.")
+
+    @property
+    def halvings(self) -> int:
+        return self.stages
+
+
+class SingleSettings(ConvolutionSettings):
+    """Approach 1: one image, the left shoe above the right one."""
+
+    name: Literal["single"] = key("One image, the left shoe above the right one.")
+
+
+class DualSettings(ConvolutionSettings):
+    """Approach 2: two images."""
+
+    name: Literal["dual"] = key("Two images.")
+
+
+class PretrainedSettings(ApproachSettings):
+    """The dual approach with an encoder that was trained on other images."""
+
+    name: Literal["pretrained"] = key("The dual approach with an encoder that was trained on other images.")
+    encoder: Annotated[
+        str, Field(pattern=r"^(torchvision|timm)/[\w.-]+$"), Allowed("torchvision/NAME or timm/NAME")
+    ] = key("A model of torchvision, or timm/NAME of timm (pip install 'shoepair[timm]'); most want image_size=224.")
+    weights: Text | None = key("default: the library's own, downloaded once; FILE: of that model; null: random ones.")
+    frozen: bool = key("true: shoes are encoded once and only the head is trained; false: the encoder is trained, too.")
+    unfreeze_from: Text | None = key(
+        "With frozen=false: the first part of the encoder that is trained, such as blocks.5; null: all of it.",
+        before=None,
+    )
+    local_layer: Text | None = key(
+        "A part of the encoder, such as blocks.4, whose feature maps a second head compares place by place; the mean "
+        "of the heads' logits counts, each divided by its standard deviation. null: none.",
+        before=None,
+    )
+    encoder_lr_scale: Positive = key("The encoder's learning rate = encoder_lr_scale x optimizer.lr.")
+    hidden_units: Count = key("Of the head.")
+    dropout: Proportion = key("Before each of the head's two linear layers.")
+    ensemble_with: Text | None = key(
+        "A trained dual network (a run's folder, or a checkpoint) that is trained further beside the encoder, as one "
+        "more head. null: none."
+    )
+    ensemble_lr_scale: Positive = key("That network's learning rate = ensemble_lr_scale x optimizer.lr.")
+
+    def check(self) -> None:
+        for name in ("unfreeze_from", "local_layer", "ensemble_with"):
+            if self.frozen and getattr(self, name) is not None:
+                raise UserError(
+                    f"approach.frozen=true: expected false, since with approach.{name}={getattr(self, name)} more than "
+                    "the head is trained."
+                )
+
+    def check_files(self) -> None:
+        if self.weights is not None and self.weights != "default" and not Path(self.weights).is_file():
+            raise UserError(
+                f"approach.weights={self.weights}: no such file; expected default, null or a file of weights."
+            )
+
+    def without_weights(self) -> "PretrainedSettings":
+        return self.model_copy(update={"weights": None})
+
+    @property
+    def encodes_once(self) -> bool:
+        return self.frozen
+
+
+class HistogramSettings(ApproachSettings):
+    """The baseline: a network below it has learned nothing."""
+
+    name: Literal["histogram"] = key("Colour histograms of the two shoes and a logistic regression.")
+    bins: Annotated[int, Ge(2), Le(16)] = key("For each of red, green and blue.")
+    dropout: Proportion = key("Of features.")
+
+
+class NetworkSettings(Section):
+    """All that a bare network is built from; its checkpoint carries it.
+
+    Attributes:
+        approach: the settings of its approach.
+        image_size: side of the square images that it sees, in pixels.
+        member: the network that is trained further beside it (approach.ensemble_with), if there is one.
+    """
+
+    approach: InstanceOf[ApproachSettings]
+    image_size: Annotated[int, Ge(1), Le(4096)]
+    member: InstanceOf["NetworkSettings"] | None = None
+
+    def without_weights(self) -> "NetworkSettings":
+        member = None if self.member is None else self.member.without_weights()
+        return self.model_copy(update={"approach": self.approach.without_weights(), "member": member})
+
+
+@dataclass(frozen=True)
+class Approach:
+    """An approach.
+
+    Attributes:
+        settings: the keys of `approach`, its name among them.
+        network: a PairNetwork, or where it is: "package.module:Class".
+        module: a PairModule, or where it is.
+    """
+
+    settings: type[ApproachSettings]
+    network: type | str
+    module: type | str = DUAL_MODULE
+
+    def build_network(self, settings: NetworkSettings) -> Any:
+        """The bare network, with random weights or those that the settings name."""
+        return _resolved(self.network)(settings)
+
+    def build_module(self, *arguments: Any) -> Any:
+        """The LightningModule that trains it."""
+        return _resolved(self.module)(*arguments)
+
+
+APPROACHES: dict[str, Approach] = {
+    "single": Approach(
+        SingleSettings, "shoepair.models.single:SingleImageCNN", "shoepair.models.module:SingleImageModule"
+    ),
+    "dual": Approach(DualSettings, "shoepair.models.dual:DualImageCNN"),
+    "pretrained": Approach(PretrainedSettings, "shoepair.models.pretrained:PretrainedNetwork"),
+    "histogram": Approach(HistogramSettings, "shoepair.models.histogram:HistogramNetwork"),
+}
+
+
+def register(
+    name: str, settings: type[ApproachSettings], network: type | str, module: type | str = DUAL_MODULE
+) -> None:
+    """Add an approach of one's own; a second one of the same name replaces the first."""
+    APPROACHES[name] = Approach(settings, network, module)
+
+
+def approach_named(name: Any, source: str = "approach") -> Approach:
+    """An approach of ours, of a module that was named by `plugins`, or of an installed package (an entry point).
+
+    What a checkpoint names is never imported by itself.
+
+    Raises:
+        UserError: if there is none of this name.
+    """
+    if name not in APPROACHES:
+        for entry_point in entry_points(group=ENTRY_POINTS, name=str(name)):
+            entry_point.load()
+    if name not in APPROACHES:
+        raise UserError(
+            f"{source}={name}: expected one of {', '.join(APPROACHES)}; name the file of an approach of your own by "
+            "plugins=[FILE.py], or in other commands by --plugin FILE.py."
+        )
+    return APPROACHES[name]
+
+
+def load_plugins(plugins: Iterable[str]) -> None:
+    """Import the modules that add approaches: names of modules, or paths of Python files.
+
+    Raises:
+        UserError: if one is not there or cannot be imported.
+    """
+    for plugin in plugins:
+        path = Path(plugin)
+        try:
+            if path.suffix == ".py":
+                name = f"shoepair_plugin_{path.stem}"
+                if getattr(sys.modules.get(name), "__file__", None) == str(path.absolute()):
+                    continue
+                spec = importlib.util.spec_from_file_location(name, path.absolute())
+                assert spec is not None and spec.loader is not None
+                module = importlib.util.module_from_spec(spec)
+                sys.modules[name] = module  # before it runs, as import does: its classes are found by this name
+                spec.loader.exec_module(module)
+            else:
+                importlib.import_module(plugin)
+        except Exception as error:  # whatever somebody's module raises
+            sys.modules.pop(f"shoepair_plugin_{path.stem}", None)
+            raise UserError(
+                f"plugins={plugin}: it cannot be imported ({type(error).__name__}: {one_line(str(error))}); expected a "
+                "Python file or the name of a module."
+            ) from error
+
+
+def _resolved(place: type | str) -> Any:
+    if not isinstance(place, str):
+        return place
+    module, _, name = place.partition(":")
+    return getattr(importlib.import_module(module), name)

@@ -1,0 +1,146 @@
+"""What is said of a mistake, in one line: the key, its value, and what is allowed."""
+
+import difflib
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
+
+from annotated_types import Ge, Gt, Le, Lt
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
+
+from shoepair.config.compat import RENAMED_KEYS, RENAMED_VALUES
+from shoepair.config.schema import known_keys, leaves_of, section_in
+from shoepair.config.values import Allowed, Section
+from shoepair.errors import UserError
+
+SectionT = TypeVar("SectionT", bound=Section)
+
+
+def validated(section: type[SectionT], values: Any, name: str = "") -> SectionT:
+    """A section from plain values.
+
+    Args:
+        name: of the section; empty for the whole configuration.
+    Raises:
+        UserError: naming the first key that cannot be used, its value, and what is allowed.
+    """
+    try:
+        return section.model_validate(values)
+    except ValidationError as error:
+        raise _first_mistake(section, error, name) from None
+
+
+def _first_mistake(section: type[Section], error: ValidationError, name: str) -> UserError:
+    # A key that nothing reads may be the reason why another one is missing: it comes first.
+    first = min(error.errors(), key=lambda mistake: mistake["type"] != "extra_forbidden")
+    path: list[str] = []
+    inner: Any = section
+    field: FieldInfo | None = None
+    for part in first["loc"]:
+        found = next((f for n, f in inner.model_fields.items() if part in (n, f.alias)), None) if inner else None
+        if found is None and path and inner is None:
+            break  # inside of a list
+        path.append(str(part))
+        field, inner = found, None if found is None else section_in(found.annotation)
+    dotted = ".".join([*filter(None, [name]), *path])
+    if first["type"] == "extra_forbidden":
+        return unknown_key(dotted, _siblings(section, name, path), first["input"])
+    missing = first["type"] == "missing"
+    if inner is not None or field is None:
+        keys = ", ".join(f"{dotted}.{key}" if dotted else key for key in leaves_of(inner or section))
+        value = "(removed)" if missing else shown(first["input"])
+        return UserError(f"{dotted}={value}: expected an option or settings; set one of {keys}.")
+    if missing:
+        return UserError(f"{dotted} was removed: give it a value, {allowed(field)}.")
+    value = first["input"]
+    renamed = RENAMED_VALUES.get((dotted, value)) if isinstance(value, str) else None
+    if renamed is not None:
+        return UserError(f"{dotted}={value} is now {dotted}={renamed}.")
+    return UserError(f"{dotted}={shown(value)}: expected {allowed(field)}.")
+
+
+def _siblings(section: type[Section], name: str, path: list[str]) -> list[str]:
+    inner: Any = section
+    for part in path[:-1]:
+        inner = section_in(next(f for n, f in inner.model_fields.items() if part in (n, f.alias)).annotation)
+    prefix = ".".join([*filter(None, [name]), *path[:-1], ""])
+    return [f"{prefix}{field.alias or key}" for key, field in inner.model_fields.items()]
+
+
+def accepts(field: FieldInfo, value: Any) -> bool:
+    """Whether a key may have a value."""
+    kind: Any = Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
+    try:
+        TypeAdapter(kind, config=ConfigDict(strict=True, allow_inf_nan=False)).validate_python(value)
+    except ValidationError:
+        return False
+    return True
+
+
+def allowed(field: FieldInfo) -> str:
+    """What a key may be, in words: "a whole number from 1 to 8, or null"."""
+    return _words(field.annotation, field.metadata)
+
+
+def _words(kind: Any, metadata: Iterable[Any] = ()) -> str:
+    said = next((m.words for m in metadata if isinstance(m, Allowed)), None)
+    if said is not None:
+        return said
+    arguments = get_args(kind)
+    if type(None) in arguments:
+        (inner,) = (part for part in arguments if part is not type(None))
+        return f"{_words(inner, metadata)}, or null"
+    if hasattr(kind, "__metadata__"):
+        return _words(kind.__origin__, kind.__metadata__)
+    if get_origin(kind) is Literal:
+        return f"one of {', '.join(map(str, arguments))}"
+    if get_origin(kind) is list:
+        return f"a list of {_words(arguments[0])}"
+    if kind is bool:
+        return "true or false"
+    if kind in (int, float):
+        return _number_words("a whole number" if kind is int else "a number", metadata)
+    return "text"
+
+
+def _number_words(what: str, metadata: Iterable[Any]) -> str:
+    low = high = None
+    for bound in metadata:
+        if isinstance(bound, Ge | Gt):
+            low = bound
+        elif isinstance(bound, Le | Lt):
+            high = bound
+    if low is None:
+        return what
+    smallest: Any = low.ge if isinstance(low, Ge) else low.gt
+    if high is None:
+        return f"{what} {'of at least' if isinstance(low, Ge) else 'above'} {smallest:g}"
+    largest: Any = high.le if isinstance(high, Le) else high.lt
+    ends = ["" if isinstance(low, Ge) else " (not included)", "" if isinstance(high, Le) else " (not included)"]
+    return f"{what} from {_digits(smallest)}{ends[0]} to {_digits(largest)}{ends[1]}"
+
+
+def _digits(number: float) -> str:
+    return f"{number:,}" if isinstance(number, int) else f"{number:g}"
+
+
+def shown(value: Any) -> str:
+    """A value as it is typed, and not longer than a line."""
+    text = "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def unknown_key(key: str, siblings: Iterable[str], value: Any = None) -> UserError:
+    """The error for a key that nothing reads, with the nearest one that something does."""
+    if key in RENAMED_KEYS:
+        return UserError(f"{key} is now {RENAMED_KEYS[key]}.")
+    parent, _, name = key.rpartition(".")
+    siblings = sorted(siblings)
+    elsewhere = [known for known in known_keys() if known.rpartition(".")[0] != parent]
+    for candidates in (siblings, elsewhere):
+        near = difflib.get_close_matches(name, [known.rpartition(".")[2] for known in candidates], n=1)
+        if near:
+            meant = next(known for known in candidates if known.rpartition(".")[2] == near[0])
+            return UserError(f"{key}: no such key; did you mean {meant}?")
+    names = ", ".join(known.rpartition(".")[2] for known in siblings)
+    return UserError(f"{key}: no such key; {f'{parent} has' if parent else 'there are'} {names}.")

@@ -1,0 +1,131 @@
+"""From plain values, as Hydra composed them or a checkpoint holds them, to typed settings. Raises UserError."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from shoepair.config.approaches import NetworkSettings, approach_named, load_plugins
+from shoepair.config.messages import shown, unknown_key, validated
+from shoepair.config.schema import DATA, DeviceSettings, EvaluateDataSettings, EvaluateSettings, TrainSettings
+from shoepair.config.targets import TRAINER, parameters_of
+from shoepair.config.values import OpenSection
+from shoepair.errors import UserError
+
+
+def read_train_settings(plain: Mapping[str, Any]) -> TrainSettings:
+    """The settings of a training run, each key and all together checked; what files they name is not looked up."""
+    plain = dict(plain)
+    plugins = plain.get("plugins", [])
+    load_plugins(plugins if isinstance(plugins, list) else [])
+    name = _name_of("approach", plain)
+    plain["approach"] = validated(approach_named(name).settings, plain["approach"], "approach")
+    name = _name_of("data", plain)
+    if name not in DATA:
+        raise UserError(f"data.name={shown(name)}: expected one of {', '.join(DATA)}.")
+    _refuse_null(plain["data"])
+    plain["data"] = validated(DATA[name], plain["data"], "data")
+    settings = validated(TrainSettings, plain)
+    for section, target in (
+        ("optimizer", settings.optimizer.target),
+        ("scheduler", settings.scheduler.target),
+        ("trainer", TRAINER),
+    ):
+        _refuse_unknown_arguments(getattr(settings, section), section, target)
+    _check_together(settings)
+    return settings
+
+
+def read_evaluate_settings(plain: Mapping[str, Any]) -> EvaluateSettings:
+    """The settings of an evaluation, each key checked."""
+    plugins = plain.get("plugins", [])
+    load_plugins(plugins if isinstance(plugins, list) else [])
+    plain = dict(plain) | {"data": validated(EvaluateDataSettings, plain.get("data"), "data")}
+    settings = validated(EvaluateSettings, plain)
+    _refuse_unknown_arguments(settings.trainer, "trainer", TRAINER)
+    return settings
+
+
+def read_network_settings(plain: Mapping[str, Any]) -> NetworkSettings:
+    """What a checkpoint says of its network."""
+    name = plain["approach"]["name"]
+    member = plain.get("member")
+    return validated(
+        NetworkSettings,
+        {
+            "approach": validated(approach_named(name).settings, plain["approach"], "approach"),
+            "image_size": plain["image_size"],
+            "member": None if member is None else read_network_settings(member),
+        },
+    )
+
+
+def _name_of(section: str, plain: Mapping[str, Any]) -> Any:
+    node = plain.get(section, "(removed)")
+    if not isinstance(node, dict):
+        raise UserError(f"{section}={shown(node)}: expected an option or settings; choose one by {section}=NAME.")
+    return node.get("name")
+
+
+def _refuse_null(data: Mapping[str, Any]) -> None:
+    """What may be null for other data may not for drawn shoes, or may be missing."""
+    if data.get("name") == "synthetic":
+        for key in ("num_people", "num_test_people", "seed"):
+            if data.get(key) is None:
+                raise UserError(f"data.{key}=null: expected a whole number, since data=synthetic draws so many.")
+        if data.get("hardness") is None:
+            raise UserError("data.hardness=null: expected a number from 0 to 1, since data=synthetic draws by it.")
+
+
+def _refuse_unknown_arguments(section: OpenSection, name: str, target: str) -> None:
+    added = section.model_extra or {}
+    known = parameters_of(target) if added else set()
+    for key in sorted(added):
+        if known is None or key in known:
+            continue
+        own = [field.alias or key for key, field in type(section).model_fields.items()]
+        siblings = own if name == "trainer" else known | {"_target_"}
+        raise unknown_key(f"{name}.{key}", [f"{name}.{sibling}" for sibling in siblings])
+
+
+def _check_together(settings: TrainSettings) -> None:
+    """What no key can be judged by alone."""
+    data, approach = settings.data, settings.approach
+    if data.balanced and data.batch_size % 2:
+        raise UserError(
+            f"data.batch_size={data.batch_size}: expected an even number, since data.balanced=true makes "
+            "half of every batch same and half different pairs."
+        )
+    if data.same_side_negatives and data.negatives != "resampled":
+        raise UserError(
+            f"data.same_side_negatives={data.same_side_negatives}: expected 0, since data.negatives={data.negatives} "
+            "pairs left shoes with right ones only; data.negatives=resampled draws others as well."
+        )
+    if approach.encodes_once and data.augment is not None:
+        for key in data.augment.of_one_shoe():
+            raise UserError(
+                f"data.augment.{key}={getattr(data.augment, key)}: expected 0, since with approach.frozen=true each "
+                "shoe is seen once, before training."
+            )
+    approach.check()
+    multiple = 2**approach.halvings
+    if data.image_size % multiple:
+        raise UserError(
+            f"data.image_size={data.image_size}: expected a multiple of {multiple}, since "
+            f"approach.stages={approach.halvings} halves the image as many times."
+        )
+    if data.fold is not None and data.fold >= data.folds:
+        raise UserError(
+            f"data.fold={data.fold}: expected a whole number from 0 to {data.folds - 1}, since data.folds={data.folds}."
+        )
+    if settings.mode == "sanity" and settings.sanity is None:
+        raise UserError("sanity was removed: mode=sanity needs sanity.accuracy, sanity.loss_gap and sanity.patience.")
+    if (settings.trainer.model_extra or {}).get("sync_batchnorm"):
+        raise UserError(
+            "trainer.sync_batchnorm=true: expected false, since Lightning would replace whole stages of the network, "
+            "which hold their batch norm, ReLU and pooling in one."
+        )
+
+
+def asks_for_several_devices(settings: DeviceSettings) -> bool:
+    """Which only a single run may."""
+    devices = settings.devices
+    return devices not in (1, "1") and not (isinstance(devices, list) and len(devices) == 1)
