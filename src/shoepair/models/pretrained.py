@@ -1,29 +1,32 @@
 """The network that compares two shoes by what a pretrained encoder sees of them; the encoder stands in encoders.py."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from shoepair.config.approaches import NetworkSettings, PretrainedSettings
 from shoepair.models.encoders import PretrainedEncoder
+from shoepair.models.ensemble import Ensemble
+from shoepair.models.networks import PairNetwork, build_network
 from shoepair.models.siamese import (
-    Comparison,
-    JointComparison,
-    compare_places,
-    describe_places,
+    SiameseNetwork,
+    local_descriptors,
+    match_local_features,
     standardised_head,
 )
 from shoepair.models.stages import channels_last
 
 
-class PretrainedComparison(Comparison):
-    """One or two judges: by the vectors of an encoder, their absolute difference and their cosine, and, where it gives
-    maps, by these, place by place, as LocalComparingCNN does.
+class PretrainedSiamese(SiameseNetwork):
+    """One or two heads: by an encoder's embeddings, their absolute difference and their cosine, and, where it gives
+    maps, by these, place by place, as LocalSiameseCNN does.
 
-    A shoe's "vector" is the encoder's vector and what describe_places gives of its maps.
+    A shoe's embedding is the encoder's and the local descriptors of its maps.
 
     Args:
-        hidden_units, dropout: of each judge's head.
+        hidden_units, dropout: of each head.
     """
 
     encoder: PretrainedEncoder
@@ -34,39 +37,34 @@ class PretrainedComparison(Comparison):
         self.head = standardised_head(encoder.num_features + 1, hidden_units=hidden_units, dropout=dropout)
         self.places = None
         if encoder.num_channels:
-            self.places = PlacesJudge(encoder.num_channels, hidden_units=hidden_units, dropout=dropout)
-            self.num_judges, self.looks_closely = 2, True
+            self.places = LocalHead(encoder.num_channels, hidden_units=hidden_units, dropout=dropout)
+            self.num_heads, self.needs_reranking = 2, True
 
     def encode(self, images: Tensor) -> Tensor:
-        vectors, maps = self.encoder.look(channels_last(images))
+        embeddings, maps = self.encoder.look(channels_last(images))
         if self.places is None or maps is None:
-            return vectors
-        return torch.cat([vectors, self.places.describe(maps)], dim=1)
+            return embeddings
+        return torch.cat([embeddings, self.places.describe(maps)], dim=1)
 
-    def summary(self, vectors: Tensor) -> Tensor:
-        """The encoder's vectors."""
-        return vectors[:, : self.encoder.num_features]
+    def global_descriptor(self, embeddings: Tensor) -> Tensor:
+        """The encoder's embeddings."""
+        return embeddings[:, : self.encoder.num_features]
 
     def compare(self, one: Tensor, other: Tensor) -> Tensor:
-        """The mean of what the judges say."""
-        return self.compare_each(one, other).mean(dim=0)
+        """The mean of what the heads say."""
+        return self.compare_by_head(one, other).mean(dim=0)
 
-    def compare_vectors(self, one: Tensor, other: Tensor) -> Tensor:
-        """What the judge by vectors says: (B, num_features) each -> (B, 2)."""
-        cosine = (one * other).sum(dim=1, keepdim=True)
-        return self.head(torch.cat([(one - other).abs(), cosine], dim=1))
-
-    def compare_each(self, one: Tensor, other: Tensor) -> Tensor:
-        outputs = [self.compare_vectors(self.summary(one), self.summary(other))]
+    def compare_by_head(self, one: Tensor, other: Tensor) -> Tensor:
+        global_one, global_other = self.global_descriptor(one), self.global_descriptor(other)
+        cosine = (global_one * global_other).sum(dim=1, keepdim=True)
+        outputs = [self.head(torch.cat([(global_one - global_other).abs(), cosine], dim=1))]
         if self.places is not None:
-            maps = (vectors[:, self.encoder.num_features :] for vectors in (one, other))
-            outputs.append(self.places.compare(*maps))
+            outputs.append(self.places.compare(*(shoe[:, self.encoder.num_features :] for shoe in (one, other))))
         return torch.stack(outputs)
 
 
-class PlacesJudge(nn.Module):
-    """Compares two shoes by feature maps of another network, reduced to fewer channels, place by place: local features
-    matched by cross-attention.
+class LocalHead(nn.Module):
+    """Compares two shoes by feature maps of another network, reduced to fewer channels, place by place.
 
     Args:
         in_channels: of the maps.
@@ -77,91 +75,72 @@ class PlacesJudge(nn.Module):
         self.channels = channels
         self.reduce = nn.Sequential(nn.Conv2d(in_channels, channels, 1), nn.BatchNorm2d(channels), nn.ReLU())
         self.projection = nn.Conv2d(channels, channels, 1)
-        self.sharpness = nn.Parameter(torch.tensor(10.0))
+        self.logit_scale = nn.Parameter(torch.tensor(10.0))
         self.head = standardised_head(2 * channels, hidden_units=hidden_units, dropout=dropout)
 
     def describe(self, maps: Tensor) -> Tensor:
         """(B, in_channels, H, W) -> (B, 2 * channels * H * W)."""
-        return describe_places(self.reduce(maps), self.projection)
+        return local_descriptors(self.reduce(maps), self.projection)
 
     def compare(self, one: Tensor, other: Tensor) -> Tensor:
         """Two outputs for every pair of what describe gives: (B, 2)."""
-        return self.head(torch.cat(compare_places(one, other, self.channels, self.sharpness), dim=1))
+        return self.head(torch.cat(match_local_features(one, other, self.channels, self.logit_scale), dim=1))
 
 
-class PretrainedNetwork(nn.Module):
-    """The dual approach with a pretrained encoder: both shoes' vectors, and a head that compares them.
-
-    Args:
-        encoder, weights, frozen, train_from, maps_of, image_size: of PretrainedEncoder.
-        encoder_lr, beside_lr: for the optimizer; see conf/approach/pretrained.yaml.
-        hidden_units, dropout: of the head, or of each judge's.
-        beside: a network of the dual approach that judges each pair as well; the outputs are the means of all judges'.
-        beside_size: side of the images that it is to see, in pixels.
+class PretrainedNetwork(PairNetwork):
+    """The dual approach with a pretrained encoder: both shoes' embeddings, and heads that compare them. A network of
+    the dual approach that is trained further beside it is one more head.
     """
 
-    def __init__(
-        self,
-        image_size: int = 224,
-        *,
-        encoder: str,
-        weights: str | None = "default",
-        frozen: bool = True,
-        train_from: str | None = None,
-        maps_of: str | None = None,
-        encoder_lr: float = 0.1,
-        hidden_units: int = 32,
-        dropout: float = 0.5,
-        beside: Comparison | None = None,
-        beside_size: int = 112,
-        beside_lr: float = 0.3,
-    ) -> None:
+    def __init__(self, settings: NetworkSettings) -> None:
         super().__init__()
-        self.frozen, self.encoder_lr, self.beside_lr = frozen, encoder_lr, beside_lr
-        body = PretrainedEncoder(
-            encoder, image_size, weights=weights, frozen=frozen, train_from=train_from, maps_of=maps_of
+        assert isinstance(settings.approach, PretrainedSettings)
+        self.settings = settings.approach
+        beside = None if settings.member is None else build_network(settings.member).siamese
+        encoder = PretrainedEncoder(
+            self.settings.encoder,
+            settings.image_size,
+            weights=self.settings.weights,
+            frozen=self.settings.frozen,
+            train_from=self.settings.unfreeze_from,
+            maps_of=self.settings.local_layer,
         )
-        own = PretrainedComparison(body, hidden_units=hidden_units, dropout=dropout)
-        self.classifier: PretrainedComparison | JointComparison = own
-        if beside is not None or own.num_judges > 1:
-            others = [] if beside is None else [(beside, beside_size)]
-            self.classifier = JointComparison([(own, image_size), *others])
+        own = PretrainedSiamese(encoder, hidden_units=self.settings.hidden_units, dropout=self.settings.dropout)
+        self.siamese = own
+        if settings.member is not None and beside is not None:
+            self.siamese = Ensemble([(own, settings.image_size), (beside, settings.member.image_size)])
+        elif own.num_heads > 1:
+            self.siamese = Ensemble([(own, settings.image_size)])
 
-    def forward(self, left: Tensor, right: Tensor) -> Tensor:
-        """Two outputs for every pair, index 1 for "same pair".
+    def load_member(self, weights: Mapping[str, Any]) -> None:
+        own = {name.removeprefix("siamese."): value for name, value in weights.items()}
+        self._members[1].load_state_dict(own)
 
-        Args:
-            left, right: RGB in [-0.5, 0.5], each (B, 3, H, W); or the shoes' vectors, each (B, C).
-        Returns:
-            (B, 2).
-        """
-        return self.agree(self.judge_each(left, right))
-
-    def agree(self, judged: Tensor) -> Tensor:
-        """From what judge_each gives to what forward gives."""
-        return self.classifier.agree(judged) if isinstance(self.classifier, JointComparison) else judged[0]
-
-    def judge_each(self, left: Tensor, right: Tensor) -> Tensor:
-        """As forward, of every judge: (num_judges, B, 2)."""
+    def heads(self, left: Tensor, right: Tensor) -> Tensor:
+        """As PairNetwork.heads; left and right may also be embeddings, each (B, C)."""
+        assert self.siamese is not None
         num_pairs = left.shape[0]
         both = torch.cat([left, right])
         if left.ndim != 2:
-            both = self.classifier.encode(both)
-        return self.classifier.compare_each(both[:num_pairs], both[num_pairs:])
+            both = self.siamese.encode(both)
+        return self.siamese.compare_by_head(both[:num_pairs], both[num_pairs:])
+
+    def combine(self, heads: Tensor) -> Tensor:
+        return self.siamese.combine(heads) if isinstance(self.siamese, Ensemble) else heads[0]
 
     def parameter_groups(self, lr: float) -> list[dict[str, Any]]:
-        """What the optimizer is to train: the heads, and with learning rates of their own the encoder, as far as it is
-        trained, and the network beside it."""
-        own: Any
-        beside: list[nn.Module] = []
-        if isinstance(self.classifier, JointComparison):
-            own, *beside = self.classifier.members
-        else:
-            own = self.classifier
+        """The heads, and with learning rates of their own the encoder, as far as it is trained, and the member."""
+        own, *beside = self._members
+        encoder: Any = own.get_submodule("encoder")
         heads = [value for name, value in own.named_parameters() if not name.startswith("encoder.")]
         groups = [{"params": heads, "lr": lr}]
-        if not self.frozen:
-            trained = [value for value in own.encoder.parameters() if value.requires_grad]
-            groups.append({"params": trained, "lr": lr * self.encoder_lr})
-        groups += [{"params": list(network.parameters()), "lr": lr * self.beside_lr} for network in beside]
+        if not self.settings.frozen:
+            trained = [value for value in encoder.parameters() if value.requires_grad]
+            groups.append({"params": trained, "lr": lr * self.settings.encoder_lr_scale})
+        scale = self.settings.ensemble_lr_scale
+        groups += [{"params": list(network.parameters()), "lr": lr * scale} for network in beside]
         return groups
+
+    @property
+    def _members(self) -> list[nn.Module]:
+        return list(self.siamese.members) if isinstance(self.siamese, Ensemble) else [self.siamese]  # type: ignore[list-item]

@@ -1,0 +1,29 @@
+"""Approach 2: the network sees two images."""
+
+import torch
+from torch import Tensor
+
+from shoepair.config.approaches import DualSettings, NetworkSettings
+from shoepair.models.networks import PairNetwork
+from shoepair.models.siamese import SIAMESE
+from shoepair.models.stages import StackedCNN
+
+
+class DualImageCNN(PairNetwork):
+    """Two images, stacked as six channels (fusion=stack, as the original) or each encoded by the same stages and then
+    compared (fusion=compare, local), so that it makes no difference where in the image a shoe lies, nor which of the
+    two comes first.
+    """
+
+    def __init__(self, settings: NetworkSettings) -> None:
+        super().__init__()
+        own = settings.approach
+        assert isinstance(own, DualSettings)
+        self.stacked = StackedCNN(6, settings.image_size**2, own) if own.fusion == "stack" else None
+        self.siamese = None if own.fusion == "stack" else SIAMESE[own.fusion](own)
+
+    def forward(self, left: Tensor, right: Tensor) -> Tensor:
+        if self.stacked is not None:
+            return self.stacked(torch.cat([left, right], dim=1))  # (B, 6, H, W): one behind the other
+        assert self.siamese is not None
+        return self.siamese(left, right)

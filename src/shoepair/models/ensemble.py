@@ -1,0 +1,72 @@
+"""Several siamese networks that judge each pair together."""
+
+from collections.abc import Sequence
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from shoepair.models.siamese import SiameseNetwork
+
+STD_MOMENTUM = 0.1  # of a running mean, as in batch norm
+SMALLEST_STD = 1e-3
+
+
+class Ensemble(SiameseNetwork):
+    """The mean of what its members' heads say.
+
+    Before the mean, each head's outputs are divided by the standard deviation that its logits had in training: one that
+    is surer than the others, which says nothing of how often it is right, must not outvote them.
+
+    Args:
+        members: siamese networks, each with the side, in pixels, of the square images that it is to see.
+    """
+
+    def __init__(self, members: Sequence[tuple[SiameseNetwork, int]]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(member for member, _ in members)
+        self.image_sizes = [image_size for _, image_size in members]
+        self.logit_std: Tensor  # of each head
+        self.num_heads = sum(member.num_heads for member, _ in members)
+        self.needs_reranking = any(member.needs_reranking for member, _ in members)
+        self.register_buffer("logit_std", torch.ones(self.num_heads))
+        self.lengths = []  # of the members' embeddings
+        for member, image_size in members:
+            with torch.no_grad():
+                self.lengths.append(member.eval().encode(torch.zeros(1, 3, image_size, image_size)).shape[1])
+            member.train()
+
+    def encode(self, images: Tensor) -> Tensor:
+        """The members' embeddings, one after the other."""
+        sized = (resized(images, image_size) for image_size in self.image_sizes)
+        return torch.cat([member.encode(image) for member, image in zip(self._networks, sized, strict=True)], dim=1)
+
+    def global_descriptor(self, embeddings: Tensor) -> Tensor:
+        """The first member's."""
+        return self._networks[0].global_descriptor(embeddings[:, : self.lengths[0]])
+
+    def compare(self, one: Tensor, other: Tensor) -> Tensor:
+        return self.combine(self.compare_by_head(one, other))
+
+    def compare_by_head(self, one: Tensor, other: Tensor) -> Tensor:
+        parts = zip(self._networks, one.split(self.lengths, dim=1), other.split(self.lengths, dim=1), strict=True)
+        outputs = torch.cat([member.compare_by_head(*both).float() for member, *both in parts])
+        if self.training:
+            logits = (outputs[..., 1] - outputs[..., 0]).detach()
+            self.logit_std.lerp_(logits.std(dim=1, correction=0).clamp_min(SMALLEST_STD), STD_MOMENTUM)
+        return outputs
+
+    def combine(self, outputs: Tensor) -> Tensor:
+        """(num_heads, B, 2) -> (B, 2): their mean, as far from 0 as theirs are on average."""
+        return (outputs / self.logit_std.view(-1, 1, 1)).mean(dim=0) * self.logit_std.mean()
+
+    @property
+    def _networks(self) -> list[SiameseNetwork]:
+        return cast(list[SiameseNetwork], list(self.members))
+
+
+def resized(images: Tensor, image_size: int) -> Tensor:
+    """Square images of another size, (B, 3, H, H) -> (B, 3, image_size, image_size)."""
+    if images.shape[-1] == image_size:
+        return images
+    return nn.functional.interpolate(images, (image_size, image_size), mode="bilinear", align_corners=False)

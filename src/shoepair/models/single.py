@@ -1,0 +1,36 @@
+"""Approach 1: the network sees one image of both shoes."""
+
+import torch
+from torch import Tensor
+
+from shoepair.config.approaches import NetworkSettings, SingleSettings
+from shoepair.models.networks import PairNetwork
+from shoepair.models.siamese import SIAMESE, ConvolutionSiamese
+from shoepair.models.stages import StackedCNN, channels_last
+
+
+def one_above_the_other(left: Tensor, right: Tensor) -> Tensor:
+    """The image that the network sees: (B, 3, H, W) each -> (B, 3, 2H, W), the left shoe above the right one."""
+    return torch.cat([left, right], dim=2)
+
+
+class SingleImageCNN(PairNetwork):
+    """One image with both shoes in it: linear layers see all of its last feature maps (fusion=stack, as the original),
+    or their upper half is compared with the lower one (fusion=compare, local), as DualImageCNN compares two images.
+    """
+
+    def __init__(self, settings: NetworkSettings) -> None:
+        super().__init__()
+        own = settings.approach
+        assert isinstance(own, SingleSettings)
+        # Not called `siamese`: the seam is seen from both sides, so that no shoe has an embedding of its own.
+        self.halves: ConvolutionSiamese | None = None if own.fusion == "stack" else SIAMESE[own.fusion](own)
+        self.stacked = StackedCNN(3, 2 * settings.image_size**2, own) if own.fusion == "stack" else None
+
+    def forward(self, left: Tensor, right: Tensor) -> Tensor:
+        image = one_above_the_other(left, right)
+        if self.stacked is not None:
+            return self.stacked(image)
+        assert self.halves is not None
+        upper, lower = self.halves.encoder(channels_last(image)).chunk(2, dim=2)
+        return self.halves.compare(self.halves.describe(upper), self.halves.describe(lower))
