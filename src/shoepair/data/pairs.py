@@ -114,8 +114,8 @@ class TrainingBatches:
     The order depends on the seed and the epoch alone, so that a resumed run sees what it would have seen.
 
     Args:
-        negatives: cyclic, all or fresh; see conf/train.yaml.
-        same_side: of draw_different_pairs, for negatives=fresh.
+        negatives: cyclic, all or resampled.
+        same_side: of draw_different_pairs, for negatives=resampled.
         balanced: every batch is half same pairs, then half different pairs. Of the two kinds, the one with fewer
             pairs is repeated until both are as many.
         drop_last: leave out the last batch of an epoch when it is not full.
@@ -144,7 +144,7 @@ class TrainingBatches:
         self.epoch = 0
         self.rank, self.num_ranks = 0, 1
         self.same = same_pairs(shoes, people)
-        # A fresh draw has as many different pairs as the cyclic choice.
+        # A new draw has as many different pairs as the cyclic choice.
         self.different = different_pairs(shoes, people, "all" if negatives == "all" else "cyclic")
 
     @property
@@ -168,7 +168,7 @@ class TrainingBatches:
     def __iter__(self) -> Iterator[Pairs]:
         random = np.random.default_rng([self.seed, self.epoch])
         different = self.different
-        if self.negatives == "fresh":
+        if self.negatives == "resampled":
             different = draw_different_pairs(self.shoes, self.people, random, self.same_side)
         if self.balanced and len(self.same) and len(different):
             most, half = max(len(self.same), len(different)), self.batch_size // 2

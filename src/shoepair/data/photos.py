@@ -1,7 +1,6 @@
 """Reads a folder of photos in the layout of the course into ShoeSets, and says what it left out."""
 
 import logging
-import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,16 +11,14 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps
 
-from shoepair.config.schema import check_photo_root
 from shoepair.data.cache import cached_images, digest
-from shoepair.data.shoes import LEFT, RIGHT, Shoe, ShoeSet
+from shoepair.data.layout import LEFT, NAME, RIGHT, SPLITS, check_photo_root
+from shoepair.data.shoes import Shoe, ShoeSet
 from shoepair.errors import UserError
 
 log = logging.getLogger(__name__)
 
 READER_VERSION = "2"  # another one whenever read_square reads a photo differently, or the record changes
-SPLITS = ("train", "test_m", "test_w")
-NAME = re.compile(r"(?P<person>u\d+)_(?P<pair>\d+)_(?P<side>left|right)_(?P<kind>[mw])\.(?:jpe?g|png)", re.IGNORECASE)
 
 
 def read_photos(root: str | Path, image_size: int, cache_dir: str | Path | None = None) -> dict[str, ShoeSet]:

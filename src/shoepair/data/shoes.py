@@ -6,7 +6,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-LEFT, RIGHT = "left", "right"
+from shoepair.data.layout import LEFT, RIGHT
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,9 @@ from functools import partial
 from pathlib import Path
 
 from shoepair.config.schema import TABLE_COLUMNS
-from shoepair.data.photos import SPLITS, read_shoes, refuse_person_in_two_splits
-from shoepair.data.shoes import LEFT, RIGHT, Shoe, ShoeSet
+from shoepair.data.layout import LEFT, RIGHT, SPLITS
+from shoepair.data.photos import read_shoes, refuse_person_in_two_splits
+from shoepair.data.shoes import Shoe, ShoeSet
 from shoepair.errors import UserError
 from shoepair.files import read_rows
 

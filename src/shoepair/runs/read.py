@@ -1,6 +1,5 @@
 """Reads what training runs left in their folders, wherever these were moved or copied to. Needs no torch."""
 
-import copy
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from typing import Any
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from shoepair.config.compat import todays_override, with_todays_keys
 from shoepair.errors import UserError
 from shoepair.files import read_json
 from shoepair.metrics.predictions import Predictions, read_predictions
@@ -18,15 +18,7 @@ from shoepair.runs import folder as records
 from shoepair.runs.folder import COMPLETED, Status
 
 # Settings that say where and how something is computed, not what is learned.
-NO_SETTINGS = ("output_dir", "test", "resume", "data.cache_dir", "data.num_workers", "data.download")
-# Keys that came later than runs that may still be there: beside which key of the same section, and the value that does
-# what was done then.
-LATER: dict[str, tuple[str, Any]] = {
-    "data.same_side": ("data.negatives", 0.0),
-    "data.augment.light": ("data.augment.mirror", 0.0),
-    "approach.train_from": ("approach.encoder", None),
-    "approach.maps_of": ("approach.encoder", None),
-}
+NO_SETTINGS = ("output_dir", "plugins", "test", "resume", "data.cache_dir", "data.num_workers", "data.download")
 
 
 @dataclass(frozen=True)
@@ -101,7 +93,7 @@ def read_run(path: Path) -> Run | str:
     if status.name != COMPLETED:
         results = None
     overrides = results.get("overrides") if results else _read_yaml(path / ".hydra" / "overrides.yaml")
-    return Run(path, status, settings, tuple(overrides or ()), results or {})
+    return Run(path, status, settings, tuple(map(todays_override, overrides or ())), results or {})
 
 
 def read_settings(path: Path) -> dict[str, Any] | None:
@@ -111,21 +103,8 @@ def read_settings(path: Path) -> dict[str, Any] | None:
 
 
 def flat_settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A run's configuration, flat, and with the keys that came later than the run."""
-    return flatten(with_later_keys(config))
-
-
-def with_later_keys(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A run's configuration and the keys that came later than the run."""
-    completed = copy.deepcopy(dict(config))
-    for key, (beside, value) in LATER.items():
-        *sections, name = key.split(".")
-        node: Any = completed
-        for section in sections:
-            node = node.get(section) if isinstance(node, dict) else None
-        if isinstance(node, dict) and beside.rpartition(".")[2] in node:
-            node.setdefault(name, value)
-    return completed
+    """A run's configuration, flat, with today's keys."""
+    return flatten(with_todays_keys(config))
 
 
 def flatten(node: Any, prefix: str = "") -> dict[str, Any]:

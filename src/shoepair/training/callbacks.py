@@ -1,14 +1,18 @@
-"""What a run says in the terminal while it trains."""
+"""What a run does beside training: its lines in the terminal, its seeds, its average, its end where it diverges."""
 
 import logging
 import math
 import sys
 import time
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+import torch
 from lightning import LightningModule, Trainer
-from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.callbacks import Callback, WeightAveraging
+from torch import Tensor
 from tqdm import tqdm
 
 from shoepair.errors import Diverged
@@ -85,6 +89,36 @@ class StopOnDivergence(Callback):
                 f"the training loss is {loss} in epoch {trainer.current_epoch + 1}: lower optimizer.lr, "
                 "or set trainer.gradient_clip_val"
             )
+
+
+class SeedEveryEpoch(Callback):
+    """Dropout and augmentation depend on the seed and the epoch alone: a resumed run draws what it would have drawn."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        entropy = np.random.SeedSequence([self.seed, trainer.current_epoch, trainer.global_rank])
+        torch.manual_seed(int(entropy.generate_state(1)[0]))
+
+
+def moving_average(decay: float) -> WeightAveraging:
+    """An exponential moving average of the weights, and of the statistics of batch norm, which follows each step.
+
+    At first it follows faster, by min(decay, (1 + n) / (10 + n)) after n steps, as TensorFlow's moving average does,
+    so that what it began with is soon forgotten.
+    """
+
+    def follow(averaged: Sequence[Tensor], current: Sequence[Tensor], num_averaged: Any) -> None:
+        steps = int(num_averaged)
+        kept = min(decay, (1 + steps) / (10 + steps))
+        if averaged[0].is_floating_point():
+            torch._foreach_lerp_(list(averaged), list(current), 1 - kept)
+        else:
+            for old, new in zip(averaged, current, strict=True):
+                old.copy_(new)
+
+    return WeightAveraging(multi_avg_fn=follow)
 
 
 def quiet_lightning() -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 import torch
 from lightning import Trainer
 
+from shoepair.config.schema import TrainSettings
+
 
 def keep_freed_memory() -> None:
     """Let the C library (glibc) keep what a training step frees for the next one.
@@ -32,13 +34,20 @@ def limit_threads(num_threads: int | None) -> None:
         torch.set_num_threads(num_threads)
 
 
-def choose_precision(precision: str, accelerator: str) -> str:
-    """For "auto": bf16-mixed where the device computes in bfloat16, else 32-true; anything else as it is.
+def choose_precision(settings: TrainSettings) -> TrainSettings:
+    """For trainer.precision=auto, with what the device is fastest in; anything else as it is."""
+    trainer = settings.trainer
+    if trainer.precision != "auto":
+        return settings
+    precision = fastest_precision(trainer.accelerator)
+    return settings.model_copy(update={"trainer": trainer.model_copy(update={"precision": precision})})
+
+
+def fastest_precision(accelerator: str) -> str:
+    """bf16-mixed where the device computes in bfloat16, else 32-true.
 
     On a CPU without such instructions torch emulates them, which takes longer than float32.
     """
-    if precision != "auto":
-        return precision
     if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
         has_bfloat16 = torch.cuda.is_bf16_supported(including_emulation=False)
     elif accelerator == "cpu" or (accelerator == "auto" and not torch.backends.mps.is_available()):

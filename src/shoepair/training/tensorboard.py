@@ -15,6 +15,7 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, Sessi
 from torch import Tensor
 from torch.utils.tensorboard.summary import hparams
 
+from shoepair.config.schema import TrainSettings
 from shoepair.data.shoes import normalise
 from shoepair.metrics.scores import probability
 from shoepair.reports.figures import ShownPair, draw_pairs
@@ -53,8 +54,8 @@ class HyperparameterRow(Callback):
     are written, not that of an experiment (as `add_hparams` would), and runs of both approaches stand side by side.
     """
 
-    def __init__(self, config: Mapping[str, Any]) -> None:
-        self.values = short_hyperparameters(config)
+    def __init__(self, settings: TrainSettings) -> None:
+        self.values = short_hyperparameters(settings.plain())
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.is_global_zero:

@@ -14,7 +14,8 @@ import torch
 from PIL import Image
 
 from shoepair.data.cache import cached_images, digest
-from shoepair.data.shoes import LEFT, RIGHT, Shoe, ShoeSet
+from shoepair.data.layout import LEFT, RIGHT
+from shoepair.data.shoes import Shoe, ShoeSet
 from shoepair.data.synthetic import designs, floors, geometry, render, textures
 from shoepair.data.synthetic.designs import Design, draw_design, draw_placement, draw_scene, draw_taste
 from shoepair.data.synthetic.render import draw_shoe

@@ -1,0 +1,30 @@
+"""How photos lie in folders and tables, and whether they do. Needs no torch."""
+
+import re
+from pathlib import Path
+
+from shoepair.config.schema import TABLE_COLUMNS
+from shoepair.errors import UserError
+from shoepair.files import read_rows
+
+LEFT, RIGHT = "left", "right"
+SPLITS = ("train", "test_m", "test_w")
+NAME = re.compile(r"(?P<person>u\d+)_(?P<pair>\d+)_(?P<side>left|right)_(?P<kind>[mw])\.(?:jpe?g|png)", re.IGNORECASE)
+
+
+def check_photo_root(root: str) -> None:
+    """Raises UserError unless `root` is a folder with a folder train/ in it."""
+    if not Path(root).is_dir():
+        raise UserError(f"data.root={root}: no such folder; set data.root to the folder that holds train/.")
+    if not Path(root, "train").is_dir():
+        raise UserError(
+            f"data.root={root}: there is no folder train/ in it; set data.root to the folder that holds train/, "
+            "or fetch the photos of the course by data.download=true."
+        )
+
+
+def check_table(file: str) -> None:
+    """Raises UserError unless `file` is a CSV file with the columns of data=table."""
+    if not Path(file).is_file():
+        raise UserError(f"data.file={file}: no such file; set data.file to a CSV file with a row for each shoe.")
+    read_rows(file, TABLE_COLUMNS)

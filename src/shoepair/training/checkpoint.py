@@ -1,0 +1,149 @@
+"""Checkpoints and LightningModules: which epochs are kept, how one is read, and what a run leaves in best.ckpt."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.plugins.io import TorchCheckpointIO
+
+from shoepair.config.approaches import DualSettings, NetworkSettings, approach_named
+from shoepair.config.compat import with_todays_names
+from shoepair.config.schema import TrainSettings
+from shoepair.errors import UserError
+from shoepair.files import replacing
+from shoepair.metrics.calibration import Calibration
+from shoepair.models.module import PairModule
+from shoepair.runs.checkpoint import CALIBRATION, Checkpoint, being_a_checkpoint, read_checkpoint
+
+log = logging.getLogger(__name__)
+
+# What only going on with training needs: the state of optimizer, scheduler, callbacks.
+OF_TRAINING = {"optimizer_states", "lr_schedulers", "callbacks", "current_model_state", "averaging_state"}
+
+
+class CompatibleCheckpointIO(TorchCheckpointIO):
+    """Reads what an older version wrote as if it had been written today, so that an interrupted run goes on."""
+
+    def load_checkpoint(self, path: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        return with_todays_names(super().load_checkpoint(path, *args, **kwargs))
+
+
+def kept_checkpoint(run_dir: Path, keep: str, *, weights_only: bool) -> ModelCheckpoint:
+    """Keeps the weights of the best epoch by validation accuracy (of equals, the lower loss) or of the last one.
+
+    Args:
+        keep: "best" or "last".
+        weights_only: false where weights are averaged: for such checkpoints Lightning 2.6 does not ask callbacks, and
+            would save the weights that are not averaged. write_kept() takes the rest away.
+    """
+    return ModelCheckpoint(
+        dirpath=run_dir / "checkpoints",
+        filename="best",
+        monitor="val/rank" if keep == "best" else None,
+        mode="max",
+        save_weights_only=weights_only,
+        enable_version_counter=False,
+        auto_insert_metric_name=False,
+    )
+
+
+def last_epoch_checkpoint(run_dir: Path) -> ModelCheckpoint:
+    """Keeps all that is needed to go on after the last whole epoch."""
+    return ModelCheckpoint(
+        dirpath=run_dir / "checkpoints",
+        filename="last",
+        enable_version_counter=False,
+        auto_insert_metric_name=False,
+    )
+
+
+def write_kept(path: Path, kept: Checkpoint, calibration: Calibration | None) -> None:
+    """Write the checkpoint that a run ends with: without what only training needs, with its calibration."""
+    content = {name: value for name, value in kept.content.items() if name not in OF_TRAINING}
+    if calibration is not None:
+        content[CALIBRATION] = calibration.as_plain()
+    with replacing(path) as partial:
+        torch.save(content, partial)
+
+
+def build_module(settings: TrainSettings) -> PairModule:
+    """The LightningModule of a run, with the weights that its settings name.
+
+    Raises:
+        UserError: if these cannot be used.
+    """
+    beside = member_of(settings)
+    network = NetworkSettings(
+        approach=settings.approach,
+        image_size=settings.data.image_size,
+        member=None if beside is None else beside.network,
+    )
+    module: PairModule = approach_named(settings.approach.name).build_module(
+        network.plain(), settings.optimizer.plain(), settings.scheduler.plain(), settings.negative_weight
+    )
+    if beside is not None:
+        module.network.load_member(beside.network_weights)
+    module.config = settings.plain()
+    if settings.init_from is not None:
+        start_from(module, settings.init_from)
+    return module
+
+
+def member_of(settings: TrainSettings) -> Checkpoint | None:
+    """The trained network that approach.ensemble_with names."""
+    path = getattr(settings.approach, "ensemble_with", None)
+    if path is None:
+        return None
+    checkpoint = read_checkpoint(path, key="approach.ensemble_with")
+    approach = checkpoint.network.approach
+    if not isinstance(approach, DualSettings) or approach.fusion == "stack":
+        raise UserError(
+            f"approach.ensemble_with={path}: expected a network that compares two images (approach=dual); it is "
+            f"approach={approach.name}."
+        )
+    return checkpoint
+
+
+def start_from(module: PairModule, path: str) -> None:
+    """Give a network the weights of a trained one. Raises UserError if the two are not the same network."""
+    trained = read_checkpoint(path, key="init_from")
+    mine, theirs = (_flat(network) for network in (module.hparams["network"], trained.network.plain()))
+    differing = sorted(key for key in mine.keys() | theirs.keys() if mine.get(key) != theirs.get(key))
+    try:
+        module.network.load_state_dict(trained.network_weights)
+    except RuntimeError:
+        raise UserError(
+            f"init_from={path}: expected weights of the same network; it is approach={trained.network.approach.name} "
+            f"and differs in {', '.join(f'{key}={theirs.get(key)}' for key in differing) or 'nothing else'}."
+        ) from None
+    log.info("Weights    from %s", path)
+
+
+def _flat(network: dict[str, Any]) -> dict[str, Any]:
+    return network["approach"] | {"image_size": network["image_size"]}
+
+
+@dataclass(frozen=True)
+class LoadedModule:
+    """A trained LightningModule, on the CPU, in evaluation mode, and the checkpoint that it comes from."""
+
+    module: PairModule
+    checkpoint: Checkpoint
+
+
+def load_module(path: str | Path) -> LoadedModule:
+    """The LightningModule in a checkpoint; only plain values and tensors are read, so that a file cannot run code.
+
+    Raises:
+        UserError: if the file is not there or is no checkpoint of shoepair.
+    """
+    checkpoint = read_checkpoint(path)
+    with being_a_checkpoint(path):
+        network = checkpoint.network
+        module: PairModule = approach_named(network.approach.name).build_module(network.plain())
+        module.load_state_dict(dict(checkpoint.state_dict))
+        module.config = dict(checkpoint.config)
+    return LoadedModule(module.eval(), checkpoint)

@@ -1,0 +1,88 @@
+"""What a run says and shows: its first and last lines, its pictures in its folder and in TensorBoard."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from lightning import Trainer
+
+from shoepair.config.schema import TrainSettings
+from shoepair.data.datamodule import ShoePairDataModule
+from shoepair.files import write_json
+from shoepair.metrics.predictions import Predictions, write_predictions
+from shoepair.metrics.scores import measure
+from shoepair.models.module import PairModule, num_parameters
+from shoepair.reports.figures import confident_pairs, draw_confusion, draw_curves, draw_pairs, draw_roc, draw_scores
+from shoepair.reports.tables import splits_table
+from shoepair.runs.results import Results
+from shoepair.training.environment import device_name
+from shoepair.training.tensorboard import write_best_epoch, write_picture
+
+log = logging.getLogger(__name__)
+
+
+def opening(
+    settings: TrainSettings, data: ShoePairDataModule, module: PairModule, trainer: Trainer, run_dir: Path
+) -> None:
+    """Say what is about to be trained, on what, and where."""
+    if not trainer.is_global_zero:
+        return
+    counts = [f"train {len(data.people['train'])} people, {data.training_batches.num_pairs} pairs"]
+    counts += [f"{split} {len(data.people[split])}, {len(pairs)}" for split, pairs in data.pairs.items()]
+    log.info("Approach   %s, %s parameters", settings.approach.name, f"{num_parameters(module):,}")
+    log.info("Data       %s, %d pixels: %s", settings.data.name, settings.data.image_size, "; ".join(counts))
+    log.info("Device     %s, precision %s", device_name(trainer), trainer.precision)
+    log.info("Folder     %s\n", run_dir)
+
+
+def closing(settings: TrainSettings, results: Results, run_dir: Path, *, in_sweep: bool) -> None:
+    """Say how it went and, outside of a sweep, what to type next."""
+    which = "Best" if settings.keep == "best" else "Last"
+    log.info("\n%s epoch %d of %d, %.0f s\n", which, results.best_epoch, results.num_epochs, results.seconds)
+    log.info("%s\n%s", splits_table(results.splits), temperature_line(results.temperature))
+    log.info("\nPictures       %s/curves.png, mistakes.png, pairs.png", run_dir)
+    if not in_sweep:
+        log.info("Look at runs   tensorboard --logdir %s", settings.output_dir)
+        log.info("Measure again  shoepair evaluate checkpoint=%s", run_dir)
+
+
+def write(
+    results: Results,
+    predictions: Mapping[str, Predictions],
+    data: ShoePairDataModule,
+    history: Mapping[str, Sequence[float]],
+    trainer: Trainer,
+    run_dir: Path,
+) -> None:
+    """Write a training run's predictions, pictures and, last, results.json: it says that the run is whole."""
+    val, epoch = predictions["val"], results.best_epoch or 0
+    write_predictions(run_dir / "predictions.csv", predictions)
+    draw_curves(run_dir / "curves.png", history, epoch, run_dir.name)
+    images, pairs = data.shoes["val"].images.numpy(), data.pairs["val"]
+    calibrated = val.divided_by(results.temperature or 1.0)
+    draw_pairs(run_dir / "mistakes.png", confident_pairs(calibrated, images, pairs.left, pairs.right))
+    draw_confusion(run_dir / "confusion.png", {"val": val})
+    draw_roc(run_dir / "roc.png", {"val": val})
+    write_best_epoch(trainer, epoch, measure(val), calibrated.logit, val.label)
+    for name in ("mistakes", "confusion", "roc"):
+        write_picture(trainer, f"best/{name}", run_dir / f"{name}.png", epoch)
+    write_json(run_dir / "results.json", results.plain())
+
+
+def write_evaluation(results: Results, predictions: Mapping[str, Predictions], run_dir: Path) -> None:
+    """Write an evaluation's predictions, pictures and results.json, and say its table."""
+    write_predictions(run_dir / "predictions.csv", predictions)
+    draw_roc(run_dir / "roc.png", predictions)
+    calibrated = {split: p.divided_by(results.temperature or 1.0) for split, p in predictions.items()}
+    draw_scores(run_dir / "scores.png", calibrated)
+    draw_confusion(run_dir / "confusion.png", predictions)
+    write_json(run_dir / "results.json", results.plain())
+    log.info("\n%s\n%s\n", splits_table(results.splits), temperature_line(results.temperature))
+    log.info("Pictures   %s/roc.png, scores.png, confusion.png", run_dir)
+
+
+def temperature_line(temperature: float | None) -> str:
+    """What stands below a table of splits."""
+    if temperature is None:
+        return "Temperature    1, since the checkpoint carries no calibration"
+    return f"Temperature    {temperature:.3g}, fitted on validation; probabilities are of logit / temperature"

@@ -1,0 +1,80 @@
+"""Lightning's Trainer: built here only, for training and for finding the device of an evaluation."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from lightning import Trainer
+from lightning.pytorch.callbacks import Callback, EarlyStopping
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+
+from shoepair.config.schema import DeviceSettings, TrainSettings
+from shoepair.data.datamodule import ShoePairDataModule
+from shoepair.errors import UserError, one_line
+from shoepair.models.module import PairModule
+from shoepair.runs.folder import last_checkpoint
+from shoepair.training.callbacks import SeedEveryEpoch, StopOnDivergence, moving_average
+from shoepair.training.checkpoint import CompatibleCheckpointIO, kept_checkpoint, last_epoch_checkpoint
+from shoepair.training.tensorboard import EpochLogger
+
+log = logging.getLogger(__name__)
+
+
+def build_trainer(settings: TrainSettings, run_dir: Path, callbacks: list[Callback]) -> Trainer:
+    """The Trainer of a run, with the settings of `trainer`, writing into `run_dir` only."""
+    callbacks = [
+        SeedEveryEpoch(settings.seed),
+        *callbacks,
+        StopOnDivergence(),
+        kept_checkpoint(run_dir, settings.keep, weights_only=settings.ema_decay is None),
+        last_epoch_checkpoint(run_dir),
+    ]
+    if settings.ema_decay is not None:
+        callbacks.append(moving_average(settings.ema_decay))
+    if settings.early_stopping.patience is not None:
+        callbacks.append(EarlyStopping(monitor="val/accuracy", mode="max", patience=settings.early_stopping.patience))
+    return _trainer(
+        settings.trainer,
+        default_root_dir=run_dir,
+        logger=EpochLogger(run_dir),
+        callbacks=callbacks,
+        log_every_n_steps=1,
+        num_sanity_val_steps=0,
+        plugins=[CompatibleCheckpointIO()],
+    )
+
+
+def evaluation_trainer(settings: DeviceSettings, run_dir: Path) -> Trainer:
+    """A Trainer that only knows the device."""
+    return _trainer(settings, default_root_dir=run_dir, logger=False, enable_checkpointing=False)
+
+
+def _trainer(settings: DeviceSettings, **ours: Any) -> Trainer:
+    try:
+        return Trainer(
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            use_distributed_sampler=False,
+            **ours,
+            **settings.plain(),
+        )
+    except (MisconfigurationException, TypeError, ValueError) as error:  # an accelerator that is not there, for one
+        raise UserError(f"trainer: {one_line(str(error))}") from error
+
+
+def fit(trainer: Trainer, module: PairModule, data: ShoePairDataModule, resume: str | None, run_dir: Path) -> None:
+    """Train, from the start or from the last whole epoch of an interrupted run.
+
+    Args:
+        resume: the folder of that run.
+    Raises:
+        KeyboardInterrupt: after Ctrl-C, of which Lightning makes a SystemExit.
+    """
+    ckpt_path = None if resume is None else str(last_checkpoint(resume))
+    try:
+        trainer.fit(module, datamodule=data, ckpt_path=ckpt_path, weights_only=True)
+    except SystemExit:
+        if trainer.interrupted:
+            log.info("Interrupted. Go on with: shoepair train resume=%s", run_dir)
+            raise KeyboardInterrupt from None
+        raise
