@@ -1,6 +1,6 @@
 """`python -m shoepair` is `shoepair`."""
 
-from shoepair.launch.hydra_app import main
+from shoepair.cli import main
 
 if __name__ == "__main__":
     main()

@@ -1,20 +1,19 @@
 """What surrounds a multirun: whether it goes on with an earlier attempt, how its jobs ended, its leaderboard.
 
-The sweeping itself is Hydra's. Imports neither torch nor Lightning.
+The sweeping itself is Hydra's. What reads runs is imported late: --help and --cfg load this module, too.
 """
 
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from shoepair.commands.compare import compare
-from shoepair.reports.leaderboard import count_statuses
-from shoepair.runs import folder as records
-from shoepair.runs.folder import COMPLETED
-from shoepair.runs.read import Run, read_runs
+from shoepair.runs.folder import COMPLETED, relative_to_here
+
+if TYPE_CHECKING:
+    from shoepair.runs.read import Run
 
 
 class Sweep(Callback):
@@ -28,18 +27,25 @@ class Sweep(Callback):
     current: "Sweep | None" = None
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        self.folder = records.relative_to_here(Path(config.hydra.sweep.dir).absolute())
+        self.folder = relative_to_here(Path(config.hydra.sweep.dir).absolute())
         self.started = datetime.now().astimezone()
         Path(config.output_dir).mkdir(parents=True, exist_ok=True)  # a search keeps its storage there
         if self.folder.is_dir():
+            from shoepair.reports.leaderboard import count_statuses
+
             print(f"Going on in {self.folder}: {count_statuses(self.runs())} there.")
         Sweep.current = self
 
-    def runs(self) -> list[Run]:
+    def runs(self) -> list["Run"]:
+        from shoepair.runs.read import read_runs
+
         return read_runs([self.folder])[0]
 
     def end(self) -> bool:
         """Say how the jobs ended, and write the leaderboard. Returns whether each one completed."""
+        from shoepair.commands.compare import compare
+        from shoepair.reports.leaderboard import count_statuses
+
         runs = self.runs()
         if not runs:
             return False
@@ -50,5 +56,5 @@ class Sweep(Callback):
         print(f"\n{compare([self.folder], self.folder)}\n\n{counts}")
         return all(run.status.name == COMPLETED for run in runs)
 
-    def _ended_before(self, run: Run) -> bool:
+    def _ended_before(self, run: "Run") -> bool:
         return bool(run.status.since) and datetime.fromisoformat(run.status.since) < self.started

@@ -1,0 +1,80 @@
+"""The command line: finds the command, and says in one line what the user can mend."""
+
+import importlib
+import os
+import re
+import sys
+
+from shoepair.errors import UserError
+
+# Hydra applications: the overrides are Hydra's grammar. The others parse an ordinary command line.
+HYDRA_COMMANDS = ("train", "evaluate")
+PLAIN_COMMANDS = ("compare", "predict", "match", "export", "draw")
+COMMANDS = HYDRA_COMMANDS + PLAIN_COMMANDS
+
+
+def main() -> None:
+    """Run `shoepair [COMMAND] ...`. Ends with exit code 0, 1 (a run failed) or 2 (the user can mend it)."""
+    try:
+        command, arguments = split_command(sys.argv[1:])
+        if command in PLAIN_COMMANDS:
+            importlib.import_module(f"shoepair.commands.{command}").main(arguments)
+        else:
+            run_application(command, arguments)
+    except BrokenPipeError:  # as in `shoepair --help | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except KeyboardInterrupt:
+        print("shoepair: interrupted", file=sys.stderr)
+        raise SystemExit(130) from None
+    except UserError as error:
+        if os.environ.get("HYDRA_FULL_ERROR", "") == "1":
+            raise
+        print(f"shoepair: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+def split_command(arguments: list[str]) -> tuple[str, list[str]]:
+    """The command and the rest. Without one it is `train`."""
+    if arguments and arguments[0] in COMMANDS:
+        return arguments[0], arguments[1:]
+    if arguments and re.fullmatch(r"[A-Za-z_]+", arguments[0]):
+        raise UserError(
+            f"{arguments[0]}: no such command; the commands are {', '.join(COMMANDS)}, "
+            "and a setting is written KEY=VALUE."
+        )
+    return "train", arguments
+
+
+def run_application(command: str, arguments: list[str]) -> None:
+    """Hand a command to Hydra, or complete it where the TAB key asks for that."""
+    if "-sc" in arguments or "--shell_completion" in arguments:
+        command = complete_command(command, arguments)
+        if not command:
+            return
+    from shoepair.launch.hydra_app import run_hydra
+
+    run_hydra(command, arguments)
+
+
+def complete_command(command: str, arguments: list[str]) -> str:
+    """Hydra completes a line without a command: take it out, or complete the command itself.
+
+    Returns:
+        The command whose settings Hydra is to complete; empty if there is nothing left to do.
+    """
+    line = os.environ.get("COMP_LINE", "")
+    program, *words = line.split() or [""]
+    if not words or not any(argument.startswith("query=") for argument in arguments):
+        return command
+    last_word_is_open = not line.endswith(" ")
+    if len(words) == 1 and last_word_is_open:
+        fitting = [name for name in COMMANDS if name.startswith(words[0])]
+        if fitting:
+            print(" ".join(fitting))
+            return ""
+    if words[0] in PLAIN_COMMANDS:
+        return ""
+    if words[0] in HYDRA_COMMANDS:
+        command, *words = words
+        os.environ["COMP_LINE"] = " ".join([program, *words]) + ("" if words and last_word_is_open else " ")
+    return command

@@ -1,0 +1,96 @@
+"""Everything of Hydra that is not public and that we touch, each with its reason; and what its errors mean."""
+
+import contextlib
+import itertools
+import os
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from omegaconf import DictConfig
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+
+from shoepair.errors import UserError, one_line
+
+# Hydra plugins that are extras, by where Hydra looks for them: what to install for them.
+EXTRA_OF_PLUGIN = {
+    "hydra/launcher/joblib": "joblib",
+    "hydra/launcher/submitit_local": "slurm",
+    "hydra/launcher/submitit_slurm": "slurm",
+    "hydra/launcher/ray": "ray",
+    "hydra/sweeper/optuna": "search",
+    "hydra/sweeper/sampler/tpe": "search",
+}
+
+
+def jobs_of_sweep(config: DictConfig) -> list[list[str]]:
+    """The overrides of each job that Hydra's own sweeper would run.
+
+    The sweeper has no public way to say them before it runs them, and a mistake in the last job of a hundred is to be
+    said before the first one trains.
+    """
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+
+    swept = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
+    overrides = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader()).parse_overrides(
+        [*swept, *config.hydra.overrides.task]
+    )
+    batches = BasicSweeper.split_arguments(overrides, max_batch_size=None)
+    return [list(job) for job in itertools.chain.from_iterable(batches)]
+
+
+def parse_overrides(typed: Sequence[str]) -> list[Override]:
+    """What was typed as Hydra will read it; nothing if it cannot be read, which Hydra will say itself."""
+    try:
+        return OverridesParser.create().parse_overrides(list(typed))
+    except OverrideParseException:
+        return []
+
+
+@contextlib.contextmanager
+def raising() -> Iterator[None]:
+    """Let Hydra raise its errors instead of printing them: it asks this variable, and takes no argument for it."""
+    before = os.environ.get("HYDRA_FULL_ERROR")
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["HYDRA_FULL_ERROR"]
+        else:
+            os.environ["HYDRA_FULL_ERROR"] = before
+
+
+def explain(error: BaseException) -> str | None:
+    """One line for an error that the user can mend, Hydra's and OmegaConf's among them; None for any other."""
+    if isinstance(error, UserError):
+        return str(error)
+    if isinstance(error, MissingConfigException) and error.options is not None and error.missing_cfg_file:
+        return _missing_option(str(error.missing_cfg_file), error.options)
+    cause: Any = error.__cause__
+    if isinstance(cause, ConfigAttributeError | ConfigKeyError) and cause.full_key and cause.parent_node is not None:
+        from shoepair.config.messages import unknown_key  # late, so that --help need not read the schema
+
+        parent = str(cause.full_key).rpartition(".")[0]
+        siblings = [str(key) for key in cause.parent_node if key != "hydra"]
+        return str(unknown_key(str(cause.full_key), [f"{parent}.{key}" if parent else key for key in siblings]))
+    if isinstance(error, ValueError) and str(error).startswith("Config group override must be"):
+        return one_line(str(error)) + " (GROUP=OPTION; see --help for the options)"
+    if isinstance(error, OverrideParseException):
+        lines = [line for line in error.message.splitlines() if not line.startswith(("Error ", "See "))]
+        return f"{error.override}: this is no setting ({one_line(re.sub(' expecting .*', '', chr(10).join(lines)))})."
+    if isinstance(error, HydraException | OmegaConfBaseException):
+        details = f" ({one_line(str(cause))})" if isinstance(cause, OmegaConfBaseException) else ""
+        return one_line(str(error)) + details
+    return None
+
+
+def _missing_option(file: str, options: Sequence[str]) -> str:
+    if file in EXTRA_OF_PLUGIN:
+        return f"{file} is not installed: pip install 'shoepair[{EXTRA_OF_PLUGIN[file]}]'"
+    group, _, option = file.rpartition("/")
+    return f"{group}={option}: no such option; choose from {', '.join(sorted(options))}."

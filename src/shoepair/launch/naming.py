@@ -1,0 +1,53 @@
+"""What folders of runs are called: the resolvers that conf/app.yaml names, and what a sweep's jobs have in common."""
+
+import re
+import secrets
+from collections.abc import Sequence
+from datetime import datetime
+
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig, OmegaConf
+
+
+def run_name(what: str, choices: DictConfig) -> str:
+    """Folder name of a new run or sweep: when and what, and never the same twice.
+
+    The last four letters keep two runs apart that start in the same second.
+    """
+    now = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+    chosen = choices.get("experiment") or "-".join(
+        str(choices[group]) for group in ("approach", "data") if choices.get(group)
+    )
+    named = {"train": [chosen], "sweep": ["sweep"]}.get(what, [what, chosen])
+    return path_safe("_".join([now, *filter(None, named), secrets.token_hex(2)]))
+
+
+def run_label(override_dirname: str) -> str:
+    """`optimizer.lr=0.001,approach=dual` as `lr-0.001_approach-dual`: safe to type as a value, short to read."""
+    parts = [part.partition("=") for part in override_dirname.split(",") if part]
+    return path_safe("_".join(f"{key.rpartition('.')[2]}-{_rounded(value)}" for key, _, value in parts))
+
+
+def _rounded(value: str) -> str:
+    """Five digits of a number that a search has drawn are enough to know it by."""
+    return f"{float(value):.5g}" if re.fullmatch(r"-?\d+\.\d{6,}(e[+-]?\d+)?", value) else value
+
+
+def path_safe(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._+-]+", "-", text).strip("-")[:100]
+
+
+def naming_override(overrides: Sequence[Override]) -> str:
+    """One more override, which keeps what is the same for all jobs of a sweep out of the names of their folders."""
+    swept = {override.get_key_element() for override in overrides if override.is_sweep_override()}
+    fixed = {override.get_key_element() for override in overrides} | {
+        "output_dir",
+        "init_from",
+        "approach.ensemble_with",
+    }
+    return f"hydra.job.config.override_dirname.exclude_keys=[{','.join(sorted(fixed - swept))}]"
+
+
+# At import, so that the processes a launcher starts know them as well.
+OmegaConf.register_resolver("run_name", run_name, use_cache=True, replace=True)
+OmegaConf.register_resolver("run_label", run_label, replace=True)

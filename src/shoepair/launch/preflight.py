@@ -1,0 +1,177 @@
+"""Checks a run, or every job of a sweep, before its folder is made, and finds the files that its settings name.
+
+What `latest` or a folder means is decided here, once: jobs of a sweep that name the newest run all mean the same one.
+Imports neither torch nor Lightning.
+"""
+
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from hydra import compose
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf, flag_override
+from omegaconf.errors import OmegaConfBaseException
+
+from shoepair.config.messages import shown
+from shoepair.config.read import asks_for_several_devices, read_evaluate_settings, read_train_settings
+from shoepair.config.schema import (
+    TABLE_COLUMNS,
+    EvaluateSettings,
+    PhotosSettings,
+    TableSettings,
+    TrainSettings,
+)
+from shoepair.data.layout import check_photo_root, check_table
+from shoepair.errors import UserError, one_line
+from shoepair.launch.hydra_private import explain, jobs_of_sweep
+from shoepair.runs.find import find_checkpoint
+
+NAMES_OF_RUNS = ("checkpoint", "init_from", "approach.ensemble_with")
+
+
+class Preflight(Callback):
+    """Refuses a run, or a whole sweep, before its folder is made.
+
+    Hydra turns an exception of a callback into a warning, so a refusal leaves as SystemExit.
+    """
+
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        _refuse_if_unusable(lambda: _check_run(config))
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        _refuse_if_unusable(lambda: _check_every_job(config))
+
+
+def read_settings(config: DictConfig) -> TrainSettings | EvaluateSettings:
+    """The settings of the command that a configuration (with Hydra's part) was composed for; see below."""
+    # Not hydra.job.name: Lightning gives the processes of ddp another one.
+    return evaluate_settings(config) if config.hydra.job.config_name == "evaluate" else train_settings(config)
+
+
+def train_settings(config: DictConfig) -> TrainSettings:
+    """The settings of a training run, checked, with the files that they mean instead of the names of runs.
+
+    Raises:
+        UserError: naming the first key that cannot be used, its value, and what is allowed; or a file that is not
+            there.
+    """
+    settings = read_train_settings(plain_values(config))
+    data = settings.data
+    settings.approach.check_files()
+    if isinstance(data, PhotosSettings) and not data.download:
+        check_photo_root(data.root)
+    if isinstance(data, TableSettings):
+        check_table(data.file)
+    if settings.init_from is not None:
+        settings = settings.model_copy(update={"init_from": _file_of(settings.init_from, settings, "init_from")})
+    beside = getattr(settings.approach, "ensemble_with", None)
+    if beside is not None:
+        beside = _file_of(beside, settings, "approach.ensemble_with")
+        settings = settings.model_copy(
+            update={"approach": settings.approach.model_copy(update={"ensemble_with": beside})}
+        )
+    return settings
+
+
+def evaluate_settings(config: DictConfig) -> EvaluateSettings:
+    """As train_settings, of an evaluation."""
+    settings = read_evaluate_settings(plain_values(config))
+    data: Any = settings.data
+    if data.root is not None and not data.download:
+        check_photo_root(data.root)
+    if data.file is not None:
+        check_table(data.file)
+    return settings.model_copy(update={"checkpoint": _file_of(settings.checkpoint, settings, "checkpoint")})
+
+
+def _file_of(name: str, settings: TrainSettings | EvaluateSettings, key: str) -> str:
+    return str(find_checkpoint(name, settings.output_dir, key=key))
+
+
+def plain_values(config: DictConfig) -> dict[str, Any]:
+    """The configuration without Hydra's own part, resolved to dicts, lists, numbers and text.
+
+    Raises:
+        UserError: if a value is missing (???) or an interpolation leads nowhere.
+    """
+    config = config.copy()
+    OmegaConf.set_struct(config, False)
+    config.pop("hydra", None)
+    missing = sorted(OmegaConf.missing_keys(config))
+    if missing:
+        remedies = {
+            "data.root": "data.root=FOLDER, the folder that holds train/",
+            "data.file": f"data.file=FILE.csv, with the columns {', '.join(TABLE_COLUMNS)}",
+            "checkpoint": "checkpoint=latest, or the path of a run's folder or of a checkpoint",
+        }
+        raise UserError(f"{missing[0]} has no value: give {remedies.get(missing[0], f'{missing[0]}=VALUE')}.")
+    try:
+        plain = OmegaConf.to_container(config, resolve=True)
+    except OmegaConfBaseException as error:
+        raise UserError(f"{error.full_key}: {one_line(str(error.msg))}") from error
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}
+
+
+def _check_run(config: DictConfig) -> None:
+    _note_files(config, [(config, read_settings(config))])
+
+
+def _check_every_job(config: DictConfig) -> None:
+    if not config.hydra.sweeper._target_.endswith("BasicSweeper"):  # it chooses as it goes; what is fixed is checked
+        settings = read_settings(config)
+        _refuse_several_devices(settings)
+        _note_files(config, [(config, settings)])
+        return
+    checked = []
+    for job in jobs_of_sweep(config):
+        composed = compose(config_name=config.hydra.job.config_name, overrides=job, return_hydra_config=True)
+        try:
+            settings = read_settings(composed)
+            _refuse_several_devices(settings)
+        except UserError as error:
+            raise UserError(f"{error} (in the job {' '.join(job)}; nothing was run)") from error
+        checked.append((composed, settings))
+    _note_files(config, checked)
+
+
+def _note_files(config: DictConfig, checked: list[tuple[DictConfig, TrainSettings | EvaluateSettings]]) -> None:
+    """Write the files that names of runs mean into the configuration, as if they had been typed.
+
+    What differs between the jobs of a sweep stays as it is, and each job finds its own.
+    """
+    typed = list(config.hydra.overrides.task)
+    for key in NAMES_OF_RUNS:
+        names = {OmegaConf.select(composed, key) for composed, _ in checked}
+        file = OmegaConf.select(OmegaConf.create(checked[0][1].plain()), key)
+        if len(names) > 1 or file is None or file in names:
+            continue
+        quoted = file.replace("'", "\\'")
+        typed = [override for override in typed if override.partition("=")[0] != key] + [f"{key}='{quoted}'"]
+        with flag_override(config, ["readonly", "struct"], False):
+            OmegaConf.update(config, key, file)
+    with flag_override(config.hydra, ["readonly", "struct"], False):
+        config.hydra.overrides.task = typed
+
+
+def _refuse_several_devices(settings: TrainSettings | EvaluateSettings) -> None:
+    """The processes of ddp repeat the whole command: in a sweep, each of them would run the sweep again."""
+    if asks_for_several_devices(settings.trainer):
+        raise UserError(
+            f"trainer.devices={shown(settings.trainer.devices)}: expected 1 in a multirun; run jobs beside one another "
+            "instead of one job on several devices."
+        )
+
+
+def _refuse_if_unusable(check: Callable[[], object]) -> None:
+    try:
+        check()
+    except Exception as error:
+        message = explain(error)
+        if message is None:
+            traceback.print_exc()
+            raise SystemExit(1) from error
+        print(f"shoepair: {message}", file=sys.stderr)
+        raise SystemExit(2) from error

@@ -1,0 +1,91 @@
+"""`resume=FOLDER`: what was typed for a run before, what was typed now, and what may change between the two."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from shoepair.config.compat import todays_override
+from shoepair.config.schema import TrainSettings
+from shoepair.errors import UserError
+from shoepair.files import read_json
+from shoepair.runs.folder import last_checkpoint
+from shoepair.runs.read import NO_SETTINGS, flat_settings
+
+
+def replay_resumed(arguments: list[str]) -> list[str]:
+    """With `resume=FOLDER`: the overrides that the run was started with, then what was typed now.
+
+    Raises:
+        UserError: if there is no such run, or a key that was typed may not change.
+    """
+    folder = next((a.partition("=")[2] for a in reversed(arguments) if a.startswith("resume=")), "")
+    if folder in ("", "null"):
+        return arguments
+    recorded = Path(folder, ".hydra", "overrides.yaml")
+    if not recorded.is_file():
+        raise UserError(f"resume={folder}: expected the folder of an interrupted run; there is no {recorded}.")
+    if {"-m", "--multirun"} & set(arguments):
+        raise UserError(f"resume={folder}: expected no multirun; resume one run at a time.")
+    now = {a.partition("=")[0].lstrip("+~") for a in arguments if a[0] != "-" and ("=" in a or a[0] == "~")}
+    _refuse_typed_changes(folder, now)
+    loaded: Any = OmegaConf.to_container(OmegaConf.load(recorded))
+    before = [todays_override(override) for override in loaded]
+    before = [o for o in before if o.partition("=")[0].lstrip("+~") not in now | {"sweep", "launcher"}]
+    started: Any = OmegaConf.load(recorded.with_name("hydra.yaml")).hydra
+    if started.mode == "MULTIRUN" and not any(o.startswith("test=") for o in [*before, *arguments]):
+        before.append("test=false")
+    flags = []
+    if not any(a.partition("=")[0] in ("--config-dir", "-cd") for a in arguments):
+        own = [source.path for source in started.runtime.config_sources if source.provider == "command-line"]
+        flags = [flag for path in own for flag in ("--config-dir", path)]
+    place = next(i for i, a in enumerate(arguments) if a.startswith("resume="))  # overrides must stand side by side
+    return [*flags, *arguments[:place], *before, f"hydra.run.dir={folder}", *arguments[place:]]
+
+
+def may_change(scheduler: str) -> set[str]:
+    """The keys that an interrupted run may go on with otherwise than it was started.
+
+    What its checkpoint restores (weights, optimizer, schedule) would silently win over any other.
+
+    Args:
+        scheduler: its `_target_`.
+    """
+    keys = {*NO_SETTINGS, "data.root", "data.file", "trainer.accelerator", "trainer.devices", "early_stopping.patience"}
+    if scheduler.rpartition(".")[2] in ("ConstantLR", "ReduceLROnPlateau"):  # the same for any number of epochs
+        keys.add("trainer.max_epochs")
+    return keys
+
+
+def _refuse_typed_changes(folder: str, keys: set[str]) -> None:
+    """Before Hydra notes down what was typed. What has changed in files is looked for when all is composed."""
+    allowed = may_change(str(OmegaConf.load(Path(folder, ".hydra", "config.yaml")).scheduler._target_))
+    refused = sorted(key for key in keys - allowed if not key.startswith("hydra."))
+    if refused:
+        raise UserError(
+            f"{refused[0]} cannot be changed by resume: the run goes on as it was started; a new run can change it."
+        )
+
+
+def refuse_changed(run_dir: Path, settings: TrainSettings) -> None:
+    """An interrupted run goes on as it was started, also where files that it was composed of have changed since.
+
+    Raises:
+        UserError: if they have, or if it left no checkpoint to go on from.
+    """
+    if not last_checkpoint(run_dir).is_file():
+        raise UserError(
+            f"resume={run_dir}: expected the folder of an interrupted run; there is no checkpoints/last.ckpt in it."
+        )
+    before, now = flat_settings(read_json(run_dir / "config.json") or {}), flat_settings(settings.plain())
+    for key in sorted((before.keys() | now.keys()) - may_change(settings.scheduler.target)):
+        if before.get(key) != now.get(key):
+            raise UserError(
+                f"{key} cannot be changed by resume: {run_dir} was started with {before.get(key)}, not "
+                f"{now.get(key)}; a new run can change it."
+            )
+
+
+def same_settings(before: Mapping[str, Any] | None, now: TrainSettings) -> bool:
+    return before is not None and flat_settings(before) == flat_settings(now.plain())
