@@ -26,8 +26,9 @@ from torch.nn.functional import cross_entropy
 
 from shoepair.data.cache import cached_images, default_cache_dir
 from shoepair.data.datamodule import GatheredPairs, ShoePairDataModule
+from shoepair.data.layout import LEFT, RIGHT
 from shoepair.data.pairs import EvaluationBatches, TrainingBatches
-from shoepair.data.shoes import LEFT, RIGHT, Shoe, ShoeSet, normalise
+from shoepair.data.shoes import Shoe, ShoeSet, normalise
 from shoepair.models import build_network
 from shoepair.models.module import CLASSIFIERS
 from shoepair.training.callbacks import quiet_lightning

@@ -26,7 +26,7 @@ from shoepair.commands.match import Counts, count_right
 from shoepair.data.pairs import fold_of_people, split_by_person
 from shoepair.data.synthetic.collection import draw_shoes
 from shoepair.inference.assignment import find_matches
-from shoepair.inference.gallery import candidates, list_photos, read_heap, score_heap, sides_from_names
+from shoepair.inference.gallery import candidates, list_photos, read_gallery, score_gallery, sides_from_names
 from shoepair.inference.network import TrainedNetwork, load_trained
 from shoepair.reports.tables import markdown_table
 from shoepair.runs.find import find_checkpoint
@@ -87,9 +87,9 @@ def table(heaps: Sequence[tuple[Sequence[Path], TrainedNetwork]], threshold: flo
         names = np.array([path.name for path in paths])
         person = np.array([person_of(path) for path in paths])
         for known, sides in (("sides known", sides_from_names(paths)), ("sides unknown", [None] * len(paths))):
-            heap = read_heap(paths, sides, trained)
+            heap = read_gallery(paths, sides, trained)
             assert len(heap.paths) == len(paths)
-            logits = score_heap(heap, trained, length=len(paths))  # of all; each heap has its own candidates
+            logits = score_gallery(heap, trained, length=len(paths))  # of all; each heap has its own candidates
             for missing, apart in itertools.product(draws, ("each person alone", "all in one heap")):
                 row = (known, missing, apart)
                 for draw in range(draws[missing]):

@@ -58,25 +58,25 @@ DRAWN = ("data.num_people=600", "data.train_fraction=0.9", "optimizer.lr=2e-3")
 ALONE = ("optimizer.lr=2e-3", "trainer.max_epochs=40")  # without drawn shoes, as many steps again
 
 # What costs more to train sees them less often.
-DRAWN_PRETRAINED = ("data.num_people=550", "data.train_fraction=0.9", "trainer.max_epochs=4", "average=0.99")
+DRAWN_PRETRAINED = ("data.num_people=550", "data.train_fraction=0.9", "trainer.max_epochs=4", "ema_decay=0.99")
 
 FROZEN = (
     "approach.frozen=true",
-    "approach.train_from=null",
-    "approach.maps_of=null",
-    "data.same_side=0",
+    "approach.unfreeze_from=null",
+    "approach.local_layer=null",
+    "data.same_side_negatives=0",
     "trainer.max_epochs=30",
     "optimizer.lr=1e-3",
-    "average=0.99",
-    "different_weight=1.5",
+    "ema_decay=0.99",
+    "negative_weight=1.5",
 )
 
 ALL_OF_IT = (
-    "approach.train_from=null",
-    "approach.maps_of=null",
-    "data.same_side=0",
+    "approach.unfreeze_from=null",
+    "approach.local_layer=null",
+    "data.same_side_negatives=0",
     "data.image_size=160",
-    "different_weight=1.25",
+    "negative_weight=1.25",
     "trainer.max_epochs=8",
 )
 
@@ -104,7 +104,7 @@ ROWS = (
     ),
     Row(
         "pretrained, no drawn shoes",
-        ["experiment=best_pretrained", "different_weight=1.75"],
+        ["experiment=best_pretrained", "negative_weight=1.75"],
         beside="best_dual",
         lost=True,
     ),
@@ -135,7 +135,7 @@ def measure(row: Row, photos: Path, out: Path, *, weights: str | None, test: boo
     """Train what is missing of a row."""
     overrides = overrides_of(row, out, weights)
     if (first := first_of(row)) is not None:
-        overrides.append(f"init={learn_drawn(first, out, weights)}")
+        overrides.append(f"init_from={learn_drawn(first, out, weights)}")
     overrides += ["data=photos", f"data.root={photos}"]
     run(["sweep=folds", *overrides, f"hydra.sweep.dir={out / row.folder / 'folds'}"])
     if test and not row.lost:
@@ -148,7 +148,7 @@ def overrides_of(row: Row, out: Path, weights: str | None) -> list[str]:
     if weights is not None and any("pretrained" in override for override in overrides):
         overrides.append(f"approach.weights={weights}")
     if row.beside is not None:
-        overrides.append(f"approach.beside={learn_drawn(ROW[row.beside], out, weights)}")
+        overrides.append(f"approach.ensemble_with={learn_drawn(ROW[row.beside], out, weights)}")
     return overrides
 
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from shoepair.data.synthetic.collection import draw_shoes
-from shoepair.launch.hydra_app import main
+from shoepair.cli import main
 
 REAL_PHOTOS = Path(__file__).parents[2] / "shared" / "photos"
 

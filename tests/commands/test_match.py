@@ -19,7 +19,7 @@ from shoepair import load_classifier
 from shoepair.commands.match import count_right
 from shoepair.data.shoes import normalise
 from shoepair.inference.assignment import best_pairs, find_matches
-from shoepair.inference.gallery import Heap, encode_views, score_heap, shortlisted, sides_from_names
+from shoepair.inference.gallery import Gallery, encode_views, score_gallery, shortlisted, sides_from_names
 from shoepair.inference.network import TrainedNetwork
 from shoepair.metrics.calibration import Calibration
 from shoepair.models import build_network
@@ -108,7 +108,7 @@ def test_every_candidate_has_the_score_of_the_whole_network(settings: dict, mirr
     images = torch.randint(0, 256, (5, 3, 16, 16), dtype=torch.uint8)
     sides: list[str | None] = ["right", "left", None, None, "left"]
     seen = encode_views(images, trained) if trained.encoder else images
-    logits = score_heap(Heap([Path(str(i)) for i in range(5)], sides, [b""] * 5, seen), trained)
+    logits = score_gallery(Gallery([Path(str(i)) for i in range(5)], sides, [b""] * 5, seen), trained)
 
     def whole(left: int, right: int) -> float:
         """Of one pair; of a network that was trained on mirrored pairs, the mean of it and its mirror image."""
@@ -165,10 +165,10 @@ def test_in_a_large_heap_the_closest_look_is_for_the_likeliest(settings: dict, n
     assert trained.encoder is not None
     sides: list[str | None] = [*["left"] * num_left, *["right"] * (len(images) - num_left)]
     nothing: list[str | None] = [None] * len(images)
-    heap = Heap([Path(str(i)) for i in range(len(images))], sides, [b""] * len(images), encode_views(images, trained))
+    heap = Gallery([Path(str(i)) for i in range(len(images))], sides, [b""] * len(images), encode_views(images, trained))
     for known in (sides, nothing):
         heap = replace(heap, sides=known)
-        quick, whole = score_heap(heap, trained, length=5), score_heap(heap, trained, length=len(images))
+        quick, whole = score_gallery(heap, trained, length=5), score_gallery(heap, trained, length=len(images))
         scored = np.isfinite(quick)
         np.testing.assert_allclose(quick[scored], whole[scored], atol=1e-4)
         assert all(scored[i, num_left + i] for i in range(len(images) - num_left))
@@ -277,9 +277,9 @@ def test_a_heap_is_matched(shoepair: Command, trained: Path, drawn_photos: Path,
 
 
 def test_a_heap_is_matched_at_a_rate_of_false_matches(shoepair: Command, trained: Path, drawn_photos: Path) -> None:
-    threshold = load_classifier(trained, false_matches=0.5).threshold
+    threshold = load_classifier(trained, max_fmr=0.5).threshold
     typed = ("match", str(drawn_photos / "train"), "--checkpoint", str(trained))
-    outcome = shoepair(*typed, "--false-matches", "0.5", "--out", "rate")
+    outcome = shoepair(*typed, "--max-fmr", "0.5", "--out", "rate")
     assert outcome.code == 0, outcome.err
     assert "\nThreshold 0." in outcome.out and "it calls 2 of 12 different pairs the same" in outcome.out
     probability = 1 / (1 + math.exp(-threshold))
@@ -316,7 +316,7 @@ def test_what_cannot_be_read_is_left_out_and_named(shoepair: Command, trained: P
         ("empty", "empty: there is no photo in it"),
         ("broken", "broken: none of its 1 photos can be read"),
         ("broken --threshold 2", "--threshold 2.0: expected a number between 0 and 1."),
-        ("broken --threshold 0.9 --false-matches 0.5", "--threshold and --false-matches: expected one of the two"),
+        ("broken --threshold 0.9 --max-fmr 0.5", "--threshold and --max-fmr: expected one of the two"),
         ("broken --sides upper", "--sides upper: expected names, unknown, or a CSV file"),
         ("broken --sides sides.csv", "sides.csv, line 2: else.jpg is not among the photos."),
         ("broken --score", "--score: shoe.jpg does not say whose shoe it is; expected names such as u001_1_left_m.jpg"),

@@ -229,7 +229,7 @@ def test_a_rate_of_false_matches_gives_the_threshold(shoepair: Command, learned:
     kept = load_trained(learned / "checkpoints" / "best.ckpt").calibration
     assert kept is not None
     expected = 1 / (1 + math.exp(-kept.different[-3] / kept.temperature))
-    typed = ("predict", str(photos[0]), str(photos[1]), "--checkpoint", str(learned), "--false-matches", "0.5")
+    typed = ("predict", str(photos[0]), str(photos[1]), "--checkpoint", str(learned), "--max-fmr", "0.5")
     outcome = shoepair(*typed, "--json")
     assert outcome.code == 0, outcome.err
     said = json.loads(outcome.out)
@@ -237,7 +237,7 @@ def test_a_rate_of_false_matches_gives_the_threshold(shoepair: Command, learned:
     line = outcome.err.splitlines()[-1]
     assert line.startswith(f"Threshold {expected:.4f}: in validation it calls 2 of 12 different pairs the same")
     assert shoepair(*typed).out.strip() == said["sentence"]
-    assert load_classifier(learned, false_matches=0.5).compare(*photos[:2]).threshold == pytest.approx(expected)
+    assert load_classifier(learned, max_fmr=0.5).compare(*photos[:2]).threshold == pytest.approx(expected)
     Path("pairs.csv").write_text(f"left,right\n{photos[0]},{photos[1]}\nbroken.jpg,{photos[1]}\n")
     outcome = shoepair("predict", "--pairs", "pairs.csv", "--json", *typed[3:])
     of_many, broken = map(json.loads, outcome.out.splitlines())
@@ -250,17 +250,17 @@ def test_a_rate_that_cannot_be_kept_is_one_line(
     shoepair: Command, trained: Path, photos: list[Path], command: str
 ) -> None:
     shown = [str(photo) for photo in photos[:2]] if command == "predict" else [str(photos[0].parent)]
-    typed = (command, *shown, "--checkpoint", str(trained / "checkpoints" / "best.ckpt"), "--false-matches")
+    typed = (command, *shown, "--checkpoint", str(trained / "checkpoints" / "best.ckpt"), "--max-fmr")
     for rate, said in (
         ("0.05", "false matches 0.05: validation had 12 different pairs, which support a rate of 0.221 at best; more "),
-        ("0", "--false-matches 0.0: expected a rate between 0 and 1, such as 0.05."),
-        ("nan", "--false-matches nan: expected a rate between 0 and 1, such as 0.05."),
+        ("0", "--max-fmr 0.0: expected a rate between 0 and 1, such as 0.05."),
+        ("nan", "--max-fmr nan: expected a rate between 0 and 1, such as 0.05."),
     ):
         outcome = shoepair(*typed, rate)
         assert outcome.code == 2 and outcome.out == "" and outcome.err.startswith(f"shoepair: {said}"), outcome.err
         assert outcome.err.count("\n") == 1
     with pytest.raises(UserError, match="validation had 12 different pairs"):
-        load_classifier(trained, false_matches=0.01)
+        load_classifier(trained, max_fmr=0.01)
 
 
 def test_a_checkpoint_without_calibration_knows_no_rate(shoepair: Command, trained: Path, photos: list[Path]) -> None:
@@ -269,7 +269,7 @@ def test_a_checkpoint_without_calibration_knows_no_rate(shoepair: Command, train
     torch.save(content, "old.ckpt")
     typed = ("predict", str(photos[0]), str(photos[1]), "--checkpoint", "old.ckpt")
     assert shoepair(*typed).code == 0
-    outcome = shoepair(*typed, "--false-matches", "0.5")
+    outcome = shoepair(*typed, "--max-fmr", "0.5")
     assert outcome.code == 2 and outcome.err.count("\n") == 1
     assert outcome.err.startswith("shoepair: false matches 0.5: this checkpoint carries no calibration")
     content["calibration"] = {"temperature": 0.0}

@@ -106,7 +106,7 @@ def test_folds_validate_everybody_once_and_nobody_stands_on_both_sides(num_peopl
     assert validated == people
 
 
-@pytest.mark.parametrize("negatives", ["cyclic", "all", "fresh"])
+@pytest.mark.parametrize("negatives", ["cyclic", "all", "resampled"])
 def test_every_balanced_batch_is_half_same_and_half_different(negatives: str) -> None:
     shoes = shoe_set({f"u{i}": 3 for i in range(11)})  # 33 same pairs
     batches = TrainingBatches(
@@ -136,7 +136,7 @@ def test_order_depends_on_seed_and_epoch_alone() -> None:
 
     def order(seed: int, epoch: int) -> list[list[tuple[int, int, int]]]:
         batches = TrainingBatches(
-            shoes, shoes.people, negatives="fresh", batch_size=8, balanced=True, drop_last=False, seed=seed
+            shoes, shoes.people, negatives="resampled", batch_size=8, balanced=True, drop_last=False, seed=seed
         )
         batches.set_epoch(epoch)
         return [triples(batch) for batch in batches]
@@ -170,7 +170,7 @@ def test_processes_share_every_batch_without_repeats(num_ranks: int) -> None:
 
     def batches(rank: int, num_ranks: int) -> list[Pairs]:
         sampler = TrainingBatches(
-            shoes, shoes.people, negatives="fresh", batch_size=8, balanced=True, drop_last=False, seed=0
+            shoes, shoes.people, negatives="resampled", batch_size=8, balanced=True, drop_last=False, seed=0
         )
         sampler.set_rank(rank, num_ranks)
         found = list(sampler)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from settings import train_settings
 
 from shoepair.data.datamodule import ShoePairDataModule
 from shoepair.data.photos import pad_to_square, read_photos, read_square
@@ -106,15 +107,8 @@ def test_a_photo_that_is_not_square_is_padded_with_its_edge_colour() -> None:
 
 @pytest.mark.parametrize("fold", [None, 0, 1, 2, 3, 4])
 def test_no_person_appears_in_two_splits_of_the_real_photos(real_photos: Path, fold: int | None) -> None:
-    datamodule = ShoePairDataModule(
-        {
-            "name": "photos", "root": str(real_photos), "download": False, "image_size": 16, "batch_size": 42,
-            "balanced": True,             "drop_last": False, "negatives": "fresh",
-            "num_people": None, "train_fraction": 0.8, "folds": 5,
-            "fold": fold, "cache_dir": None, "validate_on_train": False, "num_workers": 0, "augment": {},
-        },
-        seed=0,
-    )  # fmt: skip
+    typed = ("data=photos", f"data.root={real_photos}", "data.image_size=16")
+    datamodule = ShoePairDataModule(train_settings(*typed, f"data.fold={'null' if fold is None else fold}").data, seed=0)
     datamodule.setup()
     people = datamodule.people
     assert sum(len(names) for names in people.values()) == 113 == len(set().union(*people.values()))

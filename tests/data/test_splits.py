@@ -7,15 +7,15 @@ import csv
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from lightning import LightningModule, Trainer
 from PIL import Image
+from settings import train_settings
 from torch import Tensor
 
-from shoepair.data.datamodule import CALIBRATION, ShoePairDataModule
+from shoepair.data.datamodule import ShoePairDataModule
 from shoepair.data.shoes import Shoe
 from shoepair.data.synthetic.collection import draw_shoes
 
@@ -23,7 +23,6 @@ NUM_PEOPLE, IMAGE_SIZE = 11, 32
 FRACTIONS = (0.3, 0.5, 0.8, 0.9)
 FOLDS = (2, 3, 5, 7)
 SOURCES = ("synthetic", "photos", "table", "real photos")
-AUGMENTATIONS = ("mirror", "swap", "rotate", "shift", "scale", "brightness", "contrast", "saturation", "light")
 
 Batch = tuple[Tensor, Tensor, Tensor]
 
@@ -55,23 +54,21 @@ def table(photos: Path) -> Path:
 
 
 @pytest.fixture(params=SOURCES)
-def source(request: pytest.FixtureRequest) -> dict[str, Any]:
-    """The settings by which a source differs from the others."""
+def source(request: pytest.FixtureRequest) -> tuple[str, ...]:
+    """What is typed for a source."""
     if request.param == "synthetic":
-        return {"name": "synthetic", "seed": 0, "hardness": 0.95, "num_people": NUM_PEOPLE, "num_test_people": 2}
+        return ("data=synthetic", f"data.num_people={NUM_PEOPLE}", "data.num_test_people=2")
     if request.param == "table":
-        return {"name": "table", "file": str(request.getfixturevalue("table")), "num_people": None}
+        return ("data=table", f"data.file={request.getfixturevalue('table')}")
     root = request.getfixturevalue("photos" if request.param == "photos" else "real_photos")
-    return {"name": "photos", "root": str(root), "download": False, "num_people": None}
+    return ("data=photos", f"data.root={root}")
 
 
-def datamodule_of(source: dict[str, Any], **settings: Any) -> ShoePairDataModule:
-    others = {
-        "image_size": IMAGE_SIZE, "batch_size": 8, "balanced": True, "drop_last": False, "negatives": "fresh",
-        "train_fraction": 0.8, "folds": 5, "fold": None, "cache_dir": None, "validate_on_train": False,
-        "num_workers": 0, "augment": dict.fromkeys(AUGMENTATIONS, 0.0),
-    }  # fmt: skip
-    datamodule = ShoePairDataModule(others | source | settings, seed=0)
+def datamodule_of(source: tuple[str, ...], **settings: object) -> ShoePairDataModule:
+    # The histogram has no stages, so that images of any size will do.
+    others = (f"data.image_size={IMAGE_SIZE}", "data.batch_size=8", "augment=none", "approach=histogram")
+    changed = (f"data.{key}={'null' if value is None else value}" for key, value in settings.items())
+    datamodule = ShoePairDataModule(train_settings(*source, *others, *changed).data, seed=0)
     datamodule.setup()
     return datamodule
 
@@ -99,7 +96,7 @@ class Faces:
 def check_split(datamodule: ShoePairDataModule, num_epochs: int) -> None:
     """Every person stands in one split, and every pair that is yielded shows shoes of people of its own split."""
     faces, people = Faces(datamodule), datamodule.people
-    everybody = datamodule.shoes["train"].people[: datamodule.settings["num_people"]]
+    everybody = datamodule.shoes["train"].people[: datamodule.settings.num_people]
     assert sorted(people["train"] + people["val"]) == everybody  # each of them once, so nobody on both sides
     assert people["train"] and people["val"]
     tested = [name for split in datamodule.test_splits for name in people[split]]
@@ -109,7 +106,7 @@ def check_split(datamodule: ShoePairDataModule, num_epochs: int) -> None:
         number = 0
         for left, right, is_same in faces.pairs(batches):
             assert left.person == right.person and left.person in people[split], (split, left, right)
-            of_one_side = split == "train" and datamodule.settings.get("same_side") and left.side == right.side
+            of_one_side = split == "train" and datamodule.settings.same_side_negatives and left.side == right.side
             assert (left.side, right.side) == ("left", "right") or (of_one_side and is_same == 0)
             assert (left.pair == right.pair) == (is_same == 1)
             number += 1
@@ -119,21 +116,20 @@ def check_split(datamodule: ShoePairDataModule, num_epochs: int) -> None:
         datamodule.training_batches.set_epoch(epoch)
         assert check_pairs("train", datamodule.train_dataloader()) == datamodule.training_batches.num_pairs
     assert check_pairs("val", datamodule.val_dataloader()) == len(datamodule.pairs["val"])
-    assert check_pairs("val", datamodule.evaluation_loader(CALIBRATION)) == len(datamodule.calibration_pairs)
+    assert check_pairs("val", datamodule.calibration_loader()) == len(datamodule.calibration_pairs)
     assert len(datamodule.calibration_pairs) >= len(datamodule.pairs["val"])
     assert datamodule.test_splits == ["test_m", "test_w"]
     for split in ("val", *datamodule.test_splits):
-        datamodule.predicted_split = split
-        assert check_pairs(split, datamodule.predict_dataloader()) == len(datamodule.pairs[split])
+        assert check_pairs(split, datamodule.evaluation_loader(split)) == len(datamodule.pairs[split])
 
 
 @pytest.mark.parametrize("train_fraction", FRACTIONS)
-def test_nobody_stands_on_two_sides_of_a_split(source: dict[str, Any], train_fraction: float) -> None:
+def test_nobody_stands_on_two_sides_of_a_split(source: tuple[str, ...], train_fraction: float) -> None:
     check_split(datamodule_of(source, train_fraction=train_fraction), num_epochs=3)
 
 
 @pytest.mark.parametrize("folds", FOLDS)
-def test_nobody_stands_on_two_sides_of_a_fold_and_everybody_validates_once(source: dict[str, Any], folds: int) -> None:
+def test_nobody_stands_on_two_sides_of_a_fold_and_everybody_validates_once(source: tuple[str, ...], folds: int) -> None:
     validated: Counter[str] = Counter()
     for fold in range(folds):
         datamodule = datamodule_of(source, folds=folds, fold=fold)
@@ -142,15 +138,15 @@ def test_nobody_stands_on_two_sides_of_a_fold_and_everybody_validates_once(sourc
     assert validated == Counter(datamodule.shoes["train"].people)
 
 
-@pytest.mark.parametrize("negatives", ["cyclic", "all", "fresh"])
+@pytest.mark.parametrize("negatives", ["cyclic", "all", "resampled"])
 @pytest.mark.parametrize("balanced", [True, False])
 def test_however_pairs_are_chosen_they_stay_on_their_side(
-    source: dict[str, Any], negatives: str, balanced: bool
+    source: tuple[str, ...], negatives: str, balanced: bool
 ) -> None:
     check_split(datamodule_of(source, negatives=negatives, balanced=balanced, num_people=7), num_epochs=2)
     check_split(datamodule_of(source, negatives=negatives, balanced=balanced, folds=3, fold=1), num_epochs=2)
-    if negatives == "fresh":
-        check_split(datamodule_of(source, same_side=0.5, balanced=balanced, folds=3, fold=1), num_epochs=2)
+    if negatives == "resampled":
+        check_split(datamodule_of(source, same_side_negatives=0.5, balanced=balanced, folds=3, fold=1), num_epochs=2)
 
 
 class Onlooker(LightningModule):
@@ -179,7 +175,7 @@ class Onlooker(LightningModule):
 @pytest.mark.parametrize("num_workers", [0, 2])
 @pytest.mark.parametrize("fold", [None, 0, 1, 2])
 def test_what_reaches_the_network_is_of_its_own_side(photos: Path, fold: int | None, num_workers: int) -> None:
-    source = {"name": "photos", "root": str(photos), "download": False, "num_people": None}
+    source = ("data=photos", f"data.root={photos}")
     datamodule = datamodule_of(source, folds=3, fold=fold, num_workers=num_workers)
     onlooker = Onlooker()
     trainer = Trainer(
@@ -197,7 +193,7 @@ def test_what_reaches_the_network_is_of_its_own_side(photos: Path, fold: int | N
 
 def test_a_mistake_would_be_seen(photos: Path) -> None:
     """With one training person's pairs among those that validate, the check fails."""
-    source = {"name": "photos", "root": str(photos), "download": False, "num_people": None}
+    source = ("data=photos", f"data.root={photos}")
     datamodule = datamodule_of(source)
     stranger = datamodule.people["train"][0]
     datamodule.people["val"].append(stranger)

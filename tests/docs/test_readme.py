@@ -49,7 +49,7 @@ def shortened(command: str, drawn_photos: Path, trained: Path) -> list[str]:
         tiny[0] = "data.folds=2" if "data=photos" in words else "data.num_people=10"
     if "histogram" in command:
         tiny = [setting for setting in tiny if not setting.startswith("approach.")]
-    if "init=" in command or "beside=" in command:
+    if "init_from=" in command or "beside=" in command:
         shutil.copytree(trained, "outputs/drawn", dirs_exist_ok=True)
     words = [re.sub(r"^data.num_people=\d+$", "data.num_people=10", word) for word in words]
     if "pretrained" in command:  # without the download, and it has no width
@@ -64,12 +64,12 @@ def test_every_command_of_the_readme_runs(
     monkeypatch.chdir(tmp_path)
     write_example_experiment(tmp_path)
     lay_out_photos(drawn_photos)
-    if "init=outputs/drawn_pretrained" in command:
+    if "init_from=outputs/drawn_pretrained" in command:
         (earlier,) = (line for line in commands() if line.endswith("hydra.run.dir=outputs/drawn_pretrained"))
         assert run_here(*shortened(earlier, drawn_photos, trained)).code == 0
     words = shortened(command, drawn_photos, trained)
-    if "--false-matches" in words:  # twelve different pairs support no lower one
-        words[words.index("--false-matches") + 1] = "0.5"
+    if "--max-fmr" in words:  # twelve different pairs support no lower one
+        words[words.index("--max-fmr") + 1] = "0.5"
     outcome = run_here(*words)
     assert outcome.code == 0, f"{command}\n{outcome.err}"
     if words[0] == "predict":

@@ -255,7 +255,7 @@ def test_checkpoints_hold_plain_values_only(trained: Path) -> None:
 
 @pytest.mark.parametrize(
     "typed",
-    ["scheduler=constant", "scheduler=cosine", "scheduler=onecycle", "scheduler=onecycle average=0.9 keep=last"],
+    ["scheduler=constant", "scheduler=cosine", "scheduler=onecycle", "scheduler=onecycle ema_decay=0.9 keep=last"],
 )
 def test_a_resumed_run_ends_like_one_that_was_never_interrupted(
     shoepair: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, typed: str
@@ -402,18 +402,18 @@ def test_the_histogram_baseline_trains_like_any_approach(shoepair: Command) -> N
 
 def test_a_run_starts_from_the_weights_of_another(shoepair: Command, trained: Path) -> None:
     settings = (*TINY, "optimizer.lr=0", "optimizer.weight_decay=0", "scheduler=constant", "trainer.max_epochs=1")
-    outcome = shoepair(*settings, f"init={trained}", "hydra.run.dir=outputs/run")
+    outcome = shoepair(*settings, f"init_from={trained}", "hydra.run.dir=outputs/run")
     assert outcome.code == 0, outcome.err
     before, after = (load_checkpoint(path / "checkpoints/best.ckpt") for path in (trained, Path("outputs/run")))
     for (name, value), other in zip(before.named_parameters(), after.parameters(), strict=True):
         assert torch.equal(value, other), name
-    outcome = shoepair(*settings, f"init={trained}", "approach.width=3")
+    outcome = shoepair(*settings, f"init_from={trained}", "approach.width=3")
     assert outcome.code == 2 and "expected weights of the same network" in outcome.err and "width=2" in outcome.err
-    outcome = shoepair(*TINY, "data.validate_on_train=true", f"init={trained}", "hydra.run.dir=outputs/uncalibrated")
+    outcome = shoepair(*TINY, "data.validate_on_train=true", f"init_from={trained}", "hydra.run.dir=outputs/uncalibrated")
     assert outcome.code == 0, outcome.err
     assert load_checkpoint("outputs/uncalibrated/checkpoints/best.ckpt").calibration is None  # weights only
-    outcome = shoepair(*settings, "init=nowhere")
-    assert outcome.code == 2 and "init=nowhere: no such file or folder." in outcome.err
+    outcome = shoepair(*settings, "init_from=nowhere")
+    assert outcome.code == 2 and "init_from=nowhere: no such file or folder." in outcome.err
 
 
 def test_keep_last_ends_with_the_last_epoch(shoepair: Command) -> None:
@@ -437,7 +437,7 @@ def test_averaged_weights_are_what_validates_and_what_is_kept(
 
     with monkeypatch.context() as patched:
         patched.setattr(StopOnDivergence, "on_train_batch_end", on_train_batch_end, raising=False)
-        outcome = shoepair(*TINY, "average=0.8", "keep=last", "optimizer.lr=1e-2", "trainer.precision=32-true",
+        outcome = shoepair(*TINY, "ema_decay=0.8", "keep=last", "optimizer.lr=1e-2", "trainer.precision=32-true",
                            "hydra.run.dir=outputs/run")  # fmt: skip
     assert outcome.code == 0, outcome.err
     kept = torch.load("outputs/run/checkpoints/best.ckpt", weights_only=True)

@@ -17,7 +17,7 @@ from hydra.utils import get_class
 from kill_sweep import PROGRAM, SWEEP, board_of, kill_and_go_on
 
 from shoepair.config.schema import check_train_config
-from shoepair.models.module import PairClassifier
+from shoepair.models.module import PairModule
 
 CONF = Path(__file__).parents[2] / "conf"
 
@@ -121,14 +121,14 @@ def test_compare_shows_test_sets_only_when_asked(trained: Path, shoepair: Comman
 def test_what_fails_does_not_take_the_others_down(
     shoepair: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    forward = PairClassifier.training_step
+    forward = PairModule.training_step
 
-    def training_step(self: PairClassifier, batch, batch_idx: int):  # type: ignore[no-untyped-def]
+    def training_step(self: PairModule, batch, batch_idx: int):  # type: ignore[no-untyped-def]
         if self.hparams["network"]["kernel_size"] == 7:
             raise MemoryError("none left")
         return forward(self, batch, batch_idx)
 
-    monkeypatch.setattr(PairClassifier, "training_step", training_step)
+    monkeypatch.setattr(PairModule, "training_step", training_step)
     sweep = ("-m", *TINY, "optimizer=sgd", "hydra.sweep.dir=outputs/sweep")
     outcome = shoepair(*sweep, "approach.kernel_size=3,7", "optimizer.lr=1e-2,1e30")
     assert outcome.code == 1
@@ -143,7 +143,7 @@ def test_what_fails_does_not_take_the_others_down(
         log = Path(row["path"], "train.log").read_text()
         assert "Traceback" in log and "MemoryError: none left" in log
     # What failed can be tried again, when there is memory.
-    monkeypatch.setattr(PairClassifier, "training_step", forward)
+    monkeypatch.setattr(PairModule, "training_step", forward)
     outcome = shoepair(*sweep, "approach.kernel_size=3,7", "optimizer.lr=1e-2,1e30")
     assert outcome.code == 1 and "Going on in outputs/sweep: 1 completed, 3 failed there." in outcome.out
     assert "4 jobs: 2 completed, 2 failed; 1 of them from before, 3 run now" in outcome.out
@@ -159,7 +159,7 @@ def test_the_same_command_goes_on_with_what_is_missing(shoepair: Command, tmp_pa
     (jobs[2] / "results.json").unlink()
     (jobs[2] / "status.json").write_text('{"status": "running", "reason": null, "since": "2026-01-01T00:00:00+00:00"}')
     shutil.rmtree(jobs[3])
-    # And the first had been trained before there was the key data.same_side, as nothing else was possible then.
+    # And the first had been trained before there was the key data.same_side_negatives, as nothing else was possible then.
     config = json.loads((jobs[0] / "config.json").read_text())
     assert config["data"].pop("same_side") == 0
     (jobs[0] / "config.json").write_text(json.dumps(config))
@@ -193,7 +193,7 @@ def test_two_processes_never_train_the_same_run(shoepair: Command, tmp_path: Pat
 
 @pytest.mark.parametrize("sweep", [path.stem for path in sorted((CONF / "sweep").glob("*.yaml"))])
 def test_every_ready_made_sweep_composes(sweep: str) -> None:
-    with initialize_config_module("shoepair.conf", version_base="1.3"):
+    with initialize_config_module("shoepair.conf"):
         config = compose("train", [f"sweep={sweep}"], return_hydra_config=True)
     check_train_config(config)
     assert config.hydra.sweeper.params

@@ -8,8 +8,8 @@ from torch.nn.functional import cross_entropy
 
 from shoepair.models import build_network
 from shoepair.models.histogram import histograms
-from shoepair.models.module import CLASSIFIERS, DualImageClassifier, SingleImageClassifier
-from shoepair.models.siamese import LocalComparingCNN
+from shoepair.models.module import CLASSIFIERS, DualImageModule, SingleImageModule
+from shoepair.models.siamese import LocalSiameseCNN
 
 ORIGINAL_SHAPES = {
     # By hand from the original's table: four stages of 5 x 5 convolutions, two linear layers, norm where there is one.
@@ -102,9 +102,9 @@ def test_loss_is_the_originals_cross_entropy(approach: str, monkeypatch: pytest.
 def test_different_pairs_weigh_what_they_are_given() -> None:
     logits, label = torch.tensor([2.0, -1.0, 0.5, 3.0]), torch.tensor([1.0, 1.0, 0.0, 0.0])
     losses = torch.nn.functional.softplus(torch.tensor([-2.0, 1.0, 0.5, 3.0]))  # log(1 + e^x), by hand for each label
-    weighed = DualImageClassifier({"image_size": 16}, different_weight=3.0).training_loss(logits, label)
+    weighed = DualImageModule({"image_size": 16}, negative_weight=3.0).training_loss(logits, label)
     torch.testing.assert_close(weighed, (losses * torch.tensor([1.0, 1.0, 3.0, 3.0])).sum() / 8)
-    plain = DualImageClassifier({"image_size": 16}).training_loss(logits, label)
+    plain = DualImageModule({"image_size": 16}).training_loss(logits, label)
     torch.testing.assert_close(plain, losses.mean())
 
 
@@ -125,7 +125,7 @@ def test_one_image_can_be_compared_half_by_half() -> None:
 def test_places_are_compared_with_the_places_that_look_like_them() -> None:
     """Against loops over pairs and places, written from the description."""
     torch.manual_seed(0)
-    network = LocalComparingCNN(norm="batch", width=2, stages=2).eval()
+    network = LocalSiameseCNN(norm="batch", width=2, stages=2).eval()
     maps = torch.rand(2, 3, 4, 3, 2)  # two sides, three pairs, channels, places
     seen: list[Tensor] = []
     network.head.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
@@ -156,7 +156,7 @@ def test_without_norm_no_network_keeps_statistics() -> None:
 
 
 def test_score_is_output_one_minus_output_zero() -> None:
-    classifier = DualImageClassifier({"image_size": 16}).eval()
+    classifier = DualImageModule({"image_size": 16}).eval()
     left, right = torch.rand(4, 3, 16, 16), torch.rand(4, 3, 16, 16)
     outputs = classifier.network(left, right)
     assert torch.equal(classifier(left, right), outputs[:, 1] - outputs[:, 0])
@@ -166,7 +166,7 @@ def test_score_is_output_one_minus_output_zero() -> None:
 
 def test_two_shapes_are_refused() -> None:
     with pytest.raises(ValueError, match="expected the same shape"):
-        SingleImageClassifier({"image_size": 16})(torch.zeros(1, 3, 16, 16), torch.zeros(1, 3, 16, 32))
+        SingleImageModule({"image_size": 16})(torch.zeros(1, 3, 16, 16), torch.zeros(1, 3, 16, 32))
 
 
 @pytest.mark.parametrize(

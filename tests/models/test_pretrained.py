@@ -27,8 +27,8 @@ from shoepair.models import build_network
 from shoepair.models.depthwise import with_quick_gradients
 from shoepair.models.encoders import PretrainedEncoder, load_weights
 from shoepair.models.module import PretrainedClassifier, load_checkpoint
-from shoepair.models.pretrained import PretrainedComparison
-from shoepair.models.siamese import Comparison, JointComparison, Standardise, compare_places
+from shoepair.models.ensemble import Ensemble
+from shoepair.models.siamese import SiameseNetwork, Standardise, match_local_features
 
 SMALL = "torchvision/mobilenet_v3_small"
 PRETRAINED = (
@@ -239,38 +239,38 @@ def test_timms_own_weights_are_downloaded_once(served: tuple[str, dict[str, byte
         ("approach.encoder=timm/resnet19", "approach.encoder=timm/resnet19: no such model"),
         ("approach.encoder=torchvision/vit_b_32", "approach.encoder=torchvision/vit_b_32: it refused images of"),
         ("approach.weights=there/is.none", "approach.weights=there/is.none: no such file"),
-        ("data.augment.rotate=5", "data.augment.rotate=5: expected 0, since with approach.frozen=true"),
+        ("data.augment.rotation_deg=5", "data.augment.rotation_deg=5: expected 0, since with approach.frozen=true"),
         ("+approach.fusion=stack", "approach.fusion: no such key"),
-        ("approach.frozen=false approach.beside=nowhere", "approach.beside=nowhere: no such file or folder"),
+        ("approach.frozen=false approach.ensemble_with=nowhere", "approach.ensemble_with=nowhere: no such file or folder"),
         (
-            "approach.beside={trained}",
-            "approach.frozen=true: expected false, since with approach.beside=",
+            "approach.ensemble_with={trained}",
+            "approach.frozen=true: expected false, since with approach.ensemble_with=",
         ),
-        ("approach.maps_of=features.8", "approach.frozen=true: expected false, since with approach.maps_of=features.8"),
+        ("approach.local_layer=features.8", "approach.frozen=true: expected false, since with approach.local_layer=features.8"),
         (
-            "approach.frozen=false approach.maps_of=blocks.4",
-            "approach.maps_of=blocks.4: no such part of the",
-        ),
-        (
-            "approach.frozen=false approach.train_from=last",
-            "approach.train_from=last: no such part of the",
+            "approach.frozen=false approach.local_layer=blocks.4",
+            "approach.local_layer=blocks.4: no such part of the",
         ),
         (
-            "approach.frozen=false approach.train_from=avgpool",
-            "approach.train_from=avgpool: expected a part that",
+            "approach.frozen=false approach.unfreeze_from=last",
+            "approach.unfreeze_from=last: no such part of the",
         ),
         (
-            "approach.frozen=false approach.maps_of=classifier",
-            "approach.maps_of=classifier: expected a part that",
-        ),
-        ("approach.frozen=false approach.maps_of=avgpool", "approach.maps_of=avgpool: expected a part that"),
-        (
-            "approach.frozen=false approach.encoder=torchvision/swin_t approach.maps_of=features.1 data.image_size=64",
-            "approach.maps_of=features.1: expected a part that gives maps of the image, (C, H, W) with H and W alike",
+            "approach.frozen=false approach.unfreeze_from=avgpool",
+            "approach.unfreeze_from=avgpool: expected a part that",
         ),
         (
-            "approach.frozen=false approach.encoder=torchvision/googlenet approach.maps_of=aux1 data.image_size=64",
-            "approach.maps_of=aux1: expected a part that",
+            "approach.frozen=false approach.local_layer=classifier",
+            "approach.local_layer=classifier: expected a part that",
+        ),
+        ("approach.frozen=false approach.local_layer=avgpool", "approach.local_layer=avgpool: expected a part that"),
+        (
+            "approach.frozen=false approach.encoder=torchvision/swin_t approach.local_layer=features.1 data.image_size=64",
+            "approach.local_layer=features.1: expected a part that gives maps of the image, (C, H, W) with H and W alike",
+        ),
+        (
+            "approach.frozen=false approach.encoder=torchvision/googlenet approach.local_layer=aux1 data.image_size=64",
+            "approach.local_layer=aux1: expected a part that",
         ),
     ],
 )
@@ -319,7 +319,7 @@ def test_a_frozen_encoder_sees_each_shoe_once_and_stays_as_it_is(
 
 def test_a_fine_tuned_encoder_learns_more_slowly_than_the_head(shoepair: Command) -> None:
     outcome = shoepair(
-        "train", *PRETRAINED, "approach.frozen=false", "approach.encoder_lr=0.25", "hydra.run.dir=outputs/run",
+        "train", *PRETRAINED, "approach.frozen=false", "approach.encoder_lr_scale=0.25", "hydra.run.dir=outputs/run",
         "scheduler=onecycle", "optimizer=adamw",
     )  # fmt: skip
     assert outcome.code == 0, outcome.err
@@ -336,7 +336,7 @@ def test_a_fine_tuned_encoder_learns_more_slowly_than_the_head(shoepair: Command
 
 def test_parts_before_the_first_trained_one_stay_as_they_are(shoepair: Command) -> None:
     torch.save(whole_model().state_dict(), "weights.pth")
-    typed = ("approach.frozen=false", "approach.train_from=features.9", "approach.weights=weights.pth")
+    typed = ("approach.frozen=false", "approach.unfreeze_from=features.9", "approach.weights=weights.pth")
     outcome = shoepair("train", *PRETRAINED, *typed, "hydra.run.dir=outputs/run")
     assert outcome.code == 0, outcome.err
     trained = load_trained("outputs/run/checkpoints/best.ckpt").encoder
@@ -380,7 +380,7 @@ def test_the_maps_of_a_part_are_judged_place_by_place() -> None:
         "pretrained", image_size=64, encoder=SMALL, weights=None, frozen=False, maps_of="features.8", dropout=0.0
     )
     joint = network.classifier
-    assert isinstance(joint, JointComparison) and joint.num_judges == 2
+    assert isinstance(joint, Ensemble) and joint.num_judges == 2
     own = joint.members[0]
     assert isinstance(own, PretrainedComparison) and own.places is not None
     images = torch.rand(6, 3, 64, 64) - 0.5
@@ -394,8 +394,8 @@ def test_the_maps_of_a_part_are_judged_place_by_place() -> None:
     own.places.sharpness.data.fill_(1e3)
     maps = torch.randn_like(maps)
     one, other = own.places.describe(maps), own.places.describe(maps.flip(-1))
-    alike, _ = compare_places(one, other, own.places.channels, own.places.sharpness)
-    unlike, _ = compare_places(one, other.roll(1, 0), own.places.channels, own.places.sharpness)
+    alike, _ = match_local_features(one, other, own.places.channels, own.places.sharpness)
+    unlike, _ = match_local_features(one, other.roll(1, 0), own.places.channels, own.places.sharpness)
     assert alike.mean() < 0.1 * unlike.mean()
 
 
@@ -416,8 +416,8 @@ def test_it_is_used_like_any_other_network(shoepair: Command, drawn_photos: Path
 def test_two_networks_side_by_side_are_used_like_one(shoepair: Command, trained: Path, drawn_photos: Path) -> None:
     """Also when the folder of the one beside is gone, and exported. A third judge looks at maps of the encoder."""
     shutil.copytree(trained, "beside")
-    typed = ("approach.frozen=false", "approach.beside=beside", "data.image_size=64", "hydra.run.dir=outputs/run",
-             "approach.maps_of=features.8")  # fmt: skip
+    typed = ("approach.frozen=false", "approach.ensemble_with=beside", "data.image_size=64", "hydra.run.dir=outputs/run",
+             "approach.local_layer=features.8")  # fmt: skip
     outcome = shoepair("train", *(setting for setting in PRETRAINED if "image_size" not in setting), *typed)
     assert outcome.code == 0, outcome.err
     before = load_trained("beside/checkpoints/best.ckpt").network.state_dict()
@@ -447,10 +447,10 @@ def test_two_networks_side_by_side_are_used_like_one(shoepair: Command, trained:
 
 def test_the_one_beside_must_compare_two_images(shoepair: Command) -> None:
     assert shoepair("train", *TINY, "approach=single", "hydra.run.dir=outputs/single").code == 0
-    outcome = shoepair("train", *PRETRAINED, "approach.frozen=false", "approach.beside=outputs/single")
+    outcome = shoepair("train", *PRETRAINED, "approach.frozen=false", "approach.ensemble_with=outputs/single")
     assert outcome.code == 2 and outcome.err.endswith("(approach=dual); it is approach=single.\n")
     assert shoepair("train", *PRETRAINED, "hydra.run.dir=outputs/pretrained").code == 0
-    outcome = shoepair("train", *PRETRAINED, "approach.frozen=false", "approach.beside=outputs/pretrained")
+    outcome = shoepair("train", *PRETRAINED, "approach.frozen=false", "approach.ensemble_with=outputs/pretrained")
     assert outcome.code == 2 and outcome.err.endswith("(approach=dual); it is approach=pretrained.\n")
 
 
@@ -477,7 +477,7 @@ def test_the_surer_one_does_not_outvote_the_other() -> None:
         def compare(self, one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
             return torch.stack([torch.zeros(len(one)), self.factor * one[:, 0]], dim=1)
 
-    joint = JointComparison([(Fixed(1.0), 2), (Fixed(-10.0), 4)])
+    joint = Ensemble([(Fixed(1.0), 2), (Fixed(-10.0), 4)])
     torch.manual_seed(0)
     for _ in range(200):
         images = torch.randn(64, 3, 4, 4)

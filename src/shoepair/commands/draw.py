@@ -11,7 +11,8 @@ import numpy as np
 from omegaconf import OmegaConf
 from PIL import Image
 
-from shoepair.config.schema import RULES
+from shoepair.config.messages import accepts, allowed
+from shoepair.config.schema import SyntheticSettings
 from shoepair.data.synthetic.render import DRAWN_SIZE_PX
 from shoepair.errors import UserError
 
@@ -19,7 +20,13 @@ if TYPE_CHECKING:  # it imports torch, which an answer about a mistyped option n
     from shoepair.data.shoes import ShoeSet
 
 SHEET_PEOPLE, SHEET_COLUMNS, SHEET_SHOE_PX = 24, 2, 112
-OPTIONS = {"people": "num_people", "test_people": "num_test_people", "seed": "seed", "hardness": "hardness"}
+OPTIONS = {
+    "people": "num_people",
+    "test_people": "num_test_people",
+    "seed": "seed",
+    "hardness": "hardness",
+    "size": "image_size",
+}
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -51,10 +58,7 @@ def main(arguments: Sequence[str]) -> None:
     )  # fmt: skip
     options = vars(parser.parse_args(arguments))
     for option, key in OPTIONS.items():
-        _check(option, options[option], f"data.{key}")
-    _check("size", options["size"], "data.image_size")
-    if options["people"] is None:
-        raise UserError("--people: expected a whole number, at least 2.")
+        _check(option, options[option], key)
     sheet = options.pop("sheet", options["folder"] / "sheet.png")
     if sheet.suffix.lower() not in (".png", ".jpg", ".jpeg"):
         raise UserError(f"--sheet={sheet}: expected a name that ends in .png or .jpg.")
@@ -130,7 +134,6 @@ def contact_sheet(sets: Mapping[str, "ShoeSet"]) -> Image.Image:
 
 
 def _check(option: str, value: object, key: str) -> None:
-    if not RULES[key].accepts(value):
-        raise UserError(
-            f"--{option.replace('_', '-')}={value}: expected {RULES[key].allowed.removesuffix(', or null')}."
-        )
+    field = SyntheticSettings.model_fields[key]
+    if not accepts(field, value):
+        raise UserError(f"--{option.replace('_', '-')}={value}: expected {allowed(field)}.")

@@ -8,23 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from shoepair.commands.predict import (
-    add_checkpoint,
-    add_false_matches,
-    check_false_matches,
-    chosen_checkpoint,
-    threshold_line,
-)
+from shoepair.commands.options import add_checkpoint, add_max_fmr, check_max_fmr, chosen_checkpoint, threshold_line
 from shoepair.errors import UserError
 
 if TYPE_CHECKING:
     import numpy as np
 
     from shoepair.inference.assignment import Match
-    from shoepair.inference.gallery import Heap
+    from shoepair.inference.gallery import Gallery
 
 DEFAULT_THRESHOLD = 0.5  # a probability
-UNSURE_MARGIN = 1.0  # a rival, or the threshold, whose odds are within a factor of e: the pair may well be wrong
+UNSURE_MARGIN = 1.0  # a runner-up, or the threshold, whose odds are within a factor of e: the pair may well be wrong
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -51,7 +45,7 @@ def main(arguments: Sequence[str]) -> None:
         help=f"probability from which two shoes may be a pair (default {DEFAULT_THRESHOLD}); lower it, say to 0.001, "
         "if every shoe has its partner in the heap",
     )
-    add_false_matches(parser)
+    add_max_fmr(parser)
     parser.add_argument(
         "--out", type=Path, default=Path("outputs/match"), metavar="DIR", help="where the files go (%(default)s)"
     )
@@ -61,22 +55,22 @@ def main(arguments: Sequence[str]) -> None:
         help="also say how many pairs are right, where names tell the truth: u<person>_<pair>_<side>...",
     )
     options = parser.parse_args(arguments)
-    if options.threshold is not None and options.false_matches is not None:
-        raise UserError("--threshold and --false-matches: expected one of the two; the rate gives the threshold.")
+    if options.threshold is not None and options.max_fmr is not None:
+        raise UserError("--threshold and --max-fmr: expected one of the two; the rate gives the threshold.")
     if options.threshold is not None and not 0 < options.threshold < 1:
         raise UserError(f"--threshold {options.threshold}: expected a number between 0 and 1.")
-    check_false_matches(options.false_matches)
+    check_max_fmr(options.max_fmr)
     for folder in options.folders:
         if not folder.is_dir():
             raise UserError(f"{folder}: no such folder.")
-    checkpoint = chosen_checkpoint(options.checkpoint)
+    checkpoint = chosen_checkpoint(options)
     print(
         match(
             options.folders,
             checkpoint,
             sides=options.sides,
             threshold=options.threshold,
-            false_matches=options.false_matches,
+            max_fmr=options.max_fmr,
             out=options.out,
             score=options.score,
         )
@@ -90,7 +84,7 @@ def match(
     sides: str,
     out: Path,
     threshold: float | None = None,
-    false_matches: float | None = None,
+    max_fmr: float | None = None,
     score: bool = False,
 ) -> str:
     """Match the photos in folders and write what was found into `out`.
@@ -98,42 +92,42 @@ def match(
     Args:
         sides: "names", "unknown" or the path of a CSV file.
         threshold: a probability; None: 0.5.
-        false_matches: instead of a threshold, the rate it is to give; see load_classifier.
+        max_fmr: instead of a threshold, the false match rate it is to give; see load_classifier.
     Returns:
         What was found, in a few lines.
     Raises:
         UserError: for what the user can mend.
     """
-    from shoepair.inference import gallery as heaps
+    from shoepair.inference import gallery as galleries
     from shoepair.inference.assignment import find_matches
     from shoepair.inference.network import load_trained
 
-    paths = heaps.list_photos(folders)
+    paths = galleries.list_photos(folders)
     if sides == "names":
-        known = heaps.sides_from_names(paths)
+        known = galleries.sides_from_names(paths)
     elif sides == "unknown":
         known = [None] * len(paths)
     elif Path(sides).is_file():
-        known = heaps.sides_from_table(Path(sides), paths)
+        known = galleries.sides_from_table(Path(sides), paths)
     else:
         raise UserError(f"--sides {sides}: expected names, unknown, or a CSV file; there is no such file.")
     if score:
         count_right([path.name for path in paths], [])  # refuses before anything is computed
     trained = load_trained(checkpoint)
-    if false_matches is None:
+    if max_fmr is None:
         limit = logit_of(DEFAULT_THRESHOLD if threshold is None else threshold)
     else:
-        limit = trained.threshold(false_matches)
-    heap = heaps.read_heap(paths, known, trained)
-    logits = heaps.score_heap(heap, trained)
-    matches = find_matches(logits, heap.sides, limit)
-    lines = [found_line(heap, matches, limit)]
-    if false_matches is not None:
+        limit = trained.threshold(max_fmr)
+    gallery = galleries.read_gallery(paths, known, trained)
+    logits = galleries.score_gallery(gallery, trained)
+    matches = find_matches(logits, gallery.sides, limit)
+    lines = [found_line(gallery, matches, limit)]
+    if max_fmr is not None:
         lines.append(threshold_line(trained, limit))
     if score:
-        counts = count_right([path.name for path in heap.paths], [(m.left, m.right) for m in matches])
+        counts = count_right([path.name for path in gallery.paths], [(m.left, m.right) for m in matches])
         lines.append(counts.line())
-    lines.append(write_report(heap, logits, matches, out, limit=limit, folders=folders))
+    lines.append(write_report(gallery, logits, matches, out, limit=limit, folders=folders))
     return "\n".join(lines)
 
 
@@ -141,30 +135,30 @@ def logit_of(probability: float) -> float:
     return math.log(probability / (1 - probability))
 
 
-def found_line(heap: "Heap", matches: Sequence["Match"], limit: float) -> str:
+def found_line(gallery: "Gallery", matches: Sequence["Match"], limit: float) -> str:
     """How many pairs were found above a calibrated logit."""
     from shoepair.metrics.scores import probability_of
     from shoepair.reports.matches import counted, percent
 
-    num_known = sum(side is not None for side in heap.sides)
-    known = {0: "no side known", len(heap.sides): "all sides known"}.get(num_known, f"{num_known} sides known")
-    singles = len(heap.paths) - 2 * len(matches)
+    num_known = sum(side is not None for side in gallery.sides)
+    known = {0: "no side known", len(gallery.sides): "all sides known"}.get(num_known, f"{num_known} sides known")
+    singles = len(gallery.paths) - 2 * len(matches)
     return (
-        f"{counted(len(heap.paths), 'shoe')}, {known}: {counted(len(matches), 'pair')}, "
+        f"{counted(len(gallery.paths), 'shoe')}, {known}: {counted(len(matches), 'pair')}, "
         f"{counted(singles, 'single shoe')} (a pair from {percent(probability_of(limit))} on)"
     )
 
 
 def write_report(
-    heap: "Heap", logits: "np.ndarray", matches: Sequence["Match"], out: Path, *, limit: float,
+    gallery: "Gallery", logits: "np.ndarray", matches: Sequence["Match"], out: Path, *, limit: float,
     folders: Sequence[Path],
 ) -> str:  # fmt: skip
     """Write the tables, the contact sheet and the page. Returns where they are."""
     from shoepair.metrics.scores import probability_of
     from shoepair.reports import matches as report
 
-    names = [path.name if len(folders) == 1 else path.as_posix() for path in heap.paths]
-    shoes = [report.ShownShoe(name, jpeg) for name, jpeg in zip(names, heap.thumbnails, strict=True)]
+    names = [path.name if len(folders) == 1 else path.as_posix() for path in gallery.paths]
+    shoes = [report.ShownShoe(name, jpeg) for name, jpeg in zip(names, gallery.thumbnails, strict=True)]
 
     def probable(logit: float) -> float | None:
         return probability_of(logit) if math.isfinite(logit) else None
@@ -174,8 +168,8 @@ def write_report(
             shoes[m.left],
             shoes[m.right],
             probable(m.logit) or 0.0,
-            None if m.rival is None else shoes[m.rival],
-            probable(m.rival_logit),
+            None if m.runner_up is None else shoes[m.runner_up],
+            probable(m.runner_up_logit),
             unsure=m.distance(limit) < UNSURE_MARGIN,
         )
         for m in matches

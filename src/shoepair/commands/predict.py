@@ -8,20 +8,19 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from shoepair.commands.options import add_checkpoint, add_max_fmr, check_max_fmr, chosen_checkpoint, threshold_line
 from shoepair.errors import UserError
 from shoepair.files import read_rows
-from shoepair.runs.find import find_checkpoint
 
 if TYPE_CHECKING:
     from shoepair.inference.classifier import Verdict
-    from shoepair.inference.network import TrainedNetwork
 
 
 def main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(
         prog="shoepair predict",
         usage="shoepair predict [-h] (LEFT RIGHT | --stacked PHOTO | --pairs FILE.csv) [--checkpoint PATH] "
-        "[--false-matches RATE] [--json]",
+        "[--max-fmr RATE] [--json]",
         description="Say whether two photos, a left shoe and a right shoe, show the same pair. Photos of any size, in "
         "any format that pillow reads; they are prepared as in training. The probability is calibrated on the "
         "checkpoint's validation pairs.",
@@ -36,7 +35,7 @@ def main(arguments: Sequence[str]) -> None:
         help="many pairs: columns left and right, paths as seen from the folder of FILE.csv; answers as CSV",
     )
     add_checkpoint(parser)
-    add_false_matches(parser)
+    add_max_fmr(parser)
     parser.add_argument("--json", action="store_true", help="answer in JSON, one line for each pair")
     options = parser.parse_args(arguments)
     if sum((bool(options.photos), options.stacked is not None, options.pairs is not None)) != 1:
@@ -46,14 +45,14 @@ def main(arguments: Sequence[str]) -> None:
     for photo in [*options.photos, *filter(None, [options.stacked])]:
         if not Path(photo).exists():
             raise UserError(f"{photo}: no such file.")
-    check_false_matches(options.false_matches)
+    check_max_fmr(options.max_fmr)
     pairs = read_pairs(options.pairs) if options.pairs is not None else []
-    checkpoint = chosen_checkpoint(options.checkpoint)
+    checkpoint = chosen_checkpoint(options)
 
     from shoepair.inference.classifier import load_classifier, split_stacked
 
-    classifier = load_classifier(checkpoint, false_matches=options.false_matches)
-    if options.false_matches is not None:
+    classifier = load_classifier(checkpoint, max_fmr=options.max_fmr)
+    if options.max_fmr is not None:
         print(threshold_line(classifier.trained, classifier.threshold), file=sys.stderr)
     if options.pairs is not None:
         answers = classifier.try_all(paths for _, paths in pairs)
@@ -66,54 +65,6 @@ def main(arguments: Sequence[str]) -> None:
         verdict = classifier.compare(*options.photos)
         names = dict(zip(("left", "right"), options.photos, strict=True))
     print(_as_json(names, verdict) if options.json else verdict.sentence)
-
-
-def add_checkpoint(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--checkpoint",
-        default="latest",
-        metavar="PATH",
-        help="a file, the folder of a run (what it kept) or of several (the best run); default: the newest run in "
-        "outputs/",
-    )
-
-
-def chosen_checkpoint(asked: str) -> Path:
-    """The file that --checkpoint means, said on stderr if that was not typed. Raises UserError if there is none."""
-    path = find_checkpoint(asked, "outputs")
-    if str(path) != asked:
-        print(f"Checkpoint {path}", file=sys.stderr)
-    return path
-
-
-def add_false_matches(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--false-matches",
-        type=float,
-        metavar="RATE",
-        help="call two shoes a pair only from that probability on at which, of pairs that are different, at most this "
-        "part is called the same, such as 0.05: with 95 %% confidence, by the checkpoint's validation pairs, each of "
-        "them two shoes of one person",
-    )
-
-
-def check_false_matches(rate: float | None) -> None:
-    """Raises UserError if it is no rate."""
-    if rate is not None and not 0 < rate < 1:
-        raise UserError(f"--false-matches {rate}: expected a rate between 0 and 1, such as 0.05.")
-
-
-def threshold_line(trained: "TrainedNetwork", threshold: float) -> str:
-    """What a threshold (a calibrated logit) that follows from a rate of false matches means on validation."""
-    from shoepair.metrics.scores import probability_of
-
-    assert trained.calibration is not None
-    different, same = trained.calibration.called_same(threshold)
-    return (
-        f"Threshold {probability_of(threshold):.4f}: in validation it calls {different} of "
-        f"{len(trained.calibration.different)} different pairs the same, and finds {same} of "
-        f"{len(trained.calibration.same)} same pairs"
-    )
 
 
 def read_pairs(path: Path) -> list[tuple[tuple[str, str], tuple[Path, Path]]]:

@@ -1,15 +1,15 @@
 """From scores of candidate pairs to the best set of pairs as a whole, in which every shoe stands once or stays single.
 
-Numbers only: which shoe is compared with which, and how, stands in heap.py.
+Numbers only: which shoe is compared with which, and how, stands in gallery.py.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from shoepair.data.shoes import LEFT, RIGHT
+from shoepair.data.layout import LEFT, RIGHT
 
-RIVALS = 10  # with unknown sides, so many best candidates of each shoe are considered
+CANDIDATES = 10  # with unknown sides, so many best candidates of each shoe are considered
 
 
 @dataclass(frozen=True)
@@ -19,20 +19,20 @@ class Match:
     Attributes:
         left, right: indices of the shoes.
         logit: how well they fit.
-        rival: index of the shoe that fits one of the two best after the other; None if there is no other candidate.
-        rival_logit: how well it fits; -inf without a rival.
+        runner_up: index of the shoe that fits one of the two best after the other; None if there is no other candidate.
+        runner_up_logit: how well it fits; -inf without a runner_up.
     """
 
     left: int
     right: int
     logit: float
-    rival: int | None
-    rival_logit: float
+    runner_up: int | None
+    runner_up_logit: float
 
     @property
     def margin(self) -> float:
-        """How much better they fit than the rival does."""
-        return self.logit - self.rival_logit
+        """How much better they fit than the runner_up does."""
+        return self.logit - self.runner_up_logit
 
     def distance(self, threshold: float) -> float:
         """How far the pair is from being another one or none; the less, the more doubtful."""
@@ -43,7 +43,7 @@ def best_pairs(logits: np.ndarray, sides: list[str | None], threshold: float) ->
     """The set of pairs with the largest sum of (logit - threshold), each pair above the threshold.
 
     With all sides known it is an assignment of left to right shoes; otherwise a matching in a graph, among the
-    RIVALS best candidates of each shoe.
+    CANDIDATES best candidates of each shoe.
 
     Args:
         logits: (num_shoes, num_shoes), symmetric; -inf where two shoes cannot be a pair.
@@ -72,9 +72,9 @@ def _pairs_in_graph(logits: np.ndarray, sides: list[str | None], threshold: floa
     from scipy.sparse import csr_array
 
     num_shoes = len(logits)
-    num_rivals = min(RIVALS, num_shoes)
-    best = np.argpartition(-logits, num_rivals - 1, axis=1)[:, :num_rivals].ravel()
-    shoe = np.repeat(np.arange(num_shoes), num_rivals)
+    num_candidates = min(CANDIDATES, num_shoes)
+    best = np.argpartition(-logits, num_candidates - 1, axis=1)[:, :num_candidates].ravel()
+    shoe = np.repeat(np.arange(num_shoes), num_candidates)
     good = logits[shoe, best] > threshold
     edges = np.unique(np.sort(np.stack([shoe[good], best[good]], axis=1)), axis=0)  # (num_edges, 2)
     if len(edges) == 0:
@@ -99,12 +99,14 @@ def _pairs_in_graph(logits: np.ndarray, sides: list[str | None], threshold: floa
 
 
 def find_matches(logits: np.ndarray, sides: list[str | None], threshold: float) -> list[Match]:
-    """The best pairs with their rivals, most doubtful first. Arguments: see best_pairs."""
+    """The best pairs with their runners-up, most doubtful first. Arguments: see best_pairs."""
     matches = []
     for left, right in best_pairs(logits, sides, threshold):
         others = np.maximum(logits[left], logits[right])
         others[[left, right]] = -np.inf
-        rival = int(others.argmax())
-        found = bool(np.isfinite(others[rival]))
-        matches.append(Match(left, right, float(logits[left, right]), rival if found else None, float(others[rival])))
+        runner_up = int(others.argmax())
+        found = bool(np.isfinite(others[runner_up]))
+        matches.append(
+            Match(left, right, float(logits[left, right]), runner_up if found else None, float(others[runner_up]))
+        )
     return sorted(matches, key=lambda match: match.distance(threshold))

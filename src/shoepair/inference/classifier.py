@@ -99,14 +99,14 @@ class ShoeClassifier:
 
 
 def load_classifier(
-    checkpoint: str | Path = "latest", output_dir: str | Path = "outputs", *, false_matches: float | None = None
+    checkpoint: str | Path = "latest", output_dir: str | Path = "outputs", *, max_fmr: float | None = None
 ) -> ShoeClassifier:
     """The network in a checkpoint, ready to judge photos. Loading a file never runs code from it.
 
     Args:
         checkpoint: a file; the folder of a run (the epoch that it kept) or of several runs (the best one by validation
             accuracy); or "latest", the run in `output_dir` that ended last.
-        false_matches: of pairs that are different, the part that may be called the same, such as 0.05; None: the
+        max_fmr: of pairs that are different, the part that may be called the same, such as 0.05; None: the
             probability decides, at 0.5. The threshold is the lowest one that the checkpoint's validation pairs allow
             with 95 % confidence; those are two shoes of one person, photographed in one place. See
             Calibration.threshold.
@@ -115,7 +115,7 @@ def load_classifier(
     """
     path = find_checkpoint(str(checkpoint), str(output_dir))
     trained = load_trained(path)
-    return ShoeClassifier(trained, path, 0.0 if false_matches is None else trained.threshold(false_matches))
+    return ShoeClassifier(trained, path, 0.0 if max_fmr is None else trained.threshold(max_fmr))
 
 
 def verdict_of(logit: float, threshold: float = 0.0) -> Verdict:

@@ -1,4 +1,4 @@
-"""A heap of photos of single shoes: read, seen once each by the network where it can, the candidate pairs scored."""
+"""A gallery, the photos of a heap of single shoes: read, encoded once each where the network can, candidates scored."""
 
 import io
 import re
@@ -15,8 +15,9 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from tqdm import tqdm
 
+from shoepair.data.layout import LEFT, RIGHT
 from shoepair.data.photos import to_square
-from shoepair.data.shoes import LEFT, RIGHT, normalise
+from shoepair.data.shoes import normalise
 from shoepair.errors import UserError
 from shoepair.files import read_rows
 from shoepair.inference.classifier import open_photo
@@ -26,7 +27,7 @@ Step = TypeVar("Step")
 
 BATCH = 16  # photos, or pairs, that the network sees at a time: with 64, Lite0 takes 0.7 GB more and is no faster
 PAIRS_AT_ONCE = 25_000
-VALUES_AT_ONCE = 8_000_000  # of these pairs' vectors, each side: 32 MB
+VALUES_AT_ONCE = 8_000_000  # of these pairs' embeddings, each side: 32 MB
 # So many candidates of each shoe are compared closely where there are more. Of 2,000 drawn shoes (best_dual), the
 # partner is one of the 50 likeliest for 98.5 % (sides unknown: 97.2), of 200 for 99.7 % (99.1), of 400 for all (99.7).
 SHORTLIST = 200
@@ -36,15 +37,15 @@ SIDE = re.compile(r"(?<![a-z])(left|right)(?![a-z])", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
-class Heap:
+class Gallery:
     """The shoes that could be read, and what is known of them.
 
     Attributes:
         paths: of the photos.
         sides: "left", "right" or None (unknown), in the same order.
         thumbnails: small JPEG files, in the same order.
-        seen: what the network needs of each shoe: the vectors of its views (num_shoes, num_views, C) where it has an
-            encoder, else its image (num_shoes, 3, H, W) uint8.
+        seen: what the network needs of each shoe: the embeddings of its views (num_shoes, num_views, C) where it is
+            siamese, else its image (num_shoes, 3, H, W) uint8.
     """
 
     paths: list[Path]
@@ -96,7 +97,7 @@ def sides_from_table(table: Path, paths: Sequence[Path]) -> list[str | None]:
     return sides
 
 
-def read_heap(paths: Sequence[Path], sides: Sequence[str | None], trained: TrainedNetwork) -> Heap:
+def read_gallery(paths: Sequence[Path], sides: Sequence[str | None], trained: TrainedNetwork) -> Gallery:
     """Read every photo once and show it to the network. What cannot be read is left out and said on stderr.
 
     Raises:
@@ -104,7 +105,7 @@ def read_heap(paths: Sequence[Path], sides: Sequence[str | None], trained: Train
     """
     kept: list[int] = []
     thumbnails: list[bytes] = []
-    seen: Tensor | None = None  # of all photos at once: of thousands, joining pieces would hold the vectors twice
+    seen: Tensor | None = None  # of all photos at once: of thousands, joining pieces would hold the embeddings twice
     for batch in progress(range(0, len(paths), BATCH), "Photos", "batch"):
         rows = range(batch, min(batch + BATCH, len(paths)))
         with ThreadPoolExecutor() as pool:  # pillow decodes without the interpreter lock
@@ -115,7 +116,7 @@ def read_heap(paths: Sequence[Path], sides: Sequence[str | None], trained: Train
         if not usable:
             continue
         images = torch.from_numpy(np.stack([image for _, image, _ in usable]))
-        encoded = images if trained.encoder is None else encode_views(images, trained)
+        encoded = images if trained.siamese is None else encode_views(images, trained)
         if seen is None:
             seen = encoded.new_empty((len(paths), *encoded.shape[1:]))
         seen[len(kept) : len(kept) + len(usable)] = encoded
@@ -123,13 +124,13 @@ def read_heap(paths: Sequence[Path], sides: Sequence[str | None], trained: Train
         thumbnails += [thumbnail for _, _, thumbnail in usable]
     if seen is None:
         raise UserError(f"{paths[0].parent}: none of its {len(paths)} photos can be read as an image.")
-    return Heap([paths[row] for row in kept], [sides[row] for row in kept], thumbnails, seen[: len(kept)])
+    return Gallery([paths[row] for row in kept], [sides[row] for row in kept], thumbnails, seen[: len(kept)])
 
 
 def encode_views(images: Tensor, trained: TrainedNetwork) -> Tensor:
     """(B, 3, H, W) uint8 -> (B, num_views, C): of the photos and, where it knows them, of their mirror images."""
     images = normalise(images)
-    views = [images, images.flip(-1)] if trained.knows_mirrored else [images]
+    views = [images, images.flip(-1)] if trained.tta_hflip else [images]
     return torch.stack([trained.encode(view) for view in views], dim=1)
 
 
@@ -145,29 +146,29 @@ def _read(path: Path, image_size: int) -> tuple[np.ndarray, bytes] | UserError:
     return to_square(photo, image_size), file.getvalue()
 
 
-def score_heap(heap: Heap, trained: TrainedNetwork, length: int = SHORTLIST) -> np.ndarray:
+def score_gallery(gallery: Gallery, trained: TrainedNetwork, length: int = SHORTLIST) -> np.ndarray:
     """The calibrated logits of the candidate pairs: (num_shoes, num_shoes) float32, symmetric.
 
     Each is the mean over the views of the pair: on validation people, it finds more than one view. Where no side is
     known and the network tells left from right, both orders are scored and averaged. -inf stands for a shoe with
     itself, for two shoes of one side and for what candidates() leaves out.
     """
-    num_shoes = len(heap.paths)
+    num_shoes = len(gallery.paths)
     logits = np.full((num_shoes, num_shoes), -np.inf, dtype=np.float32)
-    side = _as_numbers(heap.sides)
+    side = _as_numbers(gallery.sides)
     score: Callable[..., np.ndarray] = _score_images
     pairs_at_once = PAIRS_AT_ONCE
-    if trained.encoder is not None:
-        score, pairs_at_once = _score_vectors, max(1, min(PAIRS_AT_ONCE, VALUES_AT_ONCE // heap.seen.shape[-1]))
-    every = np.nonzero(np.triu(candidates(heap.sides, heap.seen, trained, length)))  # (num_pairs,) twice
+    if trained.siamese is not None:
+        score, pairs_at_once = _score_embeddings, max(1, min(PAIRS_AT_ONCE, VALUES_AT_ONCE // gallery.seen.shape[-1]))
+    every = np.nonzero(np.triu(candidates(gallery.sides, gallery.seen, trained, length)))  # (num_pairs,) twice
     for start in progress(range(0, len(every[0]), pairs_at_once), "Pairs", "block"):
         first, second = (shoes[start : start + pairs_at_once] for shoes in every)
         flipped = (side[first] == -1) | (side[second] == 1)
         left, right = np.where(flipped, second, first), np.where(flipped, first, second)
-        found = score(heap.seen, left, right, trained)
+        found = score(gallery.seen, left, right, trained)
         unknown = (side[first] == 0) & (side[second] == 0)
-        if trained.encoder is None and unknown.any():
-            found[unknown] = (found[unknown] + score(heap.seen, right[unknown], left[unknown], trained)) / 2
+        if trained.siamese is None and unknown.any():
+            found[unknown] = (found[unknown] + score(gallery.seen, right[unknown], left[unknown], trained)) / 2
         logits[first, second] = logits[second, first] = found
     return logits
 
@@ -179,14 +180,14 @@ def candidates(
     unlike at a glance: (num_shoes, num_shoes) bool, symmetric.
 
     Args:
-        seen: as in Heap.
+        seen: as in Gallery.
         length: of each shoe's shortlist.
     """
     side = _as_numbers(sides)
     possible = (side[:, None] != side[None]) | (side == 0)
     np.fill_diagonal(possible, False)
-    if trained.encoder is not None and trained.encoder.looks_closely:
-        return shortlisted(possible, trained.summary(seen[:, 0]), length)
+    if trained.siamese is not None and trained.siamese.needs_reranking:
+        return shortlisted(possible, trained.global_descriptor(seen[:, 0]), length)
     return possible
 
 
@@ -194,20 +195,20 @@ def _as_numbers(sides: Sequence[str | None]) -> np.ndarray:
     return np.array([{LEFT: 1, RIGHT: -1, None: 0}[side] for side in sides])
 
 
-def shortlisted(possible: np.ndarray, summaries: Tensor, length: int) -> np.ndarray:
+def shortlisted(possible: np.ndarray, descriptors: Tensor, length: int) -> np.ndarray:
     """Those possible pairs in which one shoe is among the `length` that are most like the other: candidates are
     retrieved by global descriptors before they are compared by local ones, which takes a hundred times as long.
 
     Args:
         possible: (num_shoes, num_shoes) bool, symmetric.
-        summaries: (num_shoes, c); the nearer two are, in standard deviations of each column, the more they are alike.
+        descriptors: (num_shoes, c); the nearer two are, in standard deviations of each column, the more they are alike.
     Returns:
         (num_shoes, num_shoes) bool, symmetric.
     """
     num_shoes = len(possible)
     if num_shoes <= length:
         return possible
-    scaled = (summaries - summaries.mean(dim=0)) / (summaries.std(dim=0) + 1e-8)
+    scaled = (descriptors - descriptors.mean(dim=0)) / (descriptors.std(dim=0) + 1e-8)
     listed = np.zeros_like(possible)
     for start in range(0, num_shoes, ROWS_AT_ONCE):
         rows = slice(start, start + ROWS_AT_ONCE)
@@ -216,8 +217,8 @@ def shortlisted(possible: np.ndarray, summaries: Tensor, length: int) -> np.ndar
     return possible & (listed | listed.T)
 
 
-def _score_vectors(vectors: Tensor, left: np.ndarray, right: np.ndarray, trained: TrainedNetwork) -> np.ndarray:
-    one, other = (vectors[torch.from_numpy(side)].unbind(1) for side in (left, right))  # (B, C) for each view
+def _score_embeddings(embeddings: Tensor, left: np.ndarray, right: np.ndarray, trained: TrainedNetwork) -> np.ndarray:
+    one, other = (embeddings[torch.from_numpy(side)].unbind(1) for side in (left, right))  # (B, C) for each view
     return torch.stack([trained.compare(*view) for view in zip(one, other, strict=True)]).mean(0).numpy()
 
 

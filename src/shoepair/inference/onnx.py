@@ -1,12 +1,9 @@
-"""`shoepair export`: a trained network as an ONNX file that runs without torch, its preparation of images inside."""
+"""A trained network as an ONNX file that runs without torch, its preparation of images inside."""
 
-import argparse
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from shoepair.commands.predict import add_checkpoint, chosen_checkpoint
 from shoepair.errors import UserError
 from shoepair.files import replacing
 
@@ -14,25 +11,6 @@ if TYPE_CHECKING:
     from shoepair.inference.network import TrainedNetwork
 
 LARGEST_DIFFERENCE = 1e-4  # of a probability, between ONNX and torch
-
-
-def main(arguments: Sequence[str]) -> None:
-    parser = argparse.ArgumentParser(
-        prog="shoepair export",
-        description="Write a trained network as an ONNX file. It takes two batches of square images, left and right, "
-        "uint8 RGB of shape (B, 3, S, S), and gives the calibrated probability that each pair is the same. Approach, "
-        "image size S, temperature and threshold stand in its metadata. The file is run and compared with torch before "
-        "it is kept.",
-        epilog="Example: shoepair export --out shoes.onnx",
-    )
-    add_checkpoint(parser)
-    parser.add_argument(
-        "--out", type=Path, metavar="FILE", help="default: beside the checkpoint, with the ending .onnx"
-    )
-    options = parser.parse_args(arguments)
-    checkpoint = chosen_checkpoint(options.checkpoint)
-    out = options.out or checkpoint.with_suffix(".onnx")
-    print(export(checkpoint, out))
 
 
 def export(checkpoint: Path, out: Path) -> str:
@@ -52,8 +30,8 @@ def export(checkpoint: Path, out: Path) -> str:
     from shoepair.inference.network import load_trained
 
     trained = load_trained(checkpoint)
-    if trained.approach == "histogram":
-        raise UserError(f"--checkpoint {checkpoint}: expected a network; the histogram baseline is not exported.")
+    if not trained.network.exportable:
+        raise UserError(f"--checkpoint {checkpoint}: expected another approach; {trained.approach} is not exported.")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with replacing(out) as partial:
@@ -79,14 +57,15 @@ def write_onnx(trained: "TrainedNetwork", path: Path) -> None:
     from shoepair.data.shoes import normalise
     from shoepair.inference.network import score_views
     from shoepair.models.fused import plain_stages
+    from shoepair.models.networks import PairNetwork
 
     class Whole(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.network = plain_stages(trained.network)
+            self.network = cast(PairNetwork, plain_stages(trained.network))
 
         def forward(self, left: Tensor, right: Tensor) -> Tensor:
-            logits = score_views(self.network, normalise(left), normalise(right), mirrored=trained.knows_mirrored)
+            logits = score_views(self.network, normalise(left), normalise(right), hflip=trained.tta_hflip)
             return torch.sigmoid(logits / trained.temperature)
 
     size = trained.image_size

@@ -10,8 +10,9 @@ import torch
 from conftest import Command
 from PIL import Image
 
+from shoepair.data.layout import LEFT, RIGHT
 from shoepair.data.photos import read_photos
-from shoepair.data.shoes import LEFT, RIGHT, Shoe
+from shoepair.data.shoes import Shoe
 from shoepair.data.synthetic.collection import design_of, draw_one, draw_shoes, shoes_of
 from shoepair.data.synthetic.designs import KIND_MIX, KINDS, draw_design, draw_placement, draw_scene, draw_taste
 from shoepair.data.synthetic.geometry import make_last

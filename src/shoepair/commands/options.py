@@ -1,0 +1,70 @@
+"""What the commands that use a trained network share: which one, and its highest false match rate."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from shoepair.errors import UserError
+from shoepair.metrics.scores import probability_of
+from shoepair.runs.find import find_checkpoint
+
+if TYPE_CHECKING:
+    from shoepair.inference.network import TrainedNetwork
+
+
+def add_checkpoint(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--checkpoint",
+        default="latest",
+        metavar="PATH",
+        help="a file, the folder of a run (what it kept) or of several (the best run); default: the newest run in "
+        "outputs/",
+    )
+    parser.add_argument(
+        "--plugin",
+        action="append",
+        default=[],
+        metavar="FILE.py",
+        help="a Python file or module with an approach of your own, if the network is of one",
+    )
+
+
+def chosen_checkpoint(options: argparse.Namespace) -> Path:
+    """The file that --checkpoint means, said on stderr if that was not typed. Raises UserError if there is none."""
+    if options.plugin:
+        from shoepair.config.approaches import load_plugins
+
+        load_plugins(options.plugin)
+    path = find_checkpoint(options.checkpoint, "outputs")
+    if str(path) != options.checkpoint:
+        print(f"Checkpoint {path}", file=sys.stderr)
+    return path
+
+
+def add_max_fmr(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--max-fmr",
+        type=float,
+        metavar="RATE",
+        help="highest false match rate: call two shoes a pair only from that probability on at which, of pairs that "
+        "are different, at most this part is called the same, such as 0.05: with 95 %% confidence, by the checkpoint's "
+        "validation pairs, each of them two shoes of one person",
+    )
+
+
+def check_max_fmr(rate: float | None) -> None:
+    """Raises UserError if it is no rate."""
+    if rate is not None and not 0 < rate < 1:
+        raise UserError(f"--max-fmr {rate}: expected a rate between 0 and 1, such as 0.05.")
+
+
+def threshold_line(trained: "TrainedNetwork", threshold: float) -> str:
+    """What a threshold (a calibrated logit) that follows from a false match rate means on validation."""
+    assert trained.calibration is not None
+    different, same = trained.calibration.called_same(threshold)
+    return (
+        f"Threshold {probability_of(threshold):.4f}: in validation it calls {different} of "
+        f"{len(trained.calibration.different)} different pairs the same, and finds {same} of "
+        f"{len(trained.calibration.same)} same pairs"
+    )
