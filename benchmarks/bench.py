@@ -19,32 +19,32 @@ from typing import Any
 
 import numpy as np
 import torch
+from hydra import compose, initialize_config_module
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from shoepair.config.read import read_train_settings
+from shoepair.config.schema import TrainSettings
 from shoepair.data.cache import cached_images, default_cache_dir
 from shoepair.data.datamodule import GatheredPairs, ShoePairDataModule
 from shoepair.data.layout import LEFT, RIGHT
 from shoepair.data.pairs import EvaluationBatches, TrainingBatches
 from shoepair.data.shoes import Shoe, ShoeSet, normalise
-from shoepair.models import build_network
-from shoepair.models.module import CLASSIFIERS
+from shoepair.launch.preflight import plain_values
 from shoepair.training.callbacks import quiet_lightning
+from shoepair.training.checkpoint import build_module
 from shoepair.training.environment import keep_freed_memory, versions
 
-NO_AUGMENTATION = dict.fromkeys(
-    ("mirror", "swap", "rotate", "shift", "scale", "brightness", "contrast", "saturation", "light"), 0.0
-)
-# 113 drawn people: the original's 540 training and 138 validation pairs.
-DATA: dict[str, Any] = {
-    "name": "synthetic", "num_people": 113, "num_test_people": 0, "seed": 0, "hardness": 0.9, "image_size": 224,
-    "batch_size": 42, "balanced": True, "drop_last": True, "negatives": "cyclic", "train_fraction": 0.8,
-    "folds": 5, "fold": None, "cache_dir": None, "validate_on_train": False, "num_workers": 0,
-    "augment": NO_AUGMENTATION,
-}  # fmt: skip
 ADAM = {"lr": 1e-3, "weight_decay": 1e-4}
+
+
+def original(approach: str, *overrides: str) -> TrainSettings:
+    """The original's settings on 113 drawn people: 540 training and 138 validation pairs."""
+    typed = (f"experiment=original_{approach}", "data.num_test_people=0", "data.hardness=0.9", *overrides)
+    with initialize_config_module("shoepair.conf"):
+        return read_train_settings(plain_values(compose("train", list(typed))))
 
 
 def plain_network(approach: str) -> nn.Module:
@@ -93,11 +93,7 @@ class OurEpoch(Callback):
 
     def __init__(self, approach: str, datamodule: ShoePairDataModule, precision: Any) -> None:
         self.datamodule = datamodule
-        self.classifier = CLASSIFIERS[approach](
-            {"image_size": 224},
-            {"_target_": "torch.optim.Adam", **ADAM},
-            {"_target_": "torch.optim.lr_scheduler.ConstantLR", "interval": "epoch", "factor": 1.0},
-        )
+        self.module = build_module(original(approach))
         self.trainer = Trainer(
             max_epochs=0, callbacks=[self], accelerator="cpu", devices=1, logger=False, precision=precision,
             enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0,
@@ -111,7 +107,7 @@ class OurEpoch(Callback):
 
     def epoch(self) -> float:
         self.trainer.fit_loop.max_epochs = (self.trainer.fit_loop.max_epochs or 0) + 1
-        self.trainer.fit(self.classifier, datamodule=self.datamodule)
+        self.trainer.fit(self.module, datamodule=self.datamodule)
         return self.seconds
 
 
@@ -120,7 +116,7 @@ def measure_epochs(approach: str, num_epochs: int) -> dict[str, dict[str, float]
 
     A second ratio of shoepair's epochs is that to the bare loop on the same network in the same precision.
     """
-    datamodule = ShoePairDataModule(DATA, seed=0)
+    datamodule = ShoePairDataModule(original(approach).data, seed=0)
     datamodule.setup()
 
     def ready(sampler: Any) -> list[Any]:
@@ -135,8 +131,8 @@ def measure_epochs(approach: str, num_epochs: int) -> dict[str, dict[str, float]
     contenders = {
         "bare loop, torch's layers": bare(plain_network(approach), bf16=False, plain=approach),
         "bare loop, torch's layers, bf16": bare(plain_network(approach), bf16=True, plain=approach),
-        "bare loop, our network": bare(build_network(approach), bf16=False),
-        "bare loop, our network, bf16": bare(build_network(approach), bf16=True),
+        "bare loop, our network": bare(build_module(original(approach)).network, bf16=False),
+        "bare loop, our network, bf16": bare(build_module(original(approach)).network, bf16=True),
         "shoepair": OurEpoch(approach, datamodule, "32-true").epoch,
         "shoepair, bf16": OurEpoch(approach, datamodule, "bf16-mixed").epoch,
     }
@@ -161,7 +157,8 @@ def measure_data() -> dict[str, float]:
         seconds = {}
         for name in ("drawn", "from the cache"):
             started = time.perf_counter()
-            ShoePairDataModule({**DATA, "num_test_people": 10, "cache_dir": cache}, seed=0).setup()
+            settings = original("dual", "data.num_test_people=10", f"data.cache_dir={cache}")
+            ShoePairDataModule(settings.data, seed=0).setup()
             seconds[name] = round(time.perf_counter() - started, 3)
     return seconds
 
@@ -172,7 +169,7 @@ import sys, time
 from torch.optim.optimizer import register_optimizer_step_post_hook
 register_optimizer_step_post_hook(lambda *_: print(f"step {time.time()}", file=sys.stderr))
 sys.argv = ["shoepair", *sys.argv[1:]]
-from shoepair.launch.hydra_app import main
+from shoepair.cli import main
 main()
 """
 
@@ -230,7 +227,7 @@ def measure_growth(num_shoes: int, cache_dir: str) -> dict[str, float]:
     names = [(f"u{i // 6:06d}", str(i % 6 // 2 + 1), (LEFT, RIGHT)[i % 2]) for i in range(6 * people)]
     shoes = ShoeSet(images[: 6 * people], tuple(Shoe(*name, "m", "-".join(name)) for name in names))
     batches = TrainingBatches(
-        shoes, shoes.people, negatives="fresh", batch_size=42, balanced=True, drop_last=False, seed=0
+        shoes, shoes.people, negatives="resampled", batch_size=42, balanced=True, drop_last=False, seed=0
     )
     gathered = GatheredPairs(shoes)
     started, num_pairs = time.perf_counter(), 0
@@ -247,7 +244,7 @@ def measure_growth(num_shoes: int, cache_dir: str) -> dict[str, float]:
 
 def measure_predictions(approach: str) -> dict[str, float]:
     """Pairs a second through the network, one by one and in batches of 64."""
-    network = build_network(approach).eval()
+    network = build_module(original(approach)).network.eval()
     figures = {}
     for size in (1, 64):
         left, right = torch.rand(size, 3, 224, 224) - 0.5, torch.rand(size, 3, 224, 224) - 0.5

@@ -35,7 +35,7 @@ class Row:
     Attributes:
         name: of its line; its folder's with _ for what is no letter.
         overrides: what is typed for it, besides data, folds and folders.
-        drawn: what is typed to train the same network on drawn shoes first; None: it starts from random weights.
+        drawn: whether the same network is trained on drawn shoes first, by the experiment's own first step.
         after: of which row the network that was trained on drawn shoes is trained further instead.
         beside: of which row the network that was trained on drawn shoes is trained further beside the encoder.
         lost: it stands in the second table, of what was tried and not kept; the test people are not looked at.
@@ -43,7 +43,7 @@ class Row:
 
     name: str
     overrides: Sequence[str]
-    drawn: Sequence[str] | None = None
+    drawn: bool = False
     after: str | None = None
     beside: str | None = None
     lost: bool = False
@@ -53,12 +53,9 @@ class Row:
         return re.sub(r"\W+", "_", self.name)
 
 
-# Drawn shoes first: more people than the photos have, a higher learning rate, almost all of them for training.
-DRAWN = ("data.num_people=600", "data.train_fraction=0.9", "optimizer.lr=2e-3")
 ALONE = ("optimizer.lr=2e-3", "trainer.max_epochs=40")  # without drawn shoes, as many steps again
 
-# What costs more to train sees them less often.
-DRAWN_PRETRAINED = ("data.num_people=550", "data.train_fraction=0.9", "trainer.max_epochs=4", "ema_decay=0.99")
+HANDHELD = ("augment=handheld", "negative_weight=2")
 
 FROZEN = (
     "approach.frozen=true",
@@ -68,7 +65,6 @@ FROZEN = (
     "trainer.max_epochs=30",
     "optimizer.lr=1e-3",
     "ema_decay=0.99",
-    "negative_weight=1.5",
 )
 
 ALL_OF_IT = (
@@ -81,22 +77,22 @@ ALL_OF_IT = (
 )
 
 ROWS = (
-    Row("best_pretrained", ["experiment=best_pretrained"], drawn=DRAWN_PRETRAINED, beside="best_dual"),
+    Row("best_pretrained", ["experiment=best_pretrained"], drawn=True, beside="best_dual"),
     Row("pretrained, frozen", ["experiment=best_pretrained", *FROZEN]),
-    Row("best_dual", ["experiment=best_dual"], drawn=DRAWN),
-    Row("best_single", ["experiment=best_single"], drawn=DRAWN),
+    Row("best_dual", ["experiment=best_dual"], drawn=True),
+    Row("best_single", ["experiment=best_single"], drawn=True),
     Row(
         "best_pretrained, handheld",
-        ["experiment=best_pretrained", "augment=handheld"],
+        ["experiment=best_pretrained", *HANDHELD],
         after="best_pretrained",
         beside="best_dual",
     ),
-    Row("best_dual, handheld", ["experiment=best_dual", "augment=handheld"], drawn=DRAWN),
+    Row("best_dual, handheld", ["experiment=best_dual", *HANDHELD], drawn=True),
     Row("histogram", ["approach=histogram", "keep=last"]),
     Row("original_dual", ["experiment=original_dual", "keep=last"]),
     Row("original_single", ["experiment=original_single", "keep=last"]),
     Row("dual, no drawn shoes", ["experiment=best_dual", *ALONE], lost=True),
-    Row("dual, means compared", ["experiment=best_dual", "approach.fusion=compare"], drawn=DRAWN, lost=True),
+    Row("dual, means compared", ["experiment=best_dual", "approach.fusion=compare"], drawn=True, lost=True),
     Row(
         "dual, means compared, no drawn shoes",
         ["experiment=best_dual", "approach.fusion=compare", *ALONE],
@@ -133,8 +129,9 @@ def main() -> None:
 
 def measure(row: Row, photos: Path, out: Path, *, weights: str | None, test: bool) -> None:
     """Train what is missing of a row."""
-    overrides = overrides_of(row, out, weights)
-    if (first := first_of(row)) is not None:
+    first = first_of(row)
+    overrides = overrides_of(row, out, weights, step="" if first is None else "/finetune")
+    if first is not None:
         overrides.append(f"init_from={learn_drawn(first, out, weights)}")
     overrides += ["data=photos", f"data.root={photos}"]
     run(["sweep=folds", *overrides, f"hydra.sweep.dir={out / row.folder / 'folds'}"])
@@ -142,9 +139,9 @@ def measure(row: Row, photos: Path, out: Path, *, weights: str | None, test: boo
         once([*overrides, "data.validate_on_train=true", "test=true"], out / row.folder / "all")
 
 
-def overrides_of(row: Row, out: Path, weights: str | None) -> list[str]:
-    """What is typed for a row, on whatever shoes; the network that is to stand beside its own has been trained."""
-    overrides = [*row.overrides]
+def overrides_of(row: Row, out: Path, weights: str | None, step: str) -> list[str]:
+    """What is typed for a row, or for a step of its experiment; the network beside its own has been trained."""
+    overrides = [f"{override}{step}" if override.startswith("experiment=") else override for override in row.overrides]
     if weights is not None and any("pretrained" in override for override in overrides):
         overrides.append(f"approach.weights={weights}")
     if row.beside is not None:
@@ -154,13 +151,12 @@ def overrides_of(row: Row, out: Path, weights: str | None) -> list[str]:
 
 def first_of(row: Row) -> Row | None:
     """The row whose network, trained on drawn shoes, a row's network starts as."""
-    return row if row.drawn is not None else ROW[row.after] if row.after is not None else None
+    return row if row.drawn else ROW[row.after] if row.after is not None else None
 
 
 def learn_drawn(row: Row, out: Path, weights: str | None) -> Path:
     """Train a row's network on drawn shoes, unless that is done; where it is."""
-    overrides = [*overrides_of(row, out, weights), *(row.drawn or ()), "data=synthetic", "test=false"]
-    once(overrides, out / row.folder / "drawn")
+    once([*overrides_of(row, out, weights, step="/pretrain"), "test=false"], out / row.folder / "drawn")
     return out / row.folder / "drawn"
 
 

@@ -66,11 +66,11 @@ def page() -> str:
               names=("flips", "none", "handheld")),
     ]  # fmt: skip
     for group, options in OPTIONS.items():
-        own = (composed(f"{group}={option}") for option in options)
+        configs = (composed(f"{group}={option}") for option in options)
         sections += [
             f"## {group}\n",
             f"{described(TrainSettings.model_fields[group].annotation)}\n",
-            table(leaves_starting_with(f"{group}."), *own, names=options if len(options) > 1 else ("default",)),
+            table(leaves_starting_with(f"{group}."), *configs, names=options if len(options) > 1 else ("default",)),
         ]
     checkpoint = {"checkpoint": EvaluateSettings.model_fields["checkpoint"]}
     sections += [

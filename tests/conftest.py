@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from shoepair.data.synthetic.collection import draw_shoes
 from shoepair.cli import main
+from shoepair.data.synthetic.collection import draw_shoes
 
 REAL_PHOTOS = Path(__file__).parents[2] / "shared" / "photos"
 

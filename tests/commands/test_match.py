@@ -14,6 +14,7 @@ import pytest
 import torch
 from conftest import TINY, Command
 from PIL import Image
+from settings import network_settings
 
 from shoepair import load_classifier
 from shoepair.commands.match import count_right
@@ -22,7 +23,7 @@ from shoepair.inference.assignment import best_pairs, find_matches
 from shoepair.inference.gallery import Gallery, encode_views, score_gallery, shortlisted, sides_from_names
 from shoepair.inference.network import TrainedNetwork
 from shoepair.metrics.calibration import Calibration
-from shoepair.models import build_network
+from shoepair.models.networks import build_network
 from shoepair.reports.matches import ShownMatch, ShownShoe, ShownSingle, draw_contact_sheets, write_page
 
 
@@ -70,8 +71,8 @@ def test_most_doubtful_pairs_come_first_with_their_rivals() -> None:
     for i, j, value in ((0, 1, 6.0), (2, 3, 5.0), (2, 4, 4.5)):
         logits[i, j] = logits[j, i] = value
     first, second = find_matches(logits, [None] * 5, 0.0)
-    assert (first.left, first.right, first.rival, first.margin) == (2, 3, 4, 0.5)
-    assert (second.left, second.right, second.rival, second.margin) == (0, 1, None, np.inf)
+    assert (first.left, first.right, first.runner_up, first.margin) == (2, 3, 4, 0.5)
+    assert (second.left, second.right, second.runner_up, second.margin) == (0, 1, None, np.inf)
 
 
 def test_a_heap_of_one_shoe_has_no_pair() -> None:
@@ -94,26 +95,25 @@ def test_sides_are_read_from_names() -> None:
         {"approach": "single", "fusion": "local", "stages": 2},
     ],
 )
-@pytest.mark.parametrize("mirror", [0.0, 0.5])
-def test_every_candidate_has_the_score_of_the_whole_network(settings: dict, mirror: float) -> None:
+@pytest.mark.parametrize("hflip", [0.0, 0.5])
+def test_every_candidate_has_the_score_of_the_whole_network(settings: dict, hflip: float) -> None:
     torch.manual_seed(0)
-    network = build_network(**settings, image_size=16, norm="none").eval()
+    network = build_network(network_settings(**settings, image_size=16, norm="none")).eval()
     trained = TrainedNetwork(
         network,
-        settings["approach"],
-        {"image_size": 16},
-        {"data": {"augment": {"mirror": mirror}}},
+        network_settings(**settings, image_size=16),
+        {"data": {"augment": {"hflip": hflip}}},
         Calibration(0.5, (), ()),
     )
     images = torch.randint(0, 256, (5, 3, 16, 16), dtype=torch.uint8)
     sides: list[str | None] = ["right", "left", None, None, "left"]
-    seen = encode_views(images, trained) if trained.encoder else images
+    seen = encode_views(images, trained) if trained.siamese else images
     logits = score_gallery(Gallery([Path(str(i)) for i in range(5)], sides, [b""] * 5, seen), trained)
 
     def whole(left: int, right: int) -> float:
         """Of one pair; of a network that was trained on mirrored pairs, the mean of it and its mirror image."""
         one, other = (normalise(images[i : i + 1]) for i in (left, right))
-        mirrored = trained.score(one.flip(-1), other.flip(-1)) if mirror else trained.score(one, other)
+        mirrored = trained.score(one.flip(-1), other.flip(-1)) if hflip else trained.score(one, other)
         return float(trained.score(one, other) + mirrored) / 2
 
     one, other = normalise(images[1:2]), normalise(images[:1])
@@ -152,20 +152,23 @@ def test_each_shoe_is_compared_closely_with_those_that_are_most_like_it() -> Non
         {"approach": "dual", "fusion": "compare"},
         {"approach": "dual", "fusion": "local"},
         {"approach": "pretrained", "encoder": "torchvision/mobilenet_v3_small", "weights": None, "frozen": False,
-         "maps_of": "features.3", "beside": {"approach": "dual", "fusion": "local", "image_size": 32}},
+         "local_layer": "features.3", "member": network_settings("dual", image_size=32, fusion="local")},
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("num_left", [30, 60])
 def test_in_a_large_heap_the_closest_look_is_for_the_likeliest(settings: dict, num_left: int) -> None:
     """Two photos of one shoe are on each other's shortlist; a network that compares vectors only looks at all."""
     torch.manual_seed(0)
-    trained = TrainedNetwork(build_network(**settings, image_size=32).eval(), settings["approach"], {}, {})
+    of = network_settings(**settings, image_size=32)
+    trained = TrainedNetwork(build_network(of).eval(), of, {})
     images = torch.randint(0, 256, (num_left, 3, 32, 32), dtype=torch.uint8)
     images = torch.cat([images, images[: 61 - num_left]])
-    assert trained.encoder is not None
+    assert trained.siamese is not None
     sides: list[str | None] = [*["left"] * num_left, *["right"] * (len(images) - num_left)]
     nothing: list[str | None] = [None] * len(images)
-    heap = Gallery([Path(str(i)) for i in range(len(images))], sides, [b""] * len(images), encode_views(images, trained))
+    heap = Gallery(
+        [Path(str(i)) for i in range(len(images))], sides, [b""] * len(images), encode_views(images, trained)
+    )
     for known in (sides, nothing):
         heap = replace(heap, sides=known)
         quick, whole = score_gallery(heap, trained, length=5), score_gallery(heap, trained, length=len(images))

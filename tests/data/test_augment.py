@@ -5,6 +5,7 @@ from settings import augment_settings
 from shoepair.config.schema import AugmentSettings
 from shoepair.data.augment import Augmentation
 
+
 @pytest.fixture
 def pair() -> tuple[torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(0)

@@ -108,7 +108,9 @@ def test_a_photo_that_is_not_square_is_padded_with_its_edge_colour() -> None:
 @pytest.mark.parametrize("fold", [None, 0, 1, 2, 3, 4])
 def test_no_person_appears_in_two_splits_of_the_real_photos(real_photos: Path, fold: int | None) -> None:
     typed = ("data=photos", f"data.root={real_photos}", "data.image_size=16")
-    datamodule = ShoePairDataModule(train_settings(*typed, f"data.fold={'null' if fold is None else fold}").data, seed=0)
+    datamodule = ShoePairDataModule(
+        train_settings(*typed, f"data.fold={'null' if fold is None else fold}").data, seed=0
+    )
     datamodule.setup()
     people = datamodule.people
     assert sum(len(names) for names in people.values()) == 113 == len(set().union(*people.values()))

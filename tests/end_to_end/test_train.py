@@ -15,9 +15,9 @@ from lightning import LightningModule, Trainer
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from shoepair.models.module import load_checkpoint
 from shoepair.reports.tables import splits_table
 from shoepair.training.callbacks import StopOnDivergence
+from shoepair.training.checkpoint import load_module
 
 NOT_FIGURES = ("seconds", "overrides")
 
@@ -110,7 +110,7 @@ def test_who_validates_on_people_of_the_training_gets_no_calibration(shoepair: C
     found = results(Path("outputs/run"))
     assert found["temperature"] is None and "loss_calibrated" not in found["splits"]["val"]
     assert "Temperature    1, since the checkpoint carries no calibration" in outcome.out
-    assert load_checkpoint("outputs/run/checkpoints/best.ckpt").calibration is None
+    assert load_module("outputs/run/checkpoints/best.ckpt").checkpoint.calibration is None
 
 
 def test_an_evaluation_tells_the_temperature_and_both_losses(shoepair: Command, tmp_path: Path, trained: Path) -> None:
@@ -153,7 +153,7 @@ def test_runs_from_before_calibration_and_kinds_are_still_read(
     path = Path("outputs/old/checkpoints/best.ckpt")
     content = torch.load(path, weights_only=True)
     temperature = content.pop("calibration")["temperature"]
-    del content["config"]["data"]["augment"]["light"], content["config"]["data"]["same_side"]
+    del content["config"]["data"]["augment"]["exposure"], content["config"]["data"]["same_side_negatives"]
     content["config"]["data"] |= {"drop_last": True, "batch_size": 1000}  # nothing is trained: it need not be full
     torch.save(content, path)
     outcome = shoepair("compare", "outputs", "--test")
@@ -182,8 +182,8 @@ def test_another_seed_gives_another_network(shoepair: Command, tmp_path: Path, t
     assert shoepair(*TINY, "seed=1", "test=false", "hydra.run.dir=outputs/tiny").code == 0
     assert set(results(tmp_path / "outputs" / "tiny")["splits"]) == {"val"}
     one, other = (
-        load_checkpoint(trained / "checkpoints/best.ckpt"),
-        load_checkpoint("outputs/tiny/checkpoints/best.ckpt"),
+        load_module(trained / "checkpoints/best.ckpt").module,
+        load_module("outputs/tiny/checkpoints/best.ckpt").module,
     )
     assert not torch.equal(next(one.parameters()), next(other.parameters()))
 
@@ -218,7 +218,7 @@ def test_latest_is_the_newest_runs_best(shoepair: Command) -> None:
     assert outcome.code == 0, outcome.err
     newest = max(Path("outputs").glob("*_dual-synthetic_*"), key=lambda path: path.stat().st_mtime)
     assert f"Checkpoint {newest}/checkpoints/best.ckpt" in outcome.out
-    assert load_checkpoint(newest / "checkpoints/best.ckpt").config["approach"]["width"] == 3
+    assert load_module(newest / "checkpoints/best.ckpt").module.config["approach"]["width"] == 3
 
 
 @pytest.mark.parametrize("content", [b"", b"no checkpoint", b"PK\x03\x04"])
@@ -404,14 +404,16 @@ def test_a_run_starts_from_the_weights_of_another(shoepair: Command, trained: Pa
     settings = (*TINY, "optimizer.lr=0", "optimizer.weight_decay=0", "scheduler=constant", "trainer.max_epochs=1")
     outcome = shoepair(*settings, f"init_from={trained}", "hydra.run.dir=outputs/run")
     assert outcome.code == 0, outcome.err
-    before, after = (load_checkpoint(path / "checkpoints/best.ckpt") for path in (trained, Path("outputs/run")))
+    before, after = (load_module(path / "checkpoints/best.ckpt").module for path in (trained, Path("outputs/run")))
     for (name, value), other in zip(before.named_parameters(), after.parameters(), strict=True):
         assert torch.equal(value, other), name
     outcome = shoepair(*settings, f"init_from={trained}", "approach.width=3")
     assert outcome.code == 2 and "expected weights of the same network" in outcome.err and "width=2" in outcome.err
-    outcome = shoepair(*TINY, "data.validate_on_train=true", f"init_from={trained}", "hydra.run.dir=outputs/uncalibrated")
+    outcome = shoepair(
+        *TINY, "data.validate_on_train=true", f"init_from={trained}", "hydra.run.dir=outputs/uncalibrated"
+    )
     assert outcome.code == 0, outcome.err
-    assert load_checkpoint("outputs/uncalibrated/checkpoints/best.ckpt").calibration is None  # weights only
+    assert load_module("outputs/uncalibrated/checkpoints/best.ckpt").checkpoint.calibration is None  # weights only
     outcome = shoepair(*settings, "init_from=nowhere")
     assert outcome.code == 2 and "init_from=nowhere: no such file or folder." in outcome.err
 

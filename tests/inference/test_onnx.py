@@ -10,14 +10,15 @@ import onnxruntime
 import pytest
 import torch
 from conftest import TINY, Command
+from settings import network_settings
 from torch import nn
 
 from shoepair.data.shoes import normalise
 from shoepair.inference.network import TrainedNetwork, load_trained
 from shoepair.inference.onnx import export, largest_difference, write_onnx
 from shoepair.metrics.calibration import Calibration
-from shoepair.models import build_network
 from shoepair.models.fused import NormReluPool, ReluPool, plain_stages
+from shoepair.models.networks import build_network
 
 
 def test_an_exported_network_runs_without_torch(shoepair: Command, trained: Path, tmp_path: Path) -> None:
@@ -60,7 +61,7 @@ print(json.dumps([probability.tolist(), session.get_modelmeta().custom_metadata_
 @pytest.mark.parametrize("temperature", [1.0, 3.0])
 def test_every_approach_exports_to_the_same_probabilities(settings: dict, temperature: float, tmp_path: Path) -> None:
     torch.manual_seed(0)
-    network = build_network(**settings, image_size=16).eval()
+    network = build_network(network_settings(**settings, image_size=16)).eval()
     with torch.no_grad():
         for stage in network.modules():
             if isinstance(stage, NormReluPool):  # some channels with a negative scale
@@ -68,7 +69,7 @@ def test_every_approach_exports_to_the_same_probabilities(settings: dict, temper
                     value.normal_()
                 stage.get_buffer("running_var").abs_().add_(0.1)
     images = np.random.default_rng(0).integers(0, 256, (2, 30, 3, 1, 1), dtype=np.uint8).repeat(16, 3).repeat(16, 4)
-    trained = TrainedNetwork(network, settings["approach"], {"image_size": 16}, {}, Calibration(temperature, (), ()))
+    trained = TrainedNetwork(network, network_settings(**settings, image_size=16), {}, Calibration(temperature, (), ()))
     logits = temperature * trained.score(*(normalise(torch.from_numpy(side)) for side in images))
     last = [module for module in network.modules() if isinstance(module, nn.Linear)][-1]
     with torch.no_grad():  # logits around 0, or all probabilities would be 0 or 1
@@ -84,7 +85,7 @@ def test_every_approach_exports_to_the_same_probabilities(settings: dict, temper
 
 
 def test_plain_stages_compute_the_same(tmp_path: Path) -> None:
-    network = build_network("single", image_size=16).eval()
+    network = build_network(network_settings("single", image_size=16)).eval()
     plain = plain_stages(network)
     assert not any(isinstance(module, NormReluPool | ReluPool) for module in plain.modules())
     assert any(isinstance(module, NormReluPool) for module in network.modules())

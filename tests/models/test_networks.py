@@ -3,12 +3,15 @@ from typing import Any
 
 import pytest
 import torch
+from settings import network_settings
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from shoepair.models import build_network
+from shoepair.config.approaches import ConvolutionSettings, approach_named
+from shoepair.errors import UserError
 from shoepair.models.histogram import histograms
-from shoepair.models.module import CLASSIFIERS, DualImageModule, SingleImageModule
+from shoepair.models.module import DualImageModule, PairModule, SingleImageModule
+from shoepair.models.networks import build_network
 from shoepair.models.siamese import LocalSiameseCNN
 
 ORIGINAL_SHAPES = {
@@ -27,7 +30,7 @@ ORIGINAL_SHAPES = {
 
 @pytest.mark.parametrize(("approach", "num_parameters"), [("single", 1_272_182), ("dual", 644_962)])
 def test_original_networks_have_the_original_parameters(approach: str, num_parameters: int) -> None:
-    network = build_network(approach)
+    network = build_network(network_settings(approach))
     assert sum(p.numel() for p in network.parameters()) == num_parameters
     assert [tuple(value.shape) for value in network.state_dict().values()] == ORIGINAL_SHAPES[approach]
 
@@ -35,7 +38,7 @@ def test_original_networks_have_the_original_parameters(approach: str, num_param
 @pytest.mark.parametrize("approach", ["single", "dual"])
 def test_network_computes_what_the_original_computes(approach: str) -> None:
     """A second implementation, written from the description of the original, with the same weights."""
-    network = build_network(approach, image_size=32).eval()
+    network = build_network(network_settings(approach, image_size=32)).eval()
     for value in network.state_dict().values():  # running statistics other than 0 and 1, or norm would do nothing
         if value.is_floating_point():
             value.uniform_(0.01, 0.3)
@@ -61,7 +64,7 @@ def test_network_computes_what_the_original_computes(approach: str) -> None:
 
 @pytest.mark.parametrize(("approach", "shape"), [("single", (1, 3, 64, 32)), ("dual", (1, 6, 32, 32))])
 def test_left_comes_above_or_before_right(approach: str, shape: tuple[int, ...]) -> None:
-    network = build_network(approach, image_size=32)
+    network = build_network(network_settings(approach, image_size=32))
     seen: list[Tensor] = []
     first = next(module for module in network.modules() if isinstance(module, nn.Conv2d))
     first.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
@@ -79,53 +82,65 @@ def test_left_comes_above_or_before_right(approach: str, shape: tuple[int, ...])
      {"hidden_units": 7}, {"dropout": 0.5}, {"fusion": "compare"}, {"fusion": "local", "stages": 2}],
 )  # fmt: skip
 def test_every_setting_builds_a_network_with_two_outputs(approach: str, settings: dict[str, Any]) -> None:
-    network = build_network(approach, image_size=16, **settings)
+    network = build_network(network_settings(approach, image_size=16, **settings))
     assert network(torch.zeros(3, 3, 16, 16), torch.zeros(3, 3, 16, 16)).shape == (3, 2)
 
 
 def test_unknown_approach_is_refused() -> None:
-    with pytest.raises(ValueError, match="approach=triple: expected one of single, dual"):
-        build_network("triple")
+    with pytest.raises(UserError, match="approach=triple: expected one of single, dual"):
+        approach_named("triple")
 
 
 @pytest.mark.parametrize("approach", ["single", "dual"])
 def test_loss_is_the_originals_cross_entropy(approach: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    classifier = CLASSIFIERS[approach]({"image_size": 16})
+    module: PairModule = approach_named(approach).build_module(network_settings(approach, image_size=16).plain())
     left, right, label = torch.rand(6, 3, 16, 16), torch.rand(6, 3, 16, 16), torch.tensor([1.0, 1, 1, 0, 0, 0])
-    untouched = copy.deepcopy(classifier.network)  # batch norm changes its statistics as it is used
-    monkeypatch.setattr(classifier, "log", lambda *args, **kwargs: None)  # there is no Trainer to log to
-    monkeypatch.setattr(classifier, "log_dict", lambda *args, **kwargs: None)
-    loss = classifier.training_step((left, right, label), 0)
+    untouched = copy.deepcopy(module.network)  # batch norm changes its statistics as it is used
+    monkeypatch.setattr(module, "log", lambda *args, **kwargs: None)  # there is no Trainer to log to
+    monkeypatch.setattr(module, "log_dict", lambda *args, **kwargs: None)
+    loss = module.training_step((left, right, label), 0)
     torch.testing.assert_close(loss, cross_entropy(untouched(left, right), label.long()))
+
+
+def dual_module(negative_weight: float = 1.0) -> DualImageModule:
+    return DualImageModule(network_settings("dual", image_size=16).plain(), negative_weight=negative_weight)
 
 
 def test_different_pairs_weigh_what_they_are_given() -> None:
     logits, label = torch.tensor([2.0, -1.0, 0.5, 3.0]), torch.tensor([1.0, 1.0, 0.0, 0.0])
     losses = torch.nn.functional.softplus(torch.tensor([-2.0, 1.0, 0.5, 3.0]))  # log(1 + e^x), by hand for each label
-    weighed = DualImageModule({"image_size": 16}, negative_weight=3.0).training_loss(logits, label)
+    weighed = dual_module(negative_weight=3.0).training_loss(logits, label)
     torch.testing.assert_close(weighed, (losses * torch.tensor([1.0, 1.0, 3.0, 3.0])).sum() / 8)
-    plain = DualImageModule({"image_size": 16}).training_loss(logits, label)
+    plain = dual_module().training_loss(logits, label)
     torch.testing.assert_close(plain, losses.mean())
 
 
 def test_one_image_can_be_compared_half_by_half() -> None:
     """The network sees one image; where nothing reaches across the seam, it computes what the dual one does."""
-    network = build_network("single", image_size=64, fusion="compare", kernel_size=1, norm="batch").eval()
+    network = build_network(
+        network_settings("single", image_size=64, fusion="compare", kernel_size=1, norm="batch")
+    ).eval()
     left, right = torch.rand(2, 3, 64, 64) - 0.5, torch.rand(2, 3, 64, 64) - 0.5
     seen: list[Tensor] = []
     first = next(module for module in network.modules() if isinstance(module, nn.Conv2d))
     first.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
     torch.testing.assert_close(network(left, right), network(right, left))
     assert torch.equal(seen[0], torch.cat([left, right], dim=2))
-    dual = build_network("dual", image_size=64, fusion="compare", kernel_size=1, norm="batch").eval()
-    dual.classifier.load_state_dict(network.halves.state_dict())  # type: ignore[union-attr]
+    dual = build_network(network_settings("dual", image_size=64, fusion="compare", kernel_size=1, norm="batch")).eval()
+    dual.siamese.load_state_dict(network.halves.state_dict())  # type: ignore[union-attr]
     torch.testing.assert_close(network(left, right), dual(left, right))
+
+
+def convolutions(approach: str, **changes: Any) -> ConvolutionSettings:
+    settings = network_settings(approach, **changes).approach
+    assert isinstance(settings, ConvolutionSettings)
+    return settings
 
 
 def test_places_are_compared_with_the_places_that_look_like_them() -> None:
     """Against loops over pairs and places, written from the description."""
     torch.manual_seed(0)
-    network = LocalSiameseCNN(norm="batch", width=2, stages=2).eval()
+    network = LocalSiameseCNN(convolutions("dual", norm="batch", width=2, stages=2)).eval()
     maps = torch.rand(2, 3, 4, 3, 2)  # two sides, three pairs, channels, places
     seen: list[Tensor] = []
     network.head.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
@@ -151,22 +166,24 @@ def test_places_are_compared_with_the_places_that_look_like_them() -> None:
 def test_without_norm_no_network_keeps_statistics() -> None:
     for approach in ("single", "dual"):
         for fusion in ("stack", "compare", "local"):
-            network = build_network(approach, image_size=32, fusion=fusion, norm="none")
+            network = build_network(network_settings(approach, image_size=32, fusion=fusion, norm="none"))
             assert not any("running" in name for name in network.state_dict()), (approach, fusion)
 
 
 def test_score_is_output_one_minus_output_zero() -> None:
-    classifier = DualImageModule({"image_size": 16}).eval()
+    module = dual_module().eval()
     left, right = torch.rand(4, 3, 16, 16), torch.rand(4, 3, 16, 16)
-    outputs = classifier.network(left, right)
-    assert torch.equal(classifier(left, right), outputs[:, 1] - outputs[:, 0])
+    outputs = module.network(left, right)
+    assert torch.equal(module(left, right), outputs[:, 1] - outputs[:, 0])
     probability = torch.softmax(outputs, 1)[:, 1]
-    torch.testing.assert_close(torch.sigmoid(classifier(left, right)), probability)
+    torch.testing.assert_close(torch.sigmoid(module(left, right)), probability)
 
 
 def test_two_shapes_are_refused() -> None:
     with pytest.raises(ValueError, match="expected the same shape"):
-        SingleImageModule({"image_size": 16})(torch.zeros(1, 3, 16, 16), torch.zeros(1, 3, 16, 32))
+        SingleImageModule(network_settings("single", image_size=16).plain())(
+            torch.zeros(1, 3, 16, 16), torch.zeros(1, 3, 16, 32)
+        )
 
 
 @pytest.mark.parametrize(
@@ -183,7 +200,7 @@ def test_mixed_precision_learns_what_float32_learns(settings: dict[str, Any]) ->
     losses, probabilities = [], []
     for bf16 in (False, True):
         torch.manual_seed(0)
-        network = build_network(image_size=64, **settings)
+        network = build_network(network_settings(image_size=64, **settings))
         optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
         label = torch.arange(16) % 2
         left = torch.rand(16, 3, 64, 64) - 0.5

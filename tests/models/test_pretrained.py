@@ -26,9 +26,9 @@ from shoepair.inference.network import load_trained
 from shoepair.models import build_network
 from shoepair.models.depthwise import with_quick_gradients
 from shoepair.models.encoders import PretrainedEncoder, load_weights
-from shoepair.models.module import PretrainedClassifier, load_checkpoint
 from shoepair.models.ensemble import Ensemble
-from shoepair.models.siamese import SiameseNetwork, Standardise, match_local_features
+from shoepair.models.module import PretrainedClassifier, load_checkpoint
+from shoepair.models.siamese import Standardise, match_local_features
 
 SMALL = "torchvision/mobilenet_v3_small"
 PRETRAINED = (
@@ -241,12 +241,18 @@ def test_timms_own_weights_are_downloaded_once(served: tuple[str, dict[str, byte
         ("approach.weights=there/is.none", "approach.weights=there/is.none: no such file"),
         ("data.augment.rotation_deg=5", "data.augment.rotation_deg=5: expected 0, since with approach.frozen=true"),
         ("+approach.fusion=stack", "approach.fusion: no such key"),
-        ("approach.frozen=false approach.ensemble_with=nowhere", "approach.ensemble_with=nowhere: no such file or folder"),
+        (
+            "approach.frozen=false approach.ensemble_with=nowhere",
+            "approach.ensemble_with=nowhere: no such file or folder",
+        ),
         (
             "approach.ensemble_with={trained}",
             "approach.frozen=true: expected false, since with approach.ensemble_with=",
         ),
-        ("approach.local_layer=features.8", "approach.frozen=true: expected false, since with approach.local_layer=features.8"),
+        (
+            "approach.local_layer=features.8",
+            "approach.frozen=true: expected false, since with approach.local_layer=features.8",
+        ),
         (
             "approach.frozen=false approach.local_layer=blocks.4",
             "approach.local_layer=blocks.4: no such part of the",

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from settings import train_settings
 
 from shoepair.training import environment
 
@@ -16,9 +17,12 @@ def test_cpu_gets_mixed_precision_if_it_computes_in_bfloat16(
     monkeypatch.setattr(environment, "_cpu_lines", lambda: ["model name\t: Abacus", f"flags\t\t: {flags}"])
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    assert environment.choose_precision("auto", "auto") == precision
-    assert environment.choose_precision("auto", "cpu") == precision
-    assert environment.choose_precision("32-true", "cpu") == "32-true"
+    assert environment.fastest_precision("auto") == precision
+    assert environment.fastest_precision("cpu") == precision
+    chosen = environment.choose_precision(train_settings("trainer.accelerator=cpu"))
+    assert chosen.trainer.precision == precision
+    fixed = train_settings("trainer.precision=32-true")
+    assert environment.choose_precision(fixed) == fixed
 
 
 @pytest.mark.parametrize(("supported", "precision"), [(True, "bf16-mixed"), (False, "32-true")])
@@ -28,4 +32,4 @@ def test_gpu_gets_mixed_precision_if_it_computes_in_bfloat16(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: supported)
     for accelerator in ("auto", "gpu", "cuda"):
-        assert environment.choose_precision("auto", accelerator) == precision
+        assert environment.fastest_precision(accelerator) == precision

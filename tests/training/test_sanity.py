@@ -5,10 +5,11 @@ import pytest
 from conftest import Command
 from PIL import Image
 
+from shoepair.config.schema import SanitySettings
 from shoepair.training.sanity import judge
 
 SMALL = ("mode=sanity", "data.image_size=32", "data.num_test_people=0", "hydra.run.dir=outputs/sanity")
-SETTINGS = {"accuracy": 0.97, "loss_gap": 0.1, "patience": 3}
+SETTINGS = SanitySettings(accuracy=0.97, loss_gap=0.1, patience=3)
 
 
 @pytest.mark.parametrize("choice", ["approach=single", "approach=dual", "experiment=original_dual", "scheduler=cosine"])
@@ -34,10 +35,10 @@ def test_a_persons_own_experiment_can_be_checked(shoepair: Command, tmp_path: Pa
     (tmp_path / "mine" / "experiment").mkdir(parents=True)
     (tmp_path / "mine" / "experiment" / "wild.yaml").write_text(
         "# @package _global_\ndefaults: [{override /scheduler: plateau}, {override /approach: single}]\n"
-        "approach: {dropout: 0.5}\ndata: {batch_size: 40, drop_last: true, augment: {rotate: 90, mirror: 1.0}}\n"
+        "approach: {dropout: 0.5}\ndata: {batch_size: 40, drop_last: true, augment: {rotation_deg: 90, hflip: 1.0}}\n"
     )
     outcome = shoepair("--config-dir", "mine", "experiment=wild", "mode=sanity", "--cfg", "job")
-    assert "dropout: 0.0" in outcome.out and "rotate: 0.0" in outcome.out and "batch_size: 12" in outcome.out
+    assert "dropout: 0.0" in outcome.out and "augment: null" in outcome.out and "batch_size: 12" in outcome.out
     assert "ConstantLR" in outcome.out and "name: single" in outcome.out
 
 

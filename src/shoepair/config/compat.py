@@ -61,11 +61,11 @@ def todays_override(override: str) -> str:
 
 def with_todays_names(checkpoint: dict[str, Any]) -> dict[str, Any]:
     """The content of a checkpoint of any format as one of today's. Whatever is missing or malformed raises an error."""
-    if checkpoint.get("format", 1) >= FORMAT:
-        return checkpoint
-    checkpoint = dict(checkpoint)
+    checkpoint = checkpoint | {"config": with_todays_keys(checkpoint["config"])}
     approach, parameters = checkpoint["approach"], dict(checkpoint["hyper_parameters"])
-    checkpoint["config"] = with_todays_keys(checkpoint["config"])
+    if checkpoint.get("format", 1) >= FORMAT:
+        parameters["network"] = _completed_network(parameters["network"])
+        return checkpoint | {"hyper_parameters": parameters}
     if "different_weight" in parameters:
         parameters["negative_weight"] = parameters.pop("different_weight")
     network = parameters["network"]
@@ -83,13 +83,22 @@ def _todays_network(approach: str, network: Mapping[str, Any], asked: Mapping[st
         if key not in ("image_size", "beside", "approach"):
             own[RENAMED_KEYS.get(f"approach.{key}", key).removeprefix("approach.")] = value
     if approach == "pretrained":
-        own = {"unfreeze_from": None, "local_layer": None} | own | {"ensemble_with": asked.get("ensemble_with")}
+        own["ensemble_with"] = asked.get("ensemble_with")
     beside = network.get("beside")
-    return {
-        "approach": {"name": approach, **own},
-        "image_size": network["image_size"],
-        "member": None if beside is None else _todays_network(beside["approach"], beside, {}),
-    }
+    return _completed_network(
+        {
+            "approach": {"name": approach, **own},
+            "image_size": network["image_size"],
+            "member": None if beside is None else _todays_network(beside["approach"], beside, {}),
+        }
+    )
+
+
+def _completed_network(network: Mapping[str, Any]) -> dict[str, Any]:
+    """With the keys of its approach that came later than it."""
+    own = with_todays_keys({"approach": network["approach"]})["approach"]
+    member = network.get("member")
+    return {**network, "approach": own, "member": None if member is None else _completed_network(member)}
 
 
 def _todays_weights(weights: Mapping[str, Any], *, stacked: bool) -> dict[str, Any]:

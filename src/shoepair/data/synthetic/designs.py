@@ -6,6 +6,7 @@ Forms stand in lasts.py, what is painted on them in skins.py, the floor in floor
 import colorsys
 import math
 from dataclasses import astuple, dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -179,7 +180,6 @@ def _design(random: np.random.Generator, kind: str, palette: Palette) -> Design:
     chance = random.random
     material = str(random.choice(MATERIALS_OF[kind]))
     laced = kind in ("sneaker", "hightop", "oxford") or (kind == "boot" and chance() < 0.7)
-    sporty = kind in ("sneaker", "hightop", "slipon")
     plain = Design(
         kind=kind,
         form=_form(random, kind),
@@ -206,9 +206,14 @@ def _design(random: np.random.Generator, kind: str, palette: Palette) -> Design:
         sole_line=str(random.choice(("none", "stripe", "notches", "two"))),
         gloss={"patent": 0.9, "leather": random.uniform(0.15, 0.5)}.get(material, 0.04),
     )
-    if sporty:
-        plain = replace(
-            plain,
+    return replace(plain, **_details(random, kind, laced=laced))
+
+
+def _details(random: np.random.Generator, kind: str, *, laced: bool) -> dict[str, Any]:
+    """What the kinds of shoes have, each in its own way."""
+    chance = random.random
+    if kind in ("sneaker", "hightop", "slipon"):
+        return dict(
             toe=str(random.choice(("none", "cap", "bumper"), p=(0.3, 0.45, 0.25))),
             counter=random.uniform(0.1, 0.24) if chance() < 0.6 else 0.0,
             foxing=random.uniform(0.16, 0.34) if chance() < 0.5 else 0.0,
@@ -217,18 +222,16 @@ def _design(random: np.random.Generator, kind: str, palette: Palette) -> Design:
             mark=str(random.choice(MARKS, p=(0.12, 0.2, 0.15, 0.13, 0.1, 0.1, 0.1, 0.1))),
             strap="elastic" if kind == "slipon" else "none",
         )
-    elif kind == "boot":
-        plain = replace(
-            plain,
+    if kind == "boot":
+        return dict(
             toe=str(random.choice(("none", "cap", "apron"), p=(0.5, 0.3, 0.2))),
             counter=random.uniform(0.14, 0.26) if chance() < 0.6 else 0.0,
             eyestay=bool(laced and chance() < 0.5),
             collar=random.uniform(0.06, 0.2) if chance() < 0.5 else 0.0,
             sole_line=str(random.choice(("none", "notches", "stripe"))),
         )
-    elif kind == "oxford":
-        plain = replace(
-            plain,
+    if kind == "oxford":
+        return dict(
             toe=str(random.choice(("none", "cap", "wing"), p=(0.3, 0.4, 0.3))),
             counter=random.uniform(0.16, 0.26) if chance() < 0.5 else 0.0,
             eyestay=bool(chance() < 0.6),
@@ -236,24 +239,20 @@ def _design(random: np.random.Generator, kind: str, palette: Palette) -> Design:
             lacing="bars",
             sole_line="none",
         )
-    elif kind == "loafer":
-        plain = replace(
-            plain,
+    if kind == "loafer":
+        return dict(
             toe=str(random.choice(("apron", "none"), p=(0.8, 0.2))),
             strap=str(random.choice(("penny", "bit", "bow", "none"), p=(0.35, 0.25, 0.25, 0.15))),
             counter=random.uniform(0.12, 0.2) if chance() < 0.4 else 0.0,
             sole_line="none",
         )
-    else:
-        plain = replace(
-            plain,
-            toe="cap" if chance() < 0.4 else "none",
-            strap=str(random.choice(("none", "bow", "ankle"), p=(0.45, 0.3, 0.25))),
-            counter=random.uniform(0.12, 0.2) if chance() < 0.25 else 0.0,
-            sole_line="none",
-            perforated=False,
-        )
-    return plain
+    return dict(
+        toe="cap" if chance() < 0.4 else "none",
+        strap=str(random.choice(("none", "bow", "ankle"), p=(0.45, 0.3, 0.25))),
+        counter=random.uniform(0.12, 0.2) if chance() < 0.25 else 0.0,
+        sole_line="none",
+        perforated=False,
+    )
 
 
 def _form(random: np.random.Generator, kind: str) -> Form:

@@ -145,6 +145,23 @@ def _upper(design: Design) -> Skin:
     if design.counter:
         edge = (design.counter + 0.09 * (1 - y / 128) ** 2 - 0.04 * (y / 128)) * WIDTH
         piece.panel(edge - x, panel_colour, design.second_material, seam=design.stitched)
+    _toe(piece)
+    if design.num_eyelets:
+        _eyelets(piece, throat)
+    _strap(piece)
+    if design.collar:
+        line = y - (1 - design.collar) * 128 - 8 * np.cos((x / throat) * 3)
+        piece.panel(np.minimum(line, throat - 4 - x), palette.lining, "suede", seam=False)
+    if design.kind in ("sneaker", "hightop", "slipon", "boot"):
+        tab = np.minimum(16 - x, y - 82)
+        piece.panel(tab, palette.accent, "leather")
+    piece.colour *= (0.66 + 0.34 * np.clip(y / 14, 0, 1))[..., None]  # less light reaches the seam above the sole
+    return Skin(np.clip(piece.colour, 0, 1), piece.gloss)
+
+
+def _toe(piece: _Piece) -> None:
+    """A cap, a bumper, a wing or an apron."""
+    design, palette, x, y = piece.design, piece.design.palette, piece.x, piece.y
     if design.toe in ("cap", "bumper"):
         start = 0.84 if design.toe == "cap" else 0.9
         edge = (start - 0.09 * (y / 128 - 0.2) ** 2 * (1 if design.toe == "cap" else -1.5)) * WIDTH
@@ -163,21 +180,28 @@ def _upper(design: Design) -> Skin:
         )
         piece.panel(rim, _lighter(palette.upper, 1.04), design.material)
         piece.seam(rim + 3)
-    if design.num_eyelets:
-        tongue = np.minimum(np.minimum(x - throat + 6, 0.69 * WIDTH - x), y - 110)
-        if design.eyestay:
-            stay = np.minimum(
-                np.minimum(x - throat + 14, 0.72 * WIDTH - x), y - 84 + 10 * np.cos((x - throat) / 18) * 0.5
-            )
-            piece.panel(stay, palette.second, design.second_material, seam=design.stitched)
-        piece.panel(tongue, scaled(_blend(palette.upper, palette.lining, 0.35), 0.85), "canvas", thick=False)
-        piece.colour[(tongue < 0.5) & (tongue > -2.5)] *= 0.7
-        for at in eyelets(design):
-            near = np.s_[94:109, round(at * WIDTH) - 7 : round(at * WIDTH) + 8]
-            spot = np.full_like(x, -99)
-            spot[near] = 3.2 - np.hypot(x[near] - at * WIDTH, (y[near] - 101) * 0.9)
-            piece.panel(spot, _lighter(palette.accent, 0.9) if design.kind == "boot" else (0.72, 0.7, 0.66), "patent")
-            piece.colour[near][spot[near] > 1.6] *= 0.2
+
+
+def _eyelets(piece: _Piece, throat: float) -> None:
+    """The tongue, the stay and the eyelets of a laced shoe."""
+    design, palette, x, y = piece.design, piece.design.palette, piece.x, piece.y
+    tongue = np.minimum(np.minimum(x - throat + 6, 0.69 * WIDTH - x), y - 110)
+    if design.eyestay:
+        stay = np.minimum(np.minimum(x - throat + 14, 0.72 * WIDTH - x), y - 84 + 10 * np.cos((x - throat) / 18) * 0.5)
+        piece.panel(stay, palette.second, design.second_material, seam=design.stitched)
+    piece.panel(tongue, scaled(_blend(palette.upper, palette.lining, 0.35), 0.85), "canvas", thick=False)
+    piece.colour[(tongue < 0.5) & (tongue > -2.5)] *= 0.7
+    for at in eyelets(design):
+        near = np.s_[94:109, round(at * WIDTH) - 7 : round(at * WIDTH) + 8]
+        spot = np.full_like(x, -99)
+        spot[near] = 3.2 - np.hypot(x[near] - at * WIDTH, (y[near] - 101) * 0.9)
+        piece.panel(spot, _lighter(palette.accent, 0.9) if design.kind == "boot" else (0.72, 0.7, 0.66), "patent")
+        piece.colour[near][spot[near] > 1.6] *= 0.2
+
+
+def _strap(piece: _Piece) -> None:
+    """A strap across, or elastic at the sides."""
+    design, palette, x, y = piece.design, piece.design.palette, piece.x, piece.y
     if design.strap in ("penny", "hook"):
         across = np.minimum(0.058 * WIDTH - np.abs(x - (design.form.throat + 0.07) * WIDTH), y - 30)
         if design.strap == "hook":
@@ -193,14 +217,6 @@ def _upper(design: Design) -> Skin:
             palette.lining, np.float32
         )
         piece.panel(elastic, ribbed, "canvas")
-    if design.collar:
-        line = y - (1 - design.collar) * 128 - 8 * np.cos((x / throat) * 3)
-        piece.panel(np.minimum(line, throat - 4 - x), palette.lining, "suede", seam=False)
-    if design.kind in ("sneaker", "hightop", "slipon", "boot"):
-        tab = np.minimum(16 - x, y - 82)
-        piece.panel(tab, palette.accent, "leather")
-    piece.colour *= (0.66 + 0.34 * np.clip(y / 14, 0, 1))[..., None]  # less light reaches the seam above the sole
-    return Skin(np.clip(piece.colour, 0, 1), piece.gloss)
 
 
 def eyelets(design: Design) -> np.ndarray:
