@@ -1,15 +1,14 @@
 """Pictures of pairs, curves and scores. matplotlib is imported where it draws, since that takes a second."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
 
 from shoepair.metrics.predictions import Predictions
 from shoepair.metrics.scores import probability
+from shoepair.reports.contact_sheet import Item, Row, contact_sheet, shoe_image
 from shoepair.runs.leaderboard import Setting
 
 if TYPE_CHECKING:
@@ -19,46 +18,16 @@ if TYPE_CHECKING:
 # Told apart by people who cannot tell red from green (Okabe and Ito 2008).
 BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#888888"
 NUM_BOOTSTRAP_CURVES = 200
-SHOE_PX = 128  # side of a shoe in a picture of pairs
 
 
-@dataclass(frozen=True)
-class ShownPair:
-    """A pair as a picture shows it: two (3, H, W) uint8 images and what stands above them."""
-
-    left: np.ndarray
-    right: np.ndarray
-    title: str
-    colour: str = "black"
-
-
-def draw_pairs(path: Path, rows: Sequence[tuple[str, Sequence[ShownPair]]]) -> None:
-    """A PNG with one row of pairs for each heading."""
-    # With pillow, since a run draws two of these and matplotlib takes half a second for each.
-    small, large = ImageFont.load_default(13), ImageFont.load_default(15)
-    columns = max(1, *(len(pairs) for _, pairs in rows))
-    width, height = 2 * SHOE_PX + 4, SHOE_PX  # of one pair, the two shoes beside one another
-    heading_px, title_px, gap = 26, 18, 12
-    tops, bottom = [], gap
-    for _, pairs in rows:
-        tops.append(bottom)
-        bottom += heading_px + (title_px + height + gap if pairs else 0)
-    sheet = Image.new("RGB", (columns * (width + gap) + gap, bottom), "white")
-    drawing = ImageDraw.Draw(sheet)
-    for top, (heading, pairs) in zip(tops, rows, strict=True):
-        drawing.text((gap, top), heading, "black", large)
-        for column, pair in enumerate(pairs):
-            left, below = gap + column * (width + gap), top + heading_px
-            drawing.text((left, below), pair.title, pair.colour, small)
-            for pixels, x in ((pair.left, left), (pair.right, left + SHOE_PX + 4)):
-                shoe = Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0)))
-                sheet.paste(shoe.resize((SHOE_PX, SHOE_PX), Image.Resampling.BICUBIC), (x, below + title_px))
-    sheet.save(path, compress_level=1)  # a run waits for it
+def draw_pairs(path: Path, rows: Sequence[Row]) -> None:
+    """A PNG of a contact sheet of pairs, quickly, since a run waits for it."""
+    contact_sheet(rows).save(path, compress_level=1)
 
 
 def confident_pairs(
     predictions: Predictions, images: np.ndarray, left: np.ndarray, right: np.ndarray, num: int = 6
-) -> list[tuple[str, list[ShownPair]]]:
+) -> list[Row]:
     """Rows for draw_pairs: the wrong pairs that the network was surest of, and the right ones.
 
     Args:
@@ -67,21 +36,22 @@ def confident_pairs(
     """
     surest = np.argsort(-np.abs(predictions.logit), kind="stable")
     correct = predictions.correct[surest]
-    rows = []
+    rows: list[Row] = []
     for heading, chosen, colour in (
         ("Wrong, and surest of it", surest[~correct], RED),
         ("Right, and surest of it: same pairs", surest[correct & (predictions.label[surest] == 1)], "black"),
         ("Right, and surest of it: different pairs", surest[correct & (predictions.label[surest] == 0)], "black"),
     ):
         pairs = [
-            ShownPair(images[left[i]], images[right[i]], verdict(predictions, i), colour) for i in chosen[:num].tolist()
+            Item([shoe_image(images[left[i]]), shoe_image(images[right[i]])], verdict(predictions, i), colour)
+            for i in chosen[:num].tolist()
         ]
         rows.append((heading if pairs else f"{heading}: none", pairs))
     return rows
 
 
 def verdict(predictions: Predictions, index: int) -> str:
-    """What the network says of a pair and what is true, in a few words."""
+    """Whose pair it is and what the network says of it, in a few words."""
     same = float(probability(predictions.logit[index]))
     said = f"same, {100 * same:.0f} %" if same > 0.5 else f"different, {100 * (1 - same):.0f} %"
     return f"{predictions.person[index]}: {said}"

@@ -9,10 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageOps
+
+from shoepair.reports.contact_sheet import Item, contact_sheet, in_rows
 
 SHOE_PX = 112  # side of a shoe on the contact sheet
-COLUMNS, PAIRS_A_SHEET = 5, 200  # a sheet holds so many pairs, or twice as many single shoes; the rest comes on another
+COLUMNS, TILES_A_SHEET = 5, 200  # a tile is a pair or two single shoes; what does not fit comes on another sheet
 
 
 @dataclass(frozen=True)
@@ -62,37 +64,26 @@ def write_tables(folder: Path, matches: Sequence[ShownMatch], singles: Sequence[
 
 def draw_contact_sheets(folder: Path, matches: Sequence[ShownMatch], singles: Sequence[ShownSingle]) -> list[Path]:
     """Pairs in the order given, then single shoes: contact_sheet.png; what does not fit, contact_sheet_2.png, ..."""
-    tiles: list[tuple[tuple[ShownShoe, ...], str]] = []
-    tiles += [((m.left, m.right), f"{i}: {percent(m.probability)}") for i, m in enumerate(matches, 1)]
+    tiles: list[tuple[list[ShownShoe], str]] = []
+    tiles += [([m.left, m.right], f"{i}: {percent(m.probability)}") for i, m in enumerate(matches, 1)]
     alone = [s.shoe for s in singles]
-    for i in range(0, len(alone), 2):
-        tiles.append((tuple(alone[i : i + 2]), "single" if len(alone) - i == 1 else "single, single"))
+    for start in range(0, len(alone), 2):
+        two = alone[start : start + 2]
+        tiles.append((two, ", ".join(["single"] * len(two))))
     for old in folder.glob("contact_sheet*.png"):
         old.unlink()
     paths: list[Path] = []
-    for start in range(0, len(tiles), PAIRS_A_SHEET):
-        path = folder / f"contact_sheet{f'_{len(paths) + 1}' if paths else ''}.png"
-        _draw_sheet(tiles[start : start + PAIRS_A_SHEET]).save(path, compress_level=3)
-        paths.append(path)
+    for start in range(0, len(tiles), TILES_A_SHEET):
+        items = [Item([_square(shoe) for shoe in shoes], title) for shoes, title in tiles[start:][:TILES_A_SHEET]]
+        paths.append(folder / f"contact_sheet{f'_{len(paths) + 1}' if paths else ''}.png")
+        contact_sheet(in_rows(items, COLUMNS)).save(paths[-1], compress_level=3)
     return paths
 
 
-def _draw_sheet(tiles: Sequence[tuple[tuple[ShownShoe, ...], str]]) -> Image.Image:
-    title_px, gap, between = 18, 12, 4
-    width, height = 2 * SHOE_PX + between, SHOE_PX + title_px
-    columns, rows = min(COLUMNS, len(tiles)), math.ceil(len(tiles) / COLUMNS)
-    sheet = Image.new("RGB", (columns * (width + gap) + gap, rows * (height + gap) + gap), "white")
-    drawing, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)
-    for i, (shoes, title) in enumerate(tiles):
-        row, column = divmod(i, COLUMNS)
-        x, y = gap + column * (width + gap), gap + row * (height + gap)
-        drawing.text((x, y), title, "black", font)
-        for j, shoe in enumerate(shoes):
-            picture = Image.open(io.BytesIO(shoe.jpeg))
-            picture.thumbnail((SHOE_PX, SHOE_PX))
-            left = x + j * (SHOE_PX + between)
-            sheet.paste(picture, (left + (SHOE_PX - picture.width) // 2, y + title_px))
-    return sheet
+def _square(shoe: ShownShoe) -> Image.Image:
+    """On white, so that shoes stand in columns whatever the shape of their photos."""
+    photo = Image.open(io.BytesIO(shoe.jpeg))
+    return ImageOps.pad(photo, (SHOE_PX, SHOE_PX), Image.Resampling.BICUBIC, "white", centering=(0.5, 0))
 
 
 STYLE = """
