@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from shoepair.metrics.predictions import Predictions
-from shoepair.metrics.scores import probability
+from shoepair.metrics.roc import resampled_band, true_positive_rates
+from shoepair.metrics.scores import probability, probability_of
 from shoepair.reports.contact_sheet import Item, Row, contact_sheet, shoe_image
 from shoepair.runs.leaderboard import Setting
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
 # Told apart by people who cannot tell red from green (Okabe and Ito 2008).
 BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#888888"
-NUM_BOOTSTRAP_CURVES = 200
 
 
 def draw_pairs(path: Path, rows: Sequence[Row]) -> None:
@@ -52,7 +52,7 @@ def confident_pairs(
 
 def verdict(predictions: Predictions, index: int) -> str:
     """Whose pair it is and what the network says of it, in a few words."""
-    same = float(probability(predictions.logit[index]))
+    same = probability_of(predictions.logit[index])
     said = f"same, {100 * same:.0f} %" if same > 0.5 else f"different, {100 * (1 - same):.0f} %"
     return f"{predictions.person[index]}: {said}"
 
@@ -89,20 +89,11 @@ def draw_roc(path: Path, splits: Mapping[str, Predictions]) -> None:
     for (split, predictions), colour in zip(splits.items(), (BLUE, ORANGE, GREEN, RED), strict=False):
         if len(np.unique(predictions.label)) < 2:
             continue
-        label, logit = predictions.label, predictions.logit
-        rates = true_positive_rates(label, logit, grid)
-        _, person = np.unique(np.asarray(predictions.person), return_inverse=True)
-        pairs_of = [np.flatnonzero(person == p) for p in range(person.max() + 1)]
-        random = np.random.default_rng(0)
-        resampled = []
-        for _ in range(NUM_BOOTSTRAP_CURVES):
-            drawn = np.concatenate([pairs_of[p] for p in random.integers(len(pairs_of), size=len(pairs_of))])
-            if len(np.unique(label[drawn])) == 2:
-                resampled.append(true_positive_rates(label[drawn], logit[drawn], grid))
-        if resampled:
-            low, high = np.quantile(resampled, [0.025, 0.975], axis=0)
-            axes.fill_between(grid, low, high, color=colour, alpha=0.15, linewidth=0)
-        axes.plot(grid, rates, color=colour, label=f"{split} ({len(label)} pairs)")
+        band = resampled_band(predictions, grid)
+        if band is not None:
+            axes.fill_between(grid, *band, color=colour, alpha=0.15, linewidth=0)
+        rates = true_positive_rates(predictions.label, predictions.logit, grid)
+        axes.plot(grid, rates, color=colour, label=f"{split} ({len(predictions.label)} pairs)")
     axes.plot([0, 1], [0, 1], color=GREY, linestyle=":", label="guessing")
     axes.set_xlabel("different pairs called same")
     axes.set_ylabel("same pairs called same")
@@ -110,15 +101,6 @@ def draw_roc(path: Path, splits: Mapping[str, Predictions]) -> None:
     axes.set_aspect("equal")
     _tidy(axes, legend="lower right")
     _save(figure, path)
-
-
-def true_positive_rates(label: np.ndarray, logit: np.ndarray, false_positive_rates: np.ndarray) -> np.ndarray:
-    """The ROC curve at given false positive rates, straight between the points that the pairs give."""
-    order = np.argsort(-logit, kind="stable")
-    last_of_ties = np.append(np.diff(logit[order]) != 0, True)
-    positives = np.cumsum(label[order] == 1)[last_of_ties] / max(1, (label == 1).sum())
-    negatives = np.cumsum(label[order] == 0)[last_of_ties] / max(1, (label == 0).sum())
-    return np.interp(false_positive_rates, np.append(0, negatives), np.append(0, positives))
 
 
 def draw_scores(path: Path, splits: Mapping[str, Predictions]) -> None:
@@ -190,8 +172,8 @@ def draw_settings(path: Path, settings: Sequence[Setting]) -> bool:
             places = {value: names.index(str(value).rpartition(".")[2]) for value in values}
             axes.set_xticks(range(len(names)), names, rotation=30 if len(names) > 3 else 0)
             axes.margins(x=0.3)
-        for value, figure_of in zip(values, accuracy, strict=True):
-            means.setdefault(places[value], []).append(figure_of)
+        for value, accuracy_of in zip(values, accuracy, strict=True):
+            means.setdefault(places[value], []).append(accuracy_of)
         if len(done) > len(means):
             ordered = sorted(means)
             axes.plot(ordered, [np.mean(means[x]) for x in ordered], color=ORANGE, label="mean", zorder=1)
