@@ -22,7 +22,7 @@ from pathlib import Path
 
 from shoepair.files import read_json
 from shoepair.reports.leaderboard import mean_and_spread
-from shoepair.reports.tables import markdown_table
+from shoepair.reports.tables import between, markdown_table
 from shoepair.runs.folder import COMPLETED, read_status
 from shoepair.runs.leaderboard import Setting, gather
 from shoepair.runs.read import read_runs
@@ -227,10 +227,6 @@ def table(rows: Sequence[Row], settings: dict[str, Setting], out: Path, best: st
             f"{seconds_on_drawn(row, out) + statistics.fmean(run.results['seconds'] for run in setting.completed):.0f}",
         ])  # fmt: skip
     return markdown_table(header, lines)
-
-
-def between(interval: Sequence[float] | None) -> str:
-    return "-" if interval is None else f"{100 * interval[0]:.1f} to {100 * interval[1]:.1f}"
 
 
 def percent(value: float | None) -> str:

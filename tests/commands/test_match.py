@@ -226,7 +226,7 @@ def test_the_page_is_whole_and_needs_no_other_file(tmp_path: Path) -> None:
         ShownMatch(shown("d.jpg"), shown("e.jpg"), 0.999, None, None, unsure=False),
     ]
     path = tmp_path / "match.html"
-    write_page(path, matches, [ShownSingle(shown("c.jpg"), shown("a.jpg"), 0.62)], heap="a heap", threshold=0.5)
+    write_page(path, matches, [ShownSingle(shown("c.jpg"), shown("a.jpg"), 0.62)], gallery="a heap", threshold=0.5)
     text = path.read_text()
     page = Page()
     page.feed(text)

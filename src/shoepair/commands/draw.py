@@ -15,11 +15,12 @@ from shoepair.config.messages import accepts, allowed
 from shoepair.config.schema import SyntheticSettings
 from shoepair.data.synthetic.render import DRAWN_SIZE_PX
 from shoepair.errors import UserError
+from shoepair.reports.contact_sheet import Item, beside, contact_sheet, in_rows, shoe_image
 
 if TYPE_CHECKING:  # it imports torch, which an answer about a mistyped option need not wait for
     from shoepair.data.shoes import ShoeSet
 
-SHEET_PEOPLE, SHEET_COLUMNS, SHEET_SHOE_PX = 24, 2, 112
+SHEET_PEOPLE, SHEET_COLUMNS, SHEET_SHOE_PX, SHEET_GAP_PX = 24, 2, 112, 7
 OPTIONS = {
     "people": "num_people",
     "test_people": "num_test_people",
@@ -78,7 +79,7 @@ def draw(folder: Path, *, people: int, test_people: int, seed: int, hardness: fl
     try:
         write_photos(folder, sets)
         sheet.parent.mkdir(parents=True, exist_ok=True)
-        contact_sheet(sets).save(sheet, quality=82)
+        draw_sheet(sets).save(sheet, quality=82)
     except OSError as error:
         raise UserError(f"{folder}: {error.strerror or error}; choose another folder, or make room.") from error
     num_shoes = sum(len(shoes.shoes) for shoes in sets.values())
@@ -114,23 +115,14 @@ def _write_png(path: Path, pixels: np.ndarray) -> None:
     Image.fromarray(pixels).save(path, compress_level=2)  # lossless either way; 6, the default, takes much longer
 
 
-def contact_sheet(sets: Mapping[str, "ShoeSet"]) -> Image.Image:
+def draw_sheet(sets: Mapping[str, "ShoeSet"]) -> Image.Image:
     """The first people's pairs: left and right of one pair side by side, one person's pairs in a row."""
     people = [(shoes, person) for shoes in sets.values() for person in shoes.people][:SHEET_PEOPLE]
-    side, gap = SHEET_SHOE_PX, SHEET_SHOE_PX // 16
-    num_pairs = max(len(shoes.pairs_of[person]) for shoes, person in people)
-    width = num_pairs * (2 * side + gap) + 2 * gap
-    num_columns = min(SHEET_COLUMNS, len(people))
-    num_rows = -(-len(people) // num_columns)
-    sheet = Image.new("RGB", (num_columns * width - 2 * gap, num_rows * (side + gap) + gap), "white")
-    for i, (shoes, person) in enumerate(people):
-        row, column = divmod(i, num_columns)
-        for pair, indices in enumerate(shoes.pairs_of[person]):
-            for place, index in enumerate(indices):
-                photo = Image.fromarray(shoes.images[index].permute(1, 2, 0).numpy())
-                photo = photo.resize((side, side), Image.Resampling.LANCZOS)
-                sheet.paste(photo, (column * width + pair * (2 * side + gap) + place * side, row * (side + gap) + gap))
-    return sheet
+    items = []
+    for shoes, person in people:
+        pairs = [[shoe_image(shoes.images[i].numpy(), SHEET_SHOE_PX) for i in pair] for pair in shoes.pairs_of[person]]
+        items.append(Item([beside(pair) for pair in pairs]))
+    return contact_sheet(in_rows(items, SHEET_COLUMNS), gap=2 * SHEET_GAP_PX, between=SHEET_GAP_PX)
 
 
 def _check(option: str, value: object, key: str) -> None:

@@ -138,14 +138,15 @@ def logit_of(probability: float) -> float:
 def found_line(gallery: "Gallery", matches: Sequence["Match"], limit: float) -> str:
     """How many pairs were found above a calibrated logit."""
     from shoepair.metrics.scores import probability_of
-    from shoepair.reports.matches import counted, percent
+    from shoepair.reports.matches import counted
+    from shoepair.reports.tables import probability_in_percent
 
     num_known = sum(side is not None for side in gallery.sides)
     known = {0: "no side known", len(gallery.sides): "all sides known"}.get(num_known, f"{num_known} sides known")
     singles = len(gallery.paths) - 2 * len(matches)
     return (
         f"{counted(len(gallery.paths), 'shoe')}, {known}: {counted(len(matches), 'pair')}, "
-        f"{counted(singles, 'single shoe')} (a pair from {percent(probability_of(limit))} on)"
+        f"{counted(singles, 'single shoe')} (a pair from {probability_in_percent(probability_of(limit))} on)"
     )
 
 
@@ -189,7 +190,7 @@ def write_report(
             out / "match.html",
             shown,
             singles,
-            heap=", ".join(map(str, folders)),
+            gallery=", ".join(map(str, folders)),
             threshold=probability_of(limit),
         )
     except OSError as error:

@@ -1,1 +1,1 @@
-"""From logits to figures, with numpy alone: nothing here needs torch."""
+"""From logits to metrics, with numpy alone: nothing here needs torch."""

@@ -1,4 +1,4 @@
-"""Intervals that respect who took the photos: people are drawn again, not pairs (Efron's bootstrap)."""
+"""Intervals that respect who took the photos: people are resampled, not pairs (a cluster bootstrap)."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""From the logits of a split's pairs to its figures, with an interval that respects who took the photos."""
+"""From the logits of a split's pairs to its metrics, with an interval that respects who took the photos."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -8,6 +8,7 @@ import numpy as np
 
 from shoepair.metrics.bootstrap import interval, resampled_ratios, sums_by_person
 from shoepair.metrics.predictions import Predictions
+from shoepair.metrics.roc import auroc
 
 
 def probability(logit: np.ndarray) -> np.ndarray:
@@ -34,17 +35,17 @@ def measure(predictions: Predictions, temperature: float | None = None) -> dict[
     Returns:
         accuracy, accuracy_same, accuracy_different, loss, loss_calibrated (only with a temperature), auroc (None where
         undefined), num_pairs and interval [low, high]; where kinds are known, kinds {kind of the left shoe: the same
-        figures}; where those of the right shoes are known too, num_mixed, the number of pairs of two kinds.
+        metrics}; where those of the right shoes are known too, num_mixed, the number of pairs of two kinds.
     """
-    figures, kind, right_kind = _figures(predictions, temperature), predictions.kind, predictions.right_kind
+    metrics, kind, right_kind = _metrics(predictions, temperature), predictions.kind, predictions.right_kind
     if kind:
-        figures["kinds"] = {k: _figures(predictions.of_kind(k), temperature) for k in sorted(set(kind))}
+        metrics["kinds"] = {k: _metrics(predictions.of_kind(k), temperature) for k in sorted(set(kind))}
     if kind and right_kind:
-        figures["num_mixed"] = sum(left != right for left, right in zip(kind, right_kind, strict=True))
-    return figures
+        metrics["num_mixed"] = sum(left != right for left, right in zip(kind, right_kind, strict=True))
+    return metrics
 
 
-def _figures(predictions: Predictions, temperature: float | None) -> dict[str, Any]:
+def _metrics(predictions: Predictions, temperature: float | None) -> dict[str, Any]:
     correct, same = predictions.correct, predictions.label == 1
     return {
         "accuracy": float(correct.mean()),
@@ -59,18 +60,18 @@ def _figures(predictions: Predictions, temperature: float | None) -> dict[str, A
 
 
 def measure_mean(splits: Mapping[str, Predictions], temperature: float | None = None) -> dict[str, Any]:
-    """The mean of the figures of several test sets, each counting alike; its interval resamples within each set.
+    """The mean of the metrics of several test sets, each counting alike; its interval resamples within each set.
 
     Without kinds: the sets are by kind already.
     """
-    figures = [_figures(predictions, temperature) for predictions in splits.values()]
+    metrics = [_metrics(predictions, temperature) for predictions in splits.values()]
     return {
         **{
-            name: _mean([f[name] for f in figures])
+            name: _mean([m[name] for m in metrics])
             for name in ("accuracy", "accuracy_same", "accuracy_different", "loss", "loss_calibrated", "auroc")
-            if name in figures[0]
+            if name in metrics[0]
         },
-        "num_pairs": sum(f["num_pairs"] for f in figures),
+        "num_pairs": sum(m["num_pairs"] for m in metrics),
         "interval": interval(np.mean([resampled_accuracies(p, seed=i) for i, p in enumerate(splits.values())], axis=0)),
     }
 
@@ -82,26 +83,6 @@ def resampled_accuracies(predictions: Predictions, seed: int = 0) -> np.ndarray:
         (NUM_RESAMPLES,) accuracies.
     """
     return resampled_ratios(*sums_by_person(predictions.person, predictions.correct), seed=seed)
-
-
-def auroc(label: np.ndarray, logit: np.ndarray) -> float | None:
-    """How probable it is that a same pair has a higher logit than a different pair; a tie counts half.
-
-    That is the area under the ROC curve, from the sum of the ranks of the same pairs (Mann and Whitney 1947).
-
-    Args:
-        label, logit: (num_pairs,) each.
-    Returns:
-        None without pairs of both kinds, or where a logit is not finite.
-    """
-    same = label == 1
-    num_same, num_different = int(same.sum()), int((~same).sum())
-    if not num_same or not num_different or not np.isfinite(logit).all():
-        return None
-    _, place, num_equal = np.unique(logit, return_inverse=True, return_counts=True)
-    midrank = np.cumsum(num_equal) - (num_equal - 1) / 2  # of equal logits the mean of their ranks, from 1
-    wins = midrank[place[same]].sum() - num_same * (num_same + 1) / 2
-    return float(wins / (num_same * num_different))
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

@@ -1,15 +1,15 @@
 """Pictures of pairs, curves and scores. matplotlib is imported where it draws, since that takes a second."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
 
 from shoepair.metrics.predictions import Predictions
-from shoepair.metrics.scores import probability
+from shoepair.metrics.roc import resampled_band, true_positive_rates
+from shoepair.metrics.scores import probability, probability_of
+from shoepair.reports.contact_sheet import Item, Row, contact_sheet, shoe_image
 from shoepair.runs.leaderboard import Setting
 
 if TYPE_CHECKING:
@@ -18,47 +18,16 @@ if TYPE_CHECKING:
 
 # Told apart by people who cannot tell red from green (Okabe and Ito 2008).
 BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#888888"
-NUM_BOOTSTRAP_CURVES = 200
-SHOE_PX = 128  # side of a shoe in a picture of pairs
 
 
-@dataclass(frozen=True)
-class ShownPair:
-    """A pair as a picture shows it: two (3, H, W) uint8 images and what stands above them."""
-
-    left: np.ndarray
-    right: np.ndarray
-    title: str
-    colour: str = "black"
-
-
-def draw_pairs(path: Path, rows: Sequence[tuple[str, Sequence[ShownPair]]]) -> None:
-    """A PNG with one row of pairs for each heading."""
-    # With pillow, since a run draws two of these and matplotlib takes half a second for each.
-    small, large = ImageFont.load_default(13), ImageFont.load_default(15)
-    columns = max(1, *(len(pairs) for _, pairs in rows))
-    width, height = 2 * SHOE_PX + 4, SHOE_PX  # of one pair, the two shoes beside one another
-    heading_px, title_px, gap = 26, 18, 12
-    tops, bottom = [], gap
-    for _, pairs in rows:
-        tops.append(bottom)
-        bottom += heading_px + (title_px + height + gap if pairs else 0)
-    sheet = Image.new("RGB", (columns * (width + gap) + gap, bottom), "white")
-    drawing = ImageDraw.Draw(sheet)
-    for top, (heading, pairs) in zip(tops, rows, strict=True):
-        drawing.text((gap, top), heading, "black", large)
-        for column, pair in enumerate(pairs):
-            left, below = gap + column * (width + gap), top + heading_px
-            drawing.text((left, below), pair.title, pair.colour, small)
-            for pixels, x in ((pair.left, left), (pair.right, left + SHOE_PX + 4)):
-                shoe = Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0)))
-                sheet.paste(shoe.resize((SHOE_PX, SHOE_PX), Image.Resampling.BICUBIC), (x, below + title_px))
-    sheet.save(path, compress_level=1)  # a run waits for it
+def draw_pairs(path: Path, rows: Sequence[Row]) -> None:
+    """A PNG of a contact sheet of pairs, quickly, since a run waits for it."""
+    contact_sheet(rows).save(path, compress_level=1)
 
 
 def confident_pairs(
     predictions: Predictions, images: np.ndarray, left: np.ndarray, right: np.ndarray, num: int = 6
-) -> list[tuple[str, list[ShownPair]]]:
+) -> list[Row]:
     """Rows for draw_pairs: the wrong pairs that the network was surest of, and the right ones.
 
     Args:
@@ -67,22 +36,23 @@ def confident_pairs(
     """
     surest = np.argsort(-np.abs(predictions.logit), kind="stable")
     correct = predictions.correct[surest]
-    rows = []
+    rows: list[Row] = []
     for heading, chosen, colour in (
         ("Wrong, and surest of it", surest[~correct], RED),
         ("Right, and surest of it: same pairs", surest[correct & (predictions.label[surest] == 1)], "black"),
         ("Right, and surest of it: different pairs", surest[correct & (predictions.label[surest] == 0)], "black"),
     ):
         pairs = [
-            ShownPair(images[left[i]], images[right[i]], verdict(predictions, i), colour) for i in chosen[:num].tolist()
+            Item([shoe_image(images[left[i]]), shoe_image(images[right[i]])], verdict(predictions, i), colour)
+            for i in chosen[:num].tolist()
         ]
         rows.append((heading if pairs else f"{heading}: none", pairs))
     return rows
 
 
 def verdict(predictions: Predictions, index: int) -> str:
-    """What the network says of a pair and what is true, in a few words."""
-    same = float(probability(predictions.logit[index]))
+    """Whose pair it is and what the network says of it, in a few words."""
+    same = probability_of(predictions.logit[index])
     said = f"same, {100 * same:.0f} %" if same > 0.5 else f"different, {100 * (1 - same):.0f} %"
     return f"{predictions.person[index]}: {said}"
 
@@ -119,20 +89,11 @@ def draw_roc(path: Path, splits: Mapping[str, Predictions]) -> None:
     for (split, predictions), colour in zip(splits.items(), (BLUE, ORANGE, GREEN, RED), strict=False):
         if len(np.unique(predictions.label)) < 2:
             continue
-        label, logit = predictions.label, predictions.logit
-        rates = true_positive_rates(label, logit, grid)
-        _, person = np.unique(np.asarray(predictions.person), return_inverse=True)
-        pairs_of = [np.flatnonzero(person == p) for p in range(person.max() + 1)]
-        random = np.random.default_rng(0)
-        resampled = []
-        for _ in range(NUM_BOOTSTRAP_CURVES):
-            drawn = np.concatenate([pairs_of[p] for p in random.integers(len(pairs_of), size=len(pairs_of))])
-            if len(np.unique(label[drawn])) == 2:
-                resampled.append(true_positive_rates(label[drawn], logit[drawn], grid))
-        if resampled:
-            low, high = np.quantile(resampled, [0.025, 0.975], axis=0)
-            axes.fill_between(grid, low, high, color=colour, alpha=0.15, linewidth=0)
-        axes.plot(grid, rates, color=colour, label=f"{split} ({len(label)} pairs)")
+        band = resampled_band(predictions, grid)
+        if band is not None:
+            axes.fill_between(grid, *band, color=colour, alpha=0.15, linewidth=0)
+        rates = true_positive_rates(predictions.label, predictions.logit, grid)
+        axes.plot(grid, rates, color=colour, label=f"{split} ({len(predictions.label)} pairs)")
     axes.plot([0, 1], [0, 1], color=GREY, linestyle=":", label="guessing")
     axes.set_xlabel("different pairs called same")
     axes.set_ylabel("same pairs called same")
@@ -140,15 +101,6 @@ def draw_roc(path: Path, splits: Mapping[str, Predictions]) -> None:
     axes.set_aspect("equal")
     _tidy(axes, legend="lower right")
     _save(figure, path)
-
-
-def true_positive_rates(label: np.ndarray, logit: np.ndarray, false_positive_rates: np.ndarray) -> np.ndarray:
-    """The ROC curve at given false positive rates, straight between the points that the pairs give."""
-    order = np.argsort(-logit, kind="stable")
-    last_of_ties = np.append(np.diff(logit[order]) != 0, True)
-    positives = np.cumsum(label[order] == 1)[last_of_ties] / max(1, (label == 1).sum())
-    negatives = np.cumsum(label[order] == 0)[last_of_ties] / max(1, (label == 0).sum())
-    return np.interp(false_positive_rates, np.append(0, negatives), np.append(0, positives))
 
 
 def draw_scores(path: Path, splits: Mapping[str, Predictions]) -> None:
@@ -220,8 +172,8 @@ def draw_settings(path: Path, settings: Sequence[Setting]) -> bool:
             places = {value: names.index(str(value).rpartition(".")[2]) for value in values}
             axes.set_xticks(range(len(names)), names, rotation=30 if len(names) > 3 else 0)
             axes.margins(x=0.3)
-        for value, figure_of in zip(values, accuracy, strict=True):
-            means.setdefault(places[value], []).append(figure_of)
+        for value, accuracy_of in zip(values, accuracy, strict=True):
+            means.setdefault(places[value], []).append(accuracy_of)
         if len(done) > len(means):
             ordered = sorted(means)
             axes.plot(ordered, [np.mean(means[x]) for x in ordered], color=ORANGE, label="mean", zorder=1)

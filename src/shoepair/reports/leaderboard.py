@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from shoepair.reports.tables import markdown_table, text_table
+from shoepair.reports.tables import between, markdown_table, text_table
 from shoepair.runs.folder import COMPLETED
 from shoepair.runs.leaderboard import ABSENT, Setting, differing_keys, gather, short_names
 from shoepair.runs.read import Run
@@ -56,7 +56,7 @@ def markdown_report(settings: Sequence[Setting], *, test: bool = False) -> str:
 
 
 def write_csv(path: Path, runs: Sequence[Run], *, test: bool = False) -> None:
-    """One row for each run, best setting first: where it is, how it ended, what differs, its figures."""
+    """One row for each run, best setting first: where it is, how it ended, what differs, its metrics."""
     keys = differing_keys(runs)
     tests = TEST_COLUMNS if test else {}
     with path.open("w", newline="", encoding="utf-8") as file:
@@ -99,7 +99,7 @@ def _columns(settings: Sequence[Setting], *, test: bool) -> dict[str, list[str]]
     columns = {"#": [str(place) if s.completed else "-" for place, s in enumerate(settings, 1)]}
     columns |= {names[key]: [_value(s.values[key]) for s in settings] for key in best.values}
     columns["val"] = [mean_and_spread(s.figures("val", "accuracy")) for s in settings]
-    columns["95 % interval"] = [_range(s.interval if s.completed else None) for s in settings]
+    columns["95 % interval"] = [between(s.interval if s.completed else None) for s in settings]
     columns["to the best"] = ["-"] + [_difference(s.difference_to(best)) for s in settings[1:]]
     if test:
         columns |= {
@@ -132,20 +132,16 @@ def _runs(setting: Setting) -> str:
     return f"{len(setting.completed)} of {len(setting.runs)}"
 
 
-def mean_and_spread(figures: Sequence[float]) -> str:
+def mean_and_spread(rates: Sequence[float]) -> str:
     """In percent, with the standard deviation where there is more than one."""
-    if not figures:
+    if not rates:
         return "-"
-    spread = f" ± {100 * statistics.stdev(figures):.1f}" if len(figures) > 1 else ""
-    return f"{100 * statistics.fmean(figures):.1f}{spread}"
-
-
-def _range(interval: Sequence[float] | None) -> str:
-    return "-" if interval is None else f"{100 * interval[0]:.1f} to {100 * interval[1]:.1f}"
+    spread = f" ± {100 * statistics.stdev(rates):.1f}" if len(rates) > 1 else ""
+    return f"{100 * statistics.fmean(rates):.1f}{spread}"
 
 
 def _difference(difference: tuple[float, list[float]] | None) -> str:
-    return "-" if difference is None else f"{100 * difference[0]:+.1f} ({_range(difference[1])})"
+    return "-" if difference is None else f"{100 * difference[0]:+.1f} ({between(difference[1])})"
 
 
 def _mean(setting: Setting, name: str) -> str:

@@ -4,15 +4,17 @@ import base64
 import csv
 import html
 import io
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageOps
+
+from shoepair.reports.contact_sheet import Item, contact_sheet, in_rows
+from shoepair.reports.tables import probability_in_percent
 
 SHOE_PX = 112  # side of a shoe on the contact sheet
-COLUMNS, PAIRS_A_SHEET = 5, 200  # a sheet holds so many pairs, or twice as many single shoes; the rest comes on another
+COLUMNS, TILES_A_SHEET = 5, 200  # a tile is a pair or two single shoes; what does not fit comes on another sheet
 
 
 @dataclass(frozen=True)
@@ -30,9 +32,9 @@ class ShownMatch:
     left: ShownShoe
     right: ShownShoe
     probability: float
-    rival: ShownShoe | None
-    rival_probability: float | None
-    unsure: bool  # the rival would do as well, or nearly, or it is hardly above the threshold
+    runner_up: ShownShoe | None
+    runner_up_probability: float | None
+    unsure: bool  # the runner-up would do as well, or nearly, or it is hardly above the threshold
 
 
 @dataclass(frozen=True)
@@ -50,8 +52,8 @@ def write_tables(folder: Path, matches: Sequence[ShownMatch], singles: Sequence[
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["left", "right", "probability", "runner_up", "runner_up_probability"])
         for m in matches:
-            rival = ("", "") if m.rival is None else (m.rival.name, _number(m.rival_probability))
-            writer.writerow([m.left.name, m.right.name, _number(m.probability), *rival])
+            runner_up = ("", "") if m.runner_up is None else (m.runner_up.name, _number(m.runner_up_probability))
+            writer.writerow([m.left.name, m.right.name, _number(m.probability), *runner_up])
     with (folder / "singles.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["shoe", "nearest", "probability"])
@@ -62,37 +64,26 @@ def write_tables(folder: Path, matches: Sequence[ShownMatch], singles: Sequence[
 
 def draw_contact_sheets(folder: Path, matches: Sequence[ShownMatch], singles: Sequence[ShownSingle]) -> list[Path]:
     """Pairs in the order given, then single shoes: contact_sheet.png; what does not fit, contact_sheet_2.png, ..."""
-    tiles: list[tuple[tuple[ShownShoe, ...], str]] = []
-    tiles += [((m.left, m.right), f"{i}: {percent(m.probability)}") for i, m in enumerate(matches, 1)]
+    tiles: list[tuple[list[ShownShoe], str]] = []
+    tiles += [([m.left, m.right], f"{i}: {probability_in_percent(m.probability)}") for i, m in enumerate(matches, 1)]
     alone = [s.shoe for s in singles]
-    for i in range(0, len(alone), 2):
-        tiles.append((tuple(alone[i : i + 2]), "single" if len(alone) - i == 1 else "single, single"))
+    for start in range(0, len(alone), 2):
+        two = alone[start : start + 2]
+        tiles.append((two, ", ".join(["single"] * len(two))))
     for old in folder.glob("contact_sheet*.png"):
         old.unlink()
     paths: list[Path] = []
-    for start in range(0, len(tiles), PAIRS_A_SHEET):
-        path = folder / f"contact_sheet{f'_{len(paths) + 1}' if paths else ''}.png"
-        _draw_sheet(tiles[start : start + PAIRS_A_SHEET]).save(path, compress_level=3)
-        paths.append(path)
+    for start in range(0, len(tiles), TILES_A_SHEET):
+        items = [Item([_square(shoe) for shoe in shoes], title) for shoes, title in tiles[start:][:TILES_A_SHEET]]
+        paths.append(folder / f"contact_sheet{f'_{len(paths) + 1}' if paths else ''}.png")
+        contact_sheet(in_rows(items, COLUMNS)).save(paths[-1], compress_level=3)
     return paths
 
 
-def _draw_sheet(tiles: Sequence[tuple[tuple[ShownShoe, ...], str]]) -> Image.Image:
-    title_px, gap, between = 18, 12, 4
-    width, height = 2 * SHOE_PX + between, SHOE_PX + title_px
-    columns, rows = min(COLUMNS, len(tiles)), math.ceil(len(tiles) / COLUMNS)
-    sheet = Image.new("RGB", (columns * (width + gap) + gap, rows * (height + gap) + gap), "white")
-    drawing, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)
-    for i, (shoes, title) in enumerate(tiles):
-        row, column = divmod(i, COLUMNS)
-        x, y = gap + column * (width + gap), gap + row * (height + gap)
-        drawing.text((x, y), title, "black", font)
-        for j, shoe in enumerate(shoes):
-            picture = Image.open(io.BytesIO(shoe.jpeg))
-            picture.thumbnail((SHOE_PX, SHOE_PX))
-            left = x + j * (SHOE_PX + between)
-            sheet.paste(picture, (left + (SHOE_PX - picture.width) // 2, y + title_px))
-    return sheet
+def _square(shoe: ShownShoe) -> Image.Image:
+    """On white, so that shoes stand in columns whatever the shape of their photos."""
+    photo = Image.open(io.BytesIO(shoe.jpeg))
+    return ImageOps.pad(photo, (SHOE_PX, SHOE_PX), Image.Resampling.BICUBIC, "white", centering=(0.5, 0))
 
 
 STYLE = """
@@ -108,19 +99,19 @@ li.unsure { border: 2px solid var(--warn); }
 li p { margin: .4rem 0 0; }
 .photos { display: flex; gap: .4rem; }
 .photos img { flex: 1 1 0; min-width: 0; max-width: 144px; height: 120px; object-fit: contain; }
-.rival { font-size: .9em; display: flex; gap: .5rem; align-items: center; }
-.rival img { height: 56px; }
+.runner-up { font-size: .9em; display: flex; gap: .5rem; align-items: center; }
+.runner-up img { height: 56px; }
 .unsure strong { color: var(--warn); }
 """
 
 
 def write_page(
-    path: Path, matches: Sequence[ShownMatch], singles: Sequence[ShownSingle], *, heap: str, threshold: float
+    path: Path, matches: Sequence[ShownMatch], singles: Sequence[ShownSingle], *, gallery: str, threshold: float
 ) -> None:
     """One HTML page with its pictures inside, to be read by eyes or ears: pairs in the order given, then singles.
 
     Args:
-        heap: what was matched, in words.
+        gallery: what was matched, in words.
         threshold: the probability that a pair must reach.
     """
     unsure = sum(m.unsure for m in matches)
@@ -128,11 +119,11 @@ def write_page(
         "<!DOCTYPE html>",
         '<html lang="en">',
         '<head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">',
-        f"<title>Pairs found in {html.escape(heap)}</title><style>{STYLE}</style></head>",
+        f"<title>Pairs found in {html.escape(gallery)}</title><style>{STYLE}</style></head>",
         "<body><main>",
-        f"<h1>Pairs found in {html.escape(heap)}</h1>",
+        f"<h1>Pairs found in {html.escape(gallery)}</h1>",
         f"<p>{counted(len(matches), 'pair')}, {counted(len(singles), 'single shoe')}. Two shoes were put together from "
-        f"{percent(threshold)} on. Most doubtful first: "
+        f"{probability_in_percent(threshold)} on. Most doubtful first: "
         f"{'look at those with a thick border' if unsure else 'none of them is very doubtful'}"
         f"{f', {unsure} of them' if unsure else ''}.</p>",
     ]
@@ -149,18 +140,21 @@ def write_page(
 
 
 def _match_item(number: int, m: ShownMatch) -> str:
-    title = f"<strong>Pair {number}, {percent(m.probability)}.</strong>"
-    said = f"<p>{title} Left {_name(m.left)}, right {_name(m.right)}.</p>"
-    rival = ""
-    if m.rival is not None:
-        picture = _picture(m.rival, "the next best") if m.unsure else ""  # as a picture only where it is needed
-        rival = f'<div class="rival">{picture}<p>Next best: {_name(m.rival)}, {percent(m.rival_probability)}.</p></div>'
     photos = f'<div class="photos">{_picture(m.left, "left shoe")}{_picture(m.right, "right shoe")}</div>'
-    return f"<li{' class=unsure' if m.unsure else ''}>{photos}{said}{rival}</li>"
+    title = f"<strong>Pair {number}, {probability_in_percent(m.probability)}.</strong>"
+    said = f"<p>{title} Left {_name(m.left)}, right {_name(m.right)}.</p>"
+    runner_up = ""
+    if m.runner_up is not None:
+        picture = _picture(m.runner_up, "the next best") if m.unsure else ""  # as a picture only where it is needed
+        words = f"<p>Next best: {_name(m.runner_up)}, {probability_in_percent(m.runner_up_probability)}.</p>"
+        runner_up = f'<div class="runner-up">{picture}{words}</div>'
+    return f"<li{' class=unsure' if m.unsure else ''}>{photos}{said}{runner_up}</li>"
 
 
 def _single_item(s: ShownSingle) -> str:
-    nearest = "" if s.nearest is None else f" Nearest: {_name(s.nearest)}, {percent(s.probability)}."
+    nearest = ""
+    if s.nearest is not None:
+        nearest = f" Nearest: {_name(s.nearest)}, {probability_in_percent(s.probability)}."
     return f'<li><div class="photos">{_picture(s.shoe, "single shoe")}</div><p>{_name(s.shoe)}.{nearest}</p></li>'
 
 
@@ -175,11 +169,6 @@ def _name(shoe: ShownShoe) -> str:
 
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.4f}"
-
-
-def percent(value: float | None) -> str:
-    """Whole percent, never 0 or 100: a network is never certain."""
-    return "-" if value is None else f"{min(max(math.floor(100 * value), 1), 99)} %"
 
 
 def counted(number: int, what: str) -> str:

@@ -1,48 +1,59 @@
-"""Plain tables for the terminal and Markdown tables for reports."""
+"""Plain tables for the terminal, Markdown tables for reports, and how numbers are said in them."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
-
-
-def splits_table(splits: Mapping[str, Mapping[str, Any]]) -> str:
-    """The figures of every split, as `results.json` has them, one line each; below it men's and women's shoes apart.
-
-    Kinds have lines of their own where a split has several of them.
-    """
-    calibrated = any("loss_calibrated" in figures for figures in splits.values())
-    header = ["", "accuracy", "95 % interval", "same", "different", "AUROC", "loss"]
-    header += [*(["calibrated"] if calibrated else []), "pairs"]
-    rows, mixed = [], []
-    for name, figures in splits.items():
-        kinds = figures.get("kinds", {})
-        rows.append([{"test": "mean of tests"}.get(name, name), *_cells(figures, calibrated)])
-        if len(kinds) > 1:
-            rows += [[f"  {KINDS.get(kind, kind)}", *_cells(of_kind, calibrated)] for kind, of_kind in kinds.items()]
-        if figures.get("num_mixed"):
-            mixed.append(f"{figures['num_mixed']} of {name}")
-    table = text_table(header, rows)
-    return table + (f"\nPairs of two kinds count as their left shoe's: {', '.join(mixed)}." if mixed else "")
-
 
 KINDS = {"m": "men's", "w": "women's", "": "no kind"}
 
 
-def _cells(figures: Mapping[str, Any], calibrated: bool) -> list[str]:
+def splits_table(splits: Mapping[str, Mapping[str, Any]]) -> str:
+    """The metrics of every split, as `results.json` has them, one line each; below it men's and women's shoes apart.
+
+    Kinds have lines of their own where a split has several of them.
+    """
+    calibrated = any("loss_calibrated" in metrics for metrics in splits.values())
+    header = ["", "accuracy", "95 % interval", "same", "different", "AUROC", "loss"]
+    header += [*(["calibrated"] if calibrated else []), "pairs"]
+    rows, mixed = [], []
+    for name, metrics in splits.items():
+        kinds = metrics.get("kinds", {})
+        rows.append([{"test": "mean of tests"}.get(name, name), *_cells(metrics, calibrated)])
+        if len(kinds) > 1:
+            rows += [[f"  {KINDS.get(kind, kind)}", *_cells(of_kind, calibrated)] for kind, of_kind in kinds.items()]
+        if metrics.get("num_mixed"):
+            mixed.append(f"{metrics['num_mixed']} of {name}")
+    table = text_table(header, rows)
+    return table + (f"\nPairs of two kinds count as their left shoe's: {', '.join(mixed)}." if mixed else "")
+
+
+def _cells(metrics: Mapping[str, Any], calibrated: bool) -> list[str]:
     return [
-        percent(figures["accuracy"]),
-        f"{100 * figures['interval'][0]:.1f} to {100 * figures['interval'][1]:.1f}",
-        percent(figures["accuracy_same"]),
-        percent(figures["accuracy_different"]),
+        percent(metrics["accuracy"]),
+        between(metrics["interval"]),
+        percent(metrics["accuracy_same"]),
+        percent(metrics["accuracy_different"]),
         *(
-            "-" if figures.get(name) is None else f"{figures[name]:.3f}"
+            "-" if metrics.get(name) is None else f"{metrics[name]:.3f}"
             for name in ("auroc", "loss", *(["loss_calibrated"] if calibrated else []))
         ),
-        str(figures["num_pairs"]),
+        str(metrics["num_pairs"]),
     ]
 
 
-def percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.1f} %"
+def percent(rate: float | None) -> str:
+    """A measured rate, such as an accuracy."""
+    return "-" if rate is None else f"{100 * rate:.1f} %"
+
+
+def between(interval: Sequence[float] | None) -> str:
+    """The ends of an interval of a rate, in percent."""
+    return "-" if interval is None else f"{100 * interval[0]:.1f} to {100 * interval[1]:.1f}"
+
+
+def probability_in_percent(probability: float | None) -> str:
+    """What a network says of a pair: whole percent, never 0 or 100, since a network is never certain."""
+    return "-" if probability is None else f"{min(max(math.floor(100 * probability), 1), 99)} %"
 
 
 def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

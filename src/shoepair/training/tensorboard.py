@@ -18,7 +18,8 @@ from torch.utils.tensorboard.summary import hparams
 from shoepair.config.schema import TrainSettings
 from shoepair.data.shoes import normalise
 from shoepair.metrics.scores import probability
-from shoepair.reports.figures import ShownPair, draw_pairs
+from shoepair.reports.contact_sheet import Item, shoe_image
+from shoepair.reports.figures import draw_pairs
 
 # Two curves on one chart each; add_scalars would make a run of its own for every curve.
 LAYOUT = {
@@ -96,7 +97,7 @@ class FirstPairs(Callback):
         rows = []
         for wanted, heading in ((1, "Same pairs, as the network sees them"), (0, "Different pairs")):
             chosen = (label == wanted).nonzero()[: self.num_pairs, 0]
-            rows.append((heading, [ShownPair(_pixels(left[i]), _pixels(right[i]), "") for i in chosen]))
+            rows.append((heading, [Item([shoe_image(_pixels(side[i])) for side in (left, right)]) for i in chosen]))
         draw_pairs(self.path, rows)
         write_picture(trainer, "train/pairs", self.path, trainer.current_epoch + 1)
 

@@ -1,0 +1,82 @@
+"""Sheets of shoes to look at: pictures beside one another under a few words, in rows.
+
+With pillow, since a run waits for two of them, and matplotlib takes half a second for each.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+HEADING_PX, TITLE_PX = 26, 18  # of the line above a row, and of the one above an item
+
+
+@dataclass(frozen=True)
+class Item:
+    """Images that belong together, such as those of a pair, and what stands above them."""
+
+    images: Sequence[Image.Image]
+    title: str = ""
+    colour: str = "black"
+
+
+Row = tuple[str, Sequence[Item]]  # with its heading; an empty one takes no room
+
+
+def contact_sheet(rows: Sequence[Row], *, gap: int = 12, between: int = 4) -> Image.Image:
+    """All rows on one sheet, in columns as wide as the widest item.
+
+    Args:
+        gap: pixels around the items.
+        between: pixels between the images of an item.
+    """
+    font = ImageFont.load_default(15)
+    title_px = TITLE_PX if any(item.title for _, items in rows for item in items) else 0
+    drawn = [(heading, [_draw_item(item, title_px, between) for item in items]) for heading, items in rows]
+    column_px = max((item.width for _, items in drawn for item in items), default=0) + gap
+    widths = [max(len(items) * column_px, math.ceil(font.getlength(heading)) + gap) for heading, items in drawn]
+    heights = [max((item.height + gap for item in items), default=0) for _, items in drawn]
+    height = sum(heights) + HEADING_PX * sum(bool(heading) for heading, _ in rows)
+    sheet = Image.new("RGB", (gap + max(widths, default=0), gap + height), "white")
+    top = gap
+    for (heading, items), row_px in zip(drawn, heights, strict=True):
+        if heading:
+            ImageDraw.Draw(sheet).text((gap, top), heading, "black", font)
+            top += HEADING_PX
+        for column, item in enumerate(items):
+            sheet.paste(item, (gap + column * column_px, top))
+        top += row_px
+    return sheet
+
+
+def _draw_item(item: Item, title_px: int, between: int) -> Image.Image:
+    images, font = beside(item.images, between), ImageFont.load_default(13)
+    width = max(images.width, math.ceil(font.getlength(item.title)))
+    drawn = Image.new("RGB", (width, title_px + images.height), "white")
+    ImageDraw.Draw(drawn).text((0, 0), item.title, item.colour, font)
+    drawn.paste(images, (0, title_px))
+    return drawn
+
+
+def in_rows(items: Sequence[Item], num_columns: int) -> list[Row]:
+    """Rows without headings, so many items in each."""
+    return [("", items[start : start + num_columns]) for start in range(0, len(items), num_columns)]
+
+
+def beside(images: Sequence[Image.Image], between: int = 0) -> Image.Image:
+    """One image of several, from left to right with so many white pixels in between."""
+    width = sum(image.width for image in images) + between * (len(images) - 1)
+    joined = Image.new("RGB", (width, max(image.height for image in images)), "white")
+    left = 0
+    for image in images:
+        joined.paste(image, (left, 0))
+        left += image.width + between
+    return joined
+
+
+def shoe_image(pixels: np.ndarray, width_px: int = 128) -> Image.Image:
+    """(3, H, W) uint8, RGB, scaled to a width; the height follows."""
+    image = Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0)))
+    return image.resize((width_px, round(width_px * image.height / image.width)), Image.Resampling.BICUBIC)
