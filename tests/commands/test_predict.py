@@ -252,7 +252,10 @@ def test_a_rate_that_cannot_be_kept_is_one_line(
     shown = [str(photo) for photo in photos[:2]] if command == "predict" else [str(photos[0].parent)]
     typed = (command, *shown, "--checkpoint", str(trained / "checkpoints" / "best.ckpt"), "--max-fmr")
     for rate, said in (
-        ("0.05", "false matches 0.05: validation had 12 different pairs, which support a rate of 0.221 at best; more "),
+        (
+            "0.05",
+            "a false match rate of 0.05: validation had 12 different pairs, which support a rate of 0.221 at best; more ",
+        ),
         ("0", "--max-fmr 0.0: expected a rate between 0 and 1, such as 0.05."),
         ("nan", "--max-fmr nan: expected a rate between 0 and 1, such as 0.05."),
     ):
@@ -271,7 +274,7 @@ def test_a_checkpoint_without_calibration_knows_no_rate(shoepair: Command, train
     assert shoepair(*typed).code == 0
     outcome = shoepair(*typed, "--max-fmr", "0.5")
     assert outcome.code == 2 and outcome.err.count("\n") == 1
-    assert outcome.err.startswith("shoepair: false matches 0.5: this checkpoint carries no calibration")
+    assert outcome.err.startswith("shoepair: a false match rate of 0.5: this checkpoint carries no calibration")
     content["calibration"] = {"temperature": 0.0}
     torch.save(content, "broken.ckpt")
     outcome = shoepair(*typed[:-1], "broken.ckpt")

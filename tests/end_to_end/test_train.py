@@ -395,7 +395,7 @@ def test_the_histogram_baseline_trains_like_any_approach(shoepair: Command) -> N
     assert results(Path("outputs/run"))["num_parameters"] == 2 * (2 * 6**3) + 2
     assert shoepair("evaluate", "checkpoint=outputs/run").code == 0
     outcome = shoepair("export", "--checkpoint", "outputs/run", "--out", "baseline.onnx")
-    assert outcome.code == 2 and "expected a network; the histogram baseline is not exported" in outcome.err
+    assert outcome.code == 2 and "expected another approach; histogram is not exported" in outcome.err
     outcome = shoepair(*tiny, "approach=histogram", "+approach.width=3")
     assert outcome.code == 2 and "approach.width: no such key" in outcome.err
 
@@ -445,7 +445,7 @@ def test_averaged_weights_are_what_validates_and_what_is_kept(
     kept = torch.load("outputs/run/checkpoints/best.ckpt", weights_only=True)
     assert kept.keys() & {"optimizer_states", "current_model_state", "callbacks"} == set()
     assert len(steps) >= 4
-    name = "network.classifier.head.1.weight"
+    name = "network.siamese.head.1.weight"
     average = steps[0][name]
     for number, step in enumerate(steps[1:], 1):
         kept_part = min(0.8, (1 + number) / (10 + number))

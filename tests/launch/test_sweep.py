@@ -263,7 +263,9 @@ def test_launchers_fit_their_plugins_or_name_what_to_install(
 
 
 def test_an_extra_that_is_missing_is_named_with_what_installs_it(tmp_path: Path) -> None:
-    """Plugins are found by their entry points: a process that sees none has none installed."""
+    """Plugins are found in the package hydra_plugins and by their entry points: here both are empty."""
+    (tmp_path / "hydra_plugins").mkdir()
+    (tmp_path / "hydra_plugins" / "__init__.py").write_text("")
     (tmp_path / "sitecustomize.py").write_text(
         "import importlib.metadata as m\nfound = m.entry_points\n"
         "m.entry_points = lambda **by: () if by.get('group') == 'hydra.plugins' else found(**by)\n"

@@ -5,7 +5,9 @@ Also the names of weights in older checkpoints. Nothing else in shoepair knows w
 
 import copy
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
+
+from pydantic.fields import FieldInfo
 
 from shoepair.config.approaches import APPROACHES
 from shoepair.config.schema import known_keys
@@ -36,14 +38,17 @@ NAMES_OF_RUNS = ("init_from", "approach.ensemble_with")
 def with_todays_keys(config: Mapping[str, Any]) -> dict[str, Any]:
     """The configuration of a run, whenever it was started, as one of today."""
     flat: dict[str, Any] = {}
+    keys = known_keys()
     for before, value in _flat(config).items():
         key = RENAMED_KEYS.get(before, before)
+        if type(value) is int and key in keys and _is_fractional(keys[key]):
+            value = float(value)  # as it was typed; today's settings hold 5.0 where 5 was typed
         if isinstance(value, str):
             if key != before and key in NAMES_OF_RUNS and not value.endswith(".ckpt"):
                 value = f"{value.rstrip('/')}/checkpoints/best.ckpt"
             value = RENAMED_VALUES.get((key, value), value)
         flat[key] = value
-    for key, field in known_keys().items():
+    for key, field in keys.items():
         extra = field.json_schema_extra
         if isinstance(extra, dict) and key not in flat and _belongs(key, flat):
             flat[key] = extra["before"]
@@ -112,6 +117,11 @@ def _todays_weights(weights: Mapping[str, Any], *, stacked: bool) -> dict[str, A
             rest = rest.removesuffix(before) + now if rest.endswith(before) else rest
         renamed[f"{prefix}{dot}{rest}"] = value
     return renamed
+
+
+def _is_fractional(field: FieldInfo) -> bool:
+    kinds = [field.annotation, *get_args(field.annotation)]
+    return any(kind is float or getattr(kind, "__origin__", None) is float for kind in kinds)
 
 
 def _belongs(key: str, flat: Mapping[str, Any]) -> bool:

@@ -56,7 +56,7 @@ def _first_mistake(section: type[Section], error: ValidationError, name: str) ->
     renamed = RENAMED_VALUES.get((dotted, value)) if isinstance(value, str) else None
     if renamed is not None:
         return UserError(f"{dotted}={value} is now {dotted}={renamed}.")
-    return UserError(f"{dotted}={shown(value)}: expected {allowed(field)}.")
+    return UserError(f"{dotted}={shown(value)}: expected {allowed(field)}.")  # of a list, the item that is wrong
 
 
 def _siblings(section: type[Section], name: str, path: list[str]) -> list[str]:

@@ -24,7 +24,7 @@ def run_hydra(command: str, arguments: list[str]) -> None:
         from shoepair.launch.resume import replay_resumed
 
         arguments = replay_resumed(arguments)
-    arguments = _with_naming(arguments)
+    arguments = _with_our_overrides(arguments)
     full_error = os.environ.get("HYDRA_FULL_ERROR", "") == "1"
     # Hydra reads sys.argv; Lightning reads it again for the processes it starts, and must find the command.
     typed = sys.argv
@@ -55,10 +55,13 @@ def run_evaluate(config: DictConfig) -> None:
     evaluate_job(config)
 
 
-def _with_naming(arguments: list[str]) -> list[str]:
-    """One more override, which keeps what is the same for all jobs of a sweep out of the names of their folders.
+def _with_our_overrides(arguments: list[str]) -> list[str]:
+    """What was typed, and what follows from it: names for the jobs' folders, and a multirun for a ready-made sweep.
 
-    Hydra's parser wants all overrides side by side: the new one goes to the others, wherever flags stand.
+    Hydra's parser wants all overrides side by side: ours go to the others, wherever flags stand.
+
+    Raises:
+        UserError: if several ready-made sweeps were chosen.
     """
     flags = [argument for argument in arguments if argument in MULTIRUN][:1]
     rest = [argument for argument in arguments if argument not in MULTIRUN]
@@ -66,8 +69,15 @@ def _with_naming(arguments: list[str]) -> list[str]:
     overrides = parse_overrides([rest[i] for i in places])
     if not overrides:
         return [*flags, *rest]
+    ours = [naming_override(overrides)]
+    chosen = next((override for override in reversed(overrides) if override.key_or_group == "sweep"), None)
+    if chosen is not None and chosen.is_sweep_override():
+        raise UserError(f"{chosen.input_line}: expected one ready-made sweep; what it varies can be typed beside it.")
+    if chosen is not None and chosen.value() is not None:
+        # On the command line, since Hydra 1.4 does not read hydra.mode from an option of a group.
+        ours.append("hydra.mode=MULTIRUN")
     after = places[-1] + 1
-    return [*flags, *rest[:after], naming_override(overrides), *rest[after:]]
+    return [*flags, *rest[:after], *ours, *rest[after:]]
 
 
 @contextlib.contextmanager

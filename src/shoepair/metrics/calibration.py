@@ -1,4 +1,4 @@
-"""How sure a network may be: a temperature for its logits, and a threshold for a wanted rate of false matches.
+"""How sure a network may be: a temperature for its logits, and a threshold for a wanted false match rate.
 
 Both come from validation pairs. Numbers only: which pairs are scored stands in train.py.
 """
@@ -13,7 +13,7 @@ import numpy as np
 from shoepair.errors import UserError
 
 LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 0.05, 20.0
-CONFIDENCE = 0.95  # that the rate of false matches is no higher than was wanted, one-sided
+CONFIDENCE = 0.95  # that the false match rate is no higher than was wanted, one-sided
 
 
 @dataclass(frozen=True)
@@ -42,25 +42,25 @@ class Calibration:
     def as_plain(self) -> dict[str, Any]:
         return {"temperature": self.temperature, "different": list(self.different), "same": list(self.same)}
 
-    def threshold(self, false_matches: float) -> float:
-        """The lowest calibrated logit above which at most the part `false_matches` of different pairs lies.
+    def threshold(self, max_fmr: float) -> float:
+        """The lowest calibrated logit above which at most the part `max_fmr` of different pairs lies.
 
         That is, of the different pairs of validation so few lie above it that the upper end of the one-sided 95 %
-        interval of their part (Clopper and Pearson 1934) is at most `false_matches`.
+        interval of their part (Clopper and Pearson 1934) is at most `max_fmr`.
 
         Args:
-            false_matches: of pairs that are different, the part called the same; from 0 to 1, both excluded.
+            max_fmr: of pairs that are different, the part called the same; from 0 to 1, both excluded.
         Raises:
             UserError: if it is no such number, or there are too few different pairs to support it.
         """
-        if not 0 < false_matches < 1:
-            raise UserError(f"false matches {false_matches}: expected a rate between 0 and 1, such as 0.05.")
+        if not 0 < max_fmr < 1:
+            raise UserError(f"a false match rate of {max_fmr}: expected a rate between 0 and 1, such as 0.05.")
         num_pairs = len(self.different)
-        allowed = most_false_matches(num_pairs, false_matches)
+        allowed = most_false_matches(num_pairs, max_fmr)
         if allowed is None:
             supported = float(highest_rates(num_pairs)[0])
             raise UserError(
-                f"false matches {false_matches:g}: validation had {num_pairs} different pairs, "
+                f"a false match rate of {max_fmr:g}: validation had {num_pairs} different pairs, "
                 + (
                     f"which support a rate of {math.ceil(1e4 * supported) / 1e4:g} at best"
                     if num_pairs
@@ -71,7 +71,7 @@ class Calibration:
         limit = self.different[num_pairs - 1 - allowed]  # above it lie `allowed` of them, or fewer
         if not math.isfinite(limit):
             raise UserError(
-                f"false matches {false_matches:g}: the network gave too many of validation's {num_pairs} different "
+                f"a false match rate of {max_fmr:g}: the network gave too many of validation's {num_pairs} different "
                 "pairs no finite score; train it again with a lower optimizer.lr."
             )
         return limit / self.temperature
@@ -126,7 +126,7 @@ def fit_temperature(same: Sequence[float] | np.ndarray, different: Sequence[floa
 
 
 def highest_rates(num_pairs: int) -> np.ndarray:
-    """The upper ends of the one-sided 95 % intervals (Clopper and Pearson 1934) of a rate of false matches.
+    """The upper ends of the one-sided 95 % intervals (Clopper and Pearson 1934) of a false match rate.
 
     Returns:
         (num_pairs + 1,), rising to 1: where 0, 1, ..., num_pairs of the different pairs were called the same.

@@ -97,7 +97,10 @@ class FirstPairs(Callback):
         rows = []
         for wanted, heading in ((1, "Same pairs, as the network sees them"), (0, "Different pairs")):
             chosen = (label == wanted).nonzero()[: self.num_pairs, 0]
-            rows.append((heading, [Item([shoe_image(_pixels(side[i])) for side in (left, right)]) for i in chosen]))
+            seen = pl_module.pictures(left[chosen], right[chosen])  # type: ignore[operator]
+            rows.append(
+                (heading, [Item([shoe_image(_pixels(p)) for p in pictures]) for pictures in zip(*seen, strict=True)])
+            )
         draw_pairs(self.path, rows)
         write_picture(trainer, "train/pairs", self.path, trainer.current_epoch + 1)
 

@@ -150,9 +150,9 @@ def test_draw_refuses_a_folder_with_photos(shoepair: Command) -> None:
     ("typed", "message"),
     [
         ("--hardness=1.5", "--hardness=1.5: expected a number from 0 to 1."),
-        ("--people=1", "--people=1: expected a whole number, at least 2."),
-        ("--test-people=-1", "--test-people=-1: expected a whole number, at least 0."),
-        ("--size=0", "--size=0: expected a whole number, at least 1."),
+        ("--people=1", "--people=1: expected a whole number from 2 to 90,000."),
+        ("--test-people=-1", "--test-people=-1: expected a whole number from 0 to 90,000."),
+        ("--size=0", "--size=0: expected a whole number from 1 to 4,096."),
         ("--sheet=sheet.gif", "--sheet=sheet.gif: expected a name that ends in .png or .jpg."),
     ],
 )
