@@ -21,6 +21,7 @@ import torch
 from conftest import TINY, Command
 from torch import nn
 from torchvision.models import MobileNet_V3_Small_Weights, get_model
+from torchvision.models.feature_extraction import create_feature_extractor
 
 from shoepair.inference.network import load_trained
 from shoepair.models import build_network
@@ -377,6 +378,36 @@ def test_threads_do_not_see_each_others_maps() -> None:
                 assert maps is not None and torch.equal(maps, expected[i % 4])  # type: ignore[arg-type]
         copied = copy.deepcopy(network)
         assert torch.equal(copied.look(images[0])[1], expected[0])  # type: ignore[arg-type]
+
+
+def maps_by_the_library(body: nn.Module, library: str, part: str, images: torch.Tensor) -> torch.Tensor:
+    """By torchvision's and timm's own means, which name fewer parts."""
+    if library == "torchvision":
+        return create_feature_extractor(body, [part])(images)[part]
+    features: Any = body  # of timm
+    parts = [stage["module"] for stage in features.feature_info]
+    return features.forward_intermediates(images, indices=[parts.index(part)], intermediates_only=True)[0]
+
+
+@pytest.mark.parametrize(
+    ("encoder", "part"),
+    [
+        (SMALL, "features.3"),
+        ("torchvision/resnet18", "layer2"),
+        ("timm/test_efficientnet", "blocks.1"),
+        ("timm/tf_efficientnet_lite0", "blocks.4"),
+    ],
+)
+def test_maps_are_those_that_the_library_itself_gives(encoder: str, part: str) -> None:
+    library = encoder.partition("/")[0]
+    pytest.importorskip(library)
+    torch.manual_seed(0)
+    network = PretrainedEncoder(encoder, 64, weights=None, frozen=False, maps_of=part)
+    images = torch.rand(2, 3, 64, 64) - 0.5
+    with torch.no_grad():
+        _, maps = network.look(images)
+        expected = maps_by_the_library(network.body, library, part, (images + 0.5 - network.mean) / network.std)
+    assert maps is not None and maps.std() > 0 and torch.equal(maps, expected)
 
 
 def test_the_maps_of_a_part_are_judged_place_by_place() -> None:

@@ -1,9 +1,9 @@
 """Encoders that were trained on other images, from torchvision or timm: weights, what of them is trained, and maps."""
 
 import contextlib
+import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, cast
 
@@ -54,7 +54,7 @@ class PretrainedEncoder(nn.Module):
             if part is not None:
                 _check_part(self.body, part, key)
         if maps_of is not None:
-            self.body.get_submodule(maps_of).register_forward_hook(_keep_output)
+            self.body.get_submodule(maps_of).register_forward_hook(_keep_maps)
         # Its own normalisation, of RGB from 0 to 1. Kept with the weights, so that a checkpoint needs nothing else.
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
@@ -89,31 +89,31 @@ class PretrainedEncoder(nn.Module):
 
     def look(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
         """As forward, and the maps of the part that was asked for, (B, num_channels, H', W')."""
-        kept: list[Tensor] = []
-        outside = _KEPT.set(kept)
-        try:
-            vectors = self._encode(images)
-        finally:
-            _KEPT.reset(outside)
-        return vectors, kept[0] if kept else None
-
-    def _encode(self, images: Tensor) -> Tensor:
+        _LATEST.maps = None
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
             features = self.body((images + 0.5 - self.mean) / self.std)
+        maps, _LATEST.maps = _LATEST.maps, None
         if features.ndim == 4:
             features = features.mean(dim=(2, 3))
-        return nn.functional.normalize(features.float(), dim=1)
+        return nn.functional.normalize(features.float(), dim=1), maps
 
 
 MOST_PLACES = 32  # along each side of maps that are compared: every place with every other one
-# Where the part whose maps are wanted puts them while an encoder computes; each thread has its own.
-_KEPT: ContextVar[list[Tensor] | None] = ContextVar("kept", default=None)
 
 
-def _keep_output(module: nn.Module, inputs: Any, output: Tensor) -> None:
-    kept = _KEPT.get()
-    if kept is not None:
-        kept.append(output)
+class _Latest(threading.local):
+    """What the part whose maps are wanted gave in this pass. Each thread has its own: several may share a network."""
+
+    maps: Any = None
+
+
+_LATEST = _Latest()
+
+
+def _keep_maps(part: nn.Module, inputs: Any, output: Any) -> None:
+    """A forward hook. Of a part that computes several times, the first output counts."""
+    if _LATEST.maps is None:
+        _LATEST.maps = output
 
 
 @contextlib.contextmanager

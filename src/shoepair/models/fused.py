@@ -1,7 +1,16 @@
-"""Norm, ReLU and pooling of a stage as one step, which computes what the three would compute one by one.
+"""Norm, ReLU and 2 x 2 pooling of a stage as one step, which computes what the three would compute one by one.
 
-With few channels, this is where a stage's time goes on a CPU, not the convolution: batch norm alone takes 60 % of a
-training step of the original's single-image network in channels-last memory format.
+Why: with few channels, this is where a stage's time goes on a CPU, not the convolution. Batch norm alone takes 60 % of
+a training step of the original's single-image network in channels-last memory format.
+
+What it buys, on two cores, channels-last format included (`make bench`): an epoch of the original's single-image
+network takes 0.47 of the time that torch's layers take, and 0.64 of the dual one, which has no norm; in bfloat16 0.37
+instead of 0.66, and 0.42 instead of 0.98.
+
+What it costs: a gradient written by hand, sums in another order than torch's (equal within float32's rounding, see
+tests/models/test_stages.py), and a copy in torch's layers for the exporter (plain_stages).
+
+When it can go: when `make bench` is no slower with nn.BatchNorm2d, nn.ReLU and nn.MaxPool2d in convolution_stages.
 """
 
 import copy
