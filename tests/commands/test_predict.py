@@ -254,7 +254,7 @@ def test_a_rate_that_cannot_be_kept_is_one_line(
     for rate, said in (
         (
             "0.05",
-            "a false match rate of 0.05: validation had 12 different pairs, which support a rate of 0.221 at best; more ",
+            "a false match rate of 0.05: validation had 12 different pairs, which support a rate of 0.221 at best; ",
         ),
         ("0", "--max-fmr 0.0: expected a rate between 0 and 1, such as 0.05."),
         ("nan", "--max-fmr nan: expected a rate between 0 and 1, such as 0.05."),

@@ -40,7 +40,8 @@ def shortened(command: str, drawn_photos: Path, trained: Path) -> list[str]:
         if "checkpoint=outputs/drawn_handheld" in words:
             shutil.copytree(trained, "outputs/drawn_handheld")
         return [word.replace("train_fraction=0.02", "train_fraction=0.3") for word in words]  # one of four people
-    tiny = [setting for setting in TINY if "num_test_people" not in setting or "data=photos" not in words]
+    on_photos = "data=photos" in words or "finetune" in command
+    tiny = [setting for setting in TINY if "num_test_people" not in setting or not on_photos]
     if "mode=sanity" in words:  # it must learn, so it keeps its epochs and its network
         tiny = ["data.image_size=32", "optimizer.lr=3e-3"]
     if "sweep=search" in words:
@@ -49,9 +50,8 @@ def shortened(command: str, drawn_photos: Path, trained: Path) -> list[str]:
         tiny[0] = "data.folds=2" if "data=photos" in words else "data.num_people=10"
     if "histogram" in command:
         tiny = [setting for setting in tiny if not setting.startswith("approach.")]
-    if "init_from=" in command or "beside=" in command:
-        shutil.copytree(trained, "outputs/drawn", dirs_exist_ok=True)
-    words = [re.sub(r"^data.num_people=\d+$", "data.num_people=10", word) for word in words]
+    if "finetune" in command or "best_pretrained/" in command:  # what the first command leaves
+        shutil.copytree(trained, "outputs/best_dual_pretrain", dirs_exist_ok=True)
     if "pretrained" in command:  # without the download, and it has no width
         tiny = [setting for setting in tiny if not setting.startswith("approach.")] + ["approach.weights=null"]
     return words + [setting for setting in tiny if setting.partition("=")[0] not in command]
@@ -64,8 +64,8 @@ def test_every_command_of_the_readme_runs(
     monkeypatch.chdir(tmp_path)
     write_example_experiment(tmp_path)
     lay_out_photos(drawn_photos)
-    if "init_from=outputs/drawn_pretrained" in command:
-        (earlier,) = (line for line in commands() if line.endswith("hydra.run.dir=outputs/drawn_pretrained"))
+    if "best_pretrained/finetune" in command:
+        (earlier,) = (line for line in commands() if line.endswith("experiment=best_pretrained/pretrain"))
         assert run_here(*shortened(earlier, drawn_photos, trained)).code == 0
     words = shortened(command, drawn_photos, trained)
     if "--max-fmr" in words:  # twelve different pairs support no lower one

@@ -50,7 +50,9 @@ def test_old_and_new_runs_are_compared(before: Command) -> None:
     outcome = before("compare", "runs/dual/whole", "runs/today", "--out", "of dual")
     assert outcome.code == 0 and "Not read" not in outcome.out
     table = Path("of dual/leaderboard.md").read_text().splitlines()
-    assert len([line for line in table if line.startswith("| 1 ")]) == 1 and not any("| 2 " in line for line in table)
+    assert len([line for line in table if line.startswith("| 1 ")]) == 1 and not any(
+        line.startswith("| 2 ") for line in table
+    )
     outcome = before("compare", "runs", "--out", "of all")
     assert outcome.code == 0 and "Not read" not in outcome.out
     best = torch.load("runs/today/checkpoints/best.ckpt", weights_only=True)["state_dict"]

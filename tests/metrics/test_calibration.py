@@ -137,8 +137,8 @@ def test_a_rate_that_the_pairs_cannot_support_is_refused_with_the_one_they_can()
     with pytest.raises(UserError) as refused:
         calibration.threshold(0.02)
     assert str(refused.value) == (
-        "a false match rate of 0.02: validation had 114 different pairs, which support a rate of 0.026 at best; more people in "
-        "validation (data.train_fraction, data.folds) would support a lower one."
+        "a false match rate of 0.02: validation had 114 different pairs, which support a rate of 0.026 at best; more "
+        "people in validation (data.train_fraction, data.folds) would support a lower one."
     )
     assert calibration.threshold(0.026) == -1.0
     with pytest.raises(UserError, match="validation had 0 different pairs, which support none;"):

@@ -14,7 +14,7 @@ from shoepair.config.compat import todays_override, with_todays_keys
 from shoepair.errors import UserError
 from shoepair.files import read_json
 from shoepair.metrics.predictions import Predictions, read_predictions
-from shoepair.runs import folder as records
+from shoepair.runs import folder
 from shoepair.runs.folder import COMPLETED, Status
 
 # Settings that say where and how something is computed, not what is learned.
@@ -83,10 +83,10 @@ def read_run(path: Path) -> Run | str:
     settings = read_settings(path)
     if settings is None:
         return f"{path}: neither config.json nor .hydra/config.yaml can be read"
-    status, results = records.read_status(path), read_json(path / "results.json")
-    if status.name == records.UNKNOWN and results is not None:
+    status, results = folder.read_status(path), read_json(path / "results.json")
+    if status.name == folder.UNKNOWN and results is not None:
         status = Status(COMPLETED)  # a copy of what matters
-    if status.name == records.UNKNOWN:
+    if status.name == folder.UNKNOWN:
         return f"{path}: there is neither a status.json nor a results.json that can be read"
     if status.name == COMPLETED and (results is None or "val" not in results.get("splits", {})):
         return f"{path}: it is completed, but its results.json cannot be read"
