@@ -26,7 +26,7 @@ from torchvision.models.feature_extraction import create_feature_extractor
 from shoepair.inference.network import load_trained
 from shoepair.models import build_network
 from shoepair.models.depthwise import with_quick_gradients
-from shoepair.models.encoders import PretrainedEncoder, load_weights
+from shoepair.models.encoders import PretrainedEncoder, freeze_before, load_weights
 from shoepair.models.module import PretrainedClassifier, load_checkpoint
 from shoepair.models.pretrained import PretrainedComparison
 from shoepair.models.siamese import Comparison, JointComparison, Standardise, compare_places
@@ -351,6 +351,24 @@ def test_parts_before_the_first_trained_one_stay_as_they_are(shoepair: Command) 
     assert results["num_parameters"] < sum(value.numel() for value in trained_weights)
 
 
+@pytest.mark.parametrize(
+    ("encoder", "first"),
+    [
+        (SMALL, "features.9"),
+        ("torchvision/resnet18", "layer2.0.downsample"),
+        ("timm/test_efficientnet", "blocks.2"),
+        ("timm/tf_efficientnet_lite0", "blocks.5"),
+    ],
+)
+def test_where_names_stand_in_the_order_of_computing_all_before_the_first_are_frozen(encoder: str, first: str) -> None:
+    pytest.importorskip(encoder.partition("/")[0])
+    network = PretrainedEncoder(encoder, 64, weights=None, frozen=False, train_from=first)
+    names = [name for name, _ in network.body.named_parameters()]
+    begins = next(i for i, name in enumerate(names) if name.startswith(f"{first}."))
+    trained = [name for name, value in network.body.named_parameters() if value.requires_grad]
+    assert begins > 0 and trained == names[begins:]
+
+
 def test_what_computes_later_is_trained_wherever_it_is_registered() -> None:
     """timm's Twins registers all of its patch embeddings before its blocks, and computes them in turn."""
     pytest.importorskip("timm")
@@ -360,6 +378,31 @@ def test_what_computes_later_is_trained_wherever_it_is_registered() -> None:
         assert any(part.startswith(name) for part in trained), name
     for name in ("patch_embeds.0.", "patch_embeds.2.", "blocks.0.", "blocks.1.", "pos_block.0."):
         assert not any(part.startswith(name) for part in trained), name
+
+
+def test_what_computes_in_training_only_is_frozen() -> None:
+    """GoogLeNet's auxiliary classifiers, of which no gradient would come."""
+    network = PretrainedEncoder("torchvision/googlenet", 64, weights=None, frozen=False, train_from="inception4a")
+    trained = {name.partition(".")[0] for name, value in network.body.named_parameters() if value.requires_grad}
+    assert trained == {f"inception{part}" for part in ("4a", "4b", "4c", "4d", "4e", "5a", "5b")}
+
+
+def test_a_part_that_computes_before_and_after_the_first_trained_one_is_frozen() -> None:
+    """timm's CoaT has such: one position encoding for all blocks of a stage."""
+
+    class Block(nn.Module):
+        def __init__(self, shared: nn.Module) -> None:
+            super().__init__()
+            self.shared, self.own = shared, nn.Linear(2, 2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.own(self.shared(x))
+
+    shared = nn.Linear(2, 2)
+    body = nn.Sequential(Block(shared), Block(shared), Block(shared))
+    freeze_before(body, "1", torch.zeros(1, 2))
+    trained = {name for name, value in body.named_parameters() if value.requires_grad}
+    assert trained == {"1.own.weight", "1.own.bias", "2.own.weight", "2.own.bias"}
 
 
 def test_threads_do_not_see_each_others_maps() -> None:

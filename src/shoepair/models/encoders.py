@@ -1,9 +1,9 @@
 """Encoders that were trained on other images, from torchvision or timm: weights, what of them is trained, and maps."""
 
-import contextlib
+import functools
 import threading
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -58,9 +58,10 @@ class PretrainedEncoder(nn.Module):
         # Its own normalisation, of RGB from 0 to 1. Kept with the weights, so that a checkpoint needs nothing else.
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
+        images = torch.zeros(1, 3, image_size, image_size)
         try:
-            with torch.no_grad(), _order_of_parts(self.body) as order:
-                vectors, maps = self.look(torch.zeros(1, 3, image_size, image_size))
+            with torch.no_grad():
+                vectors, maps = self.look(images)
         except Exception as error:  # of the model's own check of its input
             raise UserError(
                 f"approach.encoder={encoder}: it refused images of data.image_size={image_size} "
@@ -74,7 +75,7 @@ class PretrainedEncoder(nn.Module):
                     f"alike and from 2 to {MOST_PLACES}; it gives {shape or 'something else'}."
                 )
         if not frozen and train_from is not None:
-            _freeze_before(self.body, train_from, order)
+            freeze_before(self.body, train_from, images)
         self.num_features = vectors.shape[1]
         self.num_channels = 0 if maps is None else maps.shape[1]
 
@@ -116,37 +117,32 @@ def _keep_maps(part: nn.Module, inputs: Any, output: Any) -> None:
         _LATEST.maps = output
 
 
-@contextlib.contextmanager
-def _order_of_parts(body: nn.Module) -> Iterator[list[str]]:
-    """The names of a network's parts in the order in which they begin to compute inside the block."""
-    order: list[str] = []
-    hooks = [
-        part.register_forward_pre_hook(lambda module, inputs, name=name: order.append(name))
-        for name, part in body.named_modules()
-    ]
-    try:
-        yield order
-    finally:
-        for hook in hooks:
-            hook.remove()
+def freeze_before(body: nn.Module, first: str, images: Tensor) -> None:
+    """Freeze what begins to compute before a part does. What never begins goes with the part that holds it.
 
+    The order is that of a pass, not that of names: timm's Twins registers all its patch embeddings before its blocks,
+    and GoogLeNet has classifiers among its layers that compute in training only.
 
-def _freeze_before(body: nn.Module, first: str, order: Sequence[str]) -> None:
-    """Freeze what computes before a part does.
-
-    Args:
-        order: of _order_of_parts. What is not in it computes when the part does that holds it.
+    Raises:
+        UserError: if the part does not compute or has no weights of its own.
     """
-    begins = next((i for i, name in enumerate(order) if f"{name}.".startswith(f"{first}.")), None)
-    if begins is None or not any(True for _ in body.get_submodule(first).parameters()):
+    earlier: set[str] = set()
+    reached = False
+
+    def begin(name: str, part: nn.Module, inputs: Any) -> None:
+        nonlocal reached
+        reached = reached or f"{name}.".startswith(f"{first}.")
+        if not reached:
+            earlier.add(name)
+        part.requires_grad_(name not in earlier)  # with all that it holds; the whole network is the first to begin
+
+    hooks = [part.register_forward_pre_hook(functools.partial(begin, name)) for name, part in body.named_modules()]
+    with torch.no_grad():
+        body(images)
+    for hook in hooks:
+        hook.remove()
+    if not any(value.requires_grad for value in body.get_submodule(first).parameters()):
         raise UserError(f"approach.train_from={first}: expected a part that computes and has weights.")
-    earlier, known = set(order[:begins]), set(order)
-    for name, part in body.named_modules():
-        while name not in known:
-            name = name.rpartition(".")[0]
-        if name in earlier:
-            for value in part.parameters(recurse=False):
-                value.requires_grad_(False)
 
 
 def _check_part(body: nn.Module, part: str, key: str) -> None:
