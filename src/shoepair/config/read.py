@@ -96,13 +96,13 @@ def _check_together(settings: TrainSettings) -> None:
         )
     if data.same_side_negatives and data.negatives != "resampled":
         raise UserError(
-            f"data.same_side_negatives={data.same_side_negatives}: expected 0, since data.negatives={data.negatives} "
+            f"data.same_side_negatives={data.same_side_negatives:g}: expected 0, since data.negatives={data.negatives} "
             "pairs left shoes with right ones only; data.negatives=resampled draws others as well."
         )
     if approach.encodes_once and data.augment is not None:
         for key in data.augment.of_one_shoe():
             raise UserError(
-                f"data.augment.{key}={getattr(data.augment, key)}: expected 0, since with approach.frozen=true each "
+                f"data.augment.{key}={getattr(data.augment, key):g}: expected 0, since with approach.frozen=true each "
                 "shoe is seen once, before training."
             )
     approach.check()

