@@ -557,13 +557,26 @@ def test_it_is_used_like_any_other_network(shoepair: Command, drawn_photos: Path
     assert matched.code == 0 and "6 shoes, all sides known" in matched.out
 
 
-def test_two_networks_side_by_side_are_used_like_one(shoepair: Command, trained: Path, drawn_photos: Path) -> None:
-    """Also when the folder of the one beside is gone, and exported. A third head looks at maps of the encoder."""
+def train_side_by_side(shoepair: Command, trained: Path) -> None:
+    """Two networks, of which a third head looks at maps of the encoder, into outputs/run; the first stays in beside."""
     shutil.copytree(trained, "beside")
     typed = ("approach.frozen=false", "approach.ensemble_with=beside", "data.image_size=64",
              "approach.local_layer=features.8", "hydra.run.dir=outputs/run")  # fmt: skip
     outcome = shoepair("train", *(setting for setting in PRETRAINED if "image_size" not in setting), *typed)
     assert outcome.code == 0, outcome.err
+
+
+@pytest.mark.slow
+def test_two_networks_side_by_side_are_exported_like_one(shoepair: Command, trained: Path) -> None:
+    pytest.importorskip("onnx")
+    train_side_by_side(shoepair, trained)
+    exported = shoepair("export", "--checkpoint", "outputs/run")
+    assert exported.code == 0, exported.err
+
+
+def test_two_networks_side_by_side_are_used_like_one(shoepair: Command, trained: Path, drawn_photos: Path) -> None:
+    """Also when the folder of the one beside is gone."""
+    train_side_by_side(shoepair, trained)
     before = load_trained("beside/checkpoints/best.ckpt").network.state_dict()
     shutil.rmtree("beside")
 
@@ -584,9 +597,6 @@ def test_two_networks_side_by_side_are_used_like_one(shoepair: Command, trained:
     assert shoepair("predict", str(photos[0]), str(photos[1]), "--checkpoint", "outputs/run").code == 0
     assert shoepair("match", str(drawn_photos / "test_m"), "--checkpoint", "outputs/run").code == 0
     assert shoepair("evaluate", "checkpoint=outputs/run").code == 0
-    pytest.importorskip("onnx")
-    exported = shoepair("export", "--checkpoint", "outputs/run")
-    assert exported.code == 0, exported.err
 
 
 def test_the_one_beside_must_compare_two_images(shoepair: Command) -> None:
