@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from shoepair.errors import UserError
-from shoepair.metrics.scores import probability_of
-from shoepair.runs.find import find_checkpoint
 
 if TYPE_CHECKING:
     from shoepair.inference.network import TrainedNetwork
@@ -36,6 +34,8 @@ def chosen_checkpoint(options: argparse.Namespace) -> Path:
         from shoepair.config.approaches import load_plugins
 
         load_plugins(options.plugin)
+    from shoepair.runs.find import find_checkpoint  # late: --help need not read the schema
+
     path = find_checkpoint(options.checkpoint, "outputs")
     if str(path) != options.checkpoint:
         print(f"Checkpoint {path}", file=sys.stderr)
@@ -61,6 +61,8 @@ def check_max_fmr(rate: float | None) -> None:
 
 def threshold_line(trained: "TrainedNetwork", threshold: float) -> str:
     """What a threshold (a calibrated logit) that follows from a false match rate means on validation."""
+    from shoepair.metrics.scores import probability_of
+
     assert trained.calibration is not None
     different, same = trained.calibration.called_same(threshold)
     return (
