@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: train test test-slow check bench docs install
+.PHONY: train test test-slow check weights bench docs install
 
 train: install
 	$(BIN)/shoepair train
@@ -30,6 +30,10 @@ $(VENV)/installed: pyproject.toml constraints.txt
 # The pages that are written from the code.
 docs: install
 	$(BIN)/python docs/write_configuration.py
+
+# What travels with the package, learned anew from drawn shoes.
+weights: install
+	$(BIN)/python -m shoepair.training.segmenter src/shoepair/models/segmenter.pt
 
 bench: install
 	$(BIN)/python benchmarks/bench.py

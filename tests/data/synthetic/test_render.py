@@ -54,8 +54,8 @@ def test_the_right_shoe_is_the_mirror_image_of_the_left() -> None:
     scene = draw_scene(random)
     scene = replace(scene, facing=1.5 * np.pi, floor="mat", floor_colours=((1.0, 1.0, 1.0),) * 2, light=0.0)
     placement = replace(draw_placement(random), shift=(0.0, 0.0), turn=0.0, falloff=(0.0, 0.0), wear=0.0)
-    left = draw_shoe(design, scene, placement, left=True).astype(float)
-    right = draw_shoe(design, scene, placement, left=False).astype(float)
+    left = draw_shoe(design, scene, placement, left=True).picture.astype(float)
+    right = draw_shoe(design, scene, placement, left=False).picture.astype(float)
     mirrored, same = np.abs(left - right[:, ::-1]).mean(), np.abs(left - right).mean()
     assert mirrored < 0.6 * same
 
@@ -115,9 +115,14 @@ def test_every_kind_fills_most_of_its_picture(kind: str, left: bool) -> None:
     design = next(
         d for d in (draw_design(random, sex, 0, draw_taste(random), 0.0) for _ in range(1000)) if d.kind == kind
     )
-    picture = draw_shoe(design, draw_scene(random), draw_placement(random), left=left)
-    assert picture.shape == (224, 224, 3) and picture.dtype == np.uint8
-    assert picture.std() > 10
+    drawn = draw_shoe(design, draw_scene(random), draw_placement(random), left=left)
+    assert drawn.picture.shape == (224, 224, 3) and drawn.picture.dtype == np.uint8
+    assert drawn.picture.std() > 10
+    # Its mask covers most of the way from heel to toe, and a part of the picture.
+    assert drawn.mask.shape == (224, 224) and 0.05 < (drawn.mask > 127).mean() < 0.7
+    steps = np.linspace(0.15, 0.85, 20)[:, None]
+    x, y = (np.array(drawn.heel) * (1 - steps) + np.array(drawn.toe) * steps).round().astype(int).T
+    assert (drawn.mask[y, x] > 127).mean() > 0.7
 
 
 def test_what_draw_writes_is_read_back_to_the_same_pairs_and_pixels(shoepair: Command) -> None:

@@ -3,11 +3,12 @@
 import multiprocessing
 import os
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -17,8 +18,19 @@ from shoepair.data.cache import cached_images, digest
 from shoepair.data.layout import LEFT, RIGHT
 from shoepair.data.shoes import Shoe, ShoeSet
 from shoepair.data.synthetic import designs, floors, geometry, render, textures
-from shoepair.data.synthetic.designs import Design, draw_design, draw_placement, draw_scene, draw_taste
-from shoepair.data.synthetic.render import draw_shoe
+from shoepair.data.synthetic.designs import (
+    Design,
+    draw_any_scene,
+    draw_design,
+    draw_own_scene,
+    draw_placement,
+    draw_scene,
+    draw_taste,
+)
+from shoepair.data.synthetic.render import DrawnShoe, draw_shoe
+
+Subject = TypeVar("Subject")
+Drawn = TypeVar("Drawn")
 
 PAIRS_PER_PERSON = 3
 SHOES_PER_PERSON = 2 * PAIRS_PER_PERSON
@@ -31,6 +43,7 @@ def draw_shoes(
     image_size: int,
     seed: int,
     hardness: float,
+    own_scenes: float = 0.0,
     cache_dir: str | Path | None = None,
 ) -> dict[str, ShoeSet]:
     """Draw three collections: "train", and if num_test_people is not 0 "test_m" and "test_w".
@@ -41,6 +54,8 @@ def draw_shoes(
         image_size: side of the square images, in pixels.
         seed: decides every design and scene.
         hardness: from 0 to 1, how often a person's pairs share their colours; see draw_design.
+        own_scenes: from 0 to 1, how often a shoe lies on a floor of its own, in its own light; else all shoes of a
+            person share one scene.
         cache_dir: where drawn shoes are kept; None for the default folder.
     """
     sizes = {"train": num_people, "test_m": num_test_people, "test_w": num_test_people}
@@ -51,7 +66,7 @@ def draw_shoes(
         people = [f"u{number:03d}" for number in range(first[split], first[split] + size)]
         shoes = [shoe for person in people for shoe in shoes_of(person, split, seed)]
         if shoes:
-            sets[split] = ShoeSet(draw_all(shoes, image_size, seed, hardness, cache_dir), tuple(shoes))
+            sets[split] = ShoeSet(draw_all(shoes, image_size, seed, hardness, own_scenes, cache_dir), tuple(shoes))
     return sets
 
 
@@ -71,43 +86,68 @@ def design_of(shoe: Shoe, seed: int, hardness: float) -> Design:
     return draw_design(_random(seed, shoe.person, shoe.pair), shoe.kind, int(shoe.pair) - 1, taste, hardness)
 
 
-def draw_one(shoe: Shoe, image_size: int, seed: int, hardness: float) -> np.ndarray:
+def draw_one(shoe: Shoe, image_size: int, seed: int, hardness: float, own_scenes: float = 0.0) -> np.ndarray:
     """(3, image_size, image_size) uint8: the same whatever else is drawn."""
+    own = _random(seed, shoe.person, shoe.pair, shoe.side, "scene")
+    shared = own.random() >= own_scenes
     pixels = draw_shoe(
         design_of(shoe, seed, hardness),
-        draw_scene(_random(seed, shoe.person, "scene")),
+        draw_scene(_random(seed, shoe.person, "scene")) if shared else draw_own_scene(own),
         draw_placement(_random(seed, shoe.person, shoe.pair, shoe.side)),
         left=shoe.side == LEFT,
-    )
+    ).picture
     image = Image.fromarray(pixels)
     if image.size != (image_size, image_size):
         image = image.resize((image_size, image_size), Image.Resampling.BILINEAR)
     return np.asarray(image).transpose(2, 0, 1)
 
 
+def draw_anyhow(number: int, seed: int, hardness: float) -> DrawnShoe:
+    """One of an endless row of shoes, each on a floor of its own and seen from anywhere; for learning masks."""
+    person = f"u{300_000 + number}"
+    random = _random(seed, person, "anyhow")
+    shoe = shoes_of(person, "train", seed)[int(random.integers(SHOES_PER_PERSON))]
+    scene = draw_any_scene(random)
+    shift = (random.uniform(-0.08, 0.08), random.uniform(-0.08, 0.08))
+    falloff = (random.uniform(-0.4, 0.4), random.uniform(-0.4, 0.4))
+    placement = replace(draw_placement(random), shift=shift, falloff=falloff)
+    return draw_shoe(design_of(shoe, seed, hardness), scene, placement, left=shoe.side == LEFT)
+
+
 def draw_all(
-    shoes: Sequence[Shoe], image_size: int, seed: int, hardness: float, cache_dir: str | Path | None = None
+    shoes: Sequence[Shoe],
+    image_size: int,
+    seed: int,
+    hardness: float,
+    own_scenes: float = 0.0,
+    cache_dir: str | Path | None = None,
 ) -> torch.Tensor:
     """(len(shoes), 3, image_size, image_size) uint8, from the cache or drawn on all cores."""
 
     def fill(images: np.ndarray) -> dict[str, Any]:
-        draw = partial(draw_one, image_size=image_size, seed=seed, hardness=float(hardness))
-        num_processes = min(_num_cores(), len(shoes) // 24)
-        if num_processes > 1 and "fork" in multiprocessing.get_all_start_methods():
-            # Forked processes need not import torch again, which would take longer than the drawing.
-            with ProcessPoolExecutor(num_processes, mp_context=multiprocessing.get_context("fork")) as pool:
-                for i, image in enumerate(pool.map(draw, shoes, chunksize=2 * SHOES_PER_PERSON)):
-                    images[i] = image
-        else:
-            for i, shoe in enumerate(shoes):
-                images[i] = draw(shoe)
+        draw = partial(
+            draw_one, image_size=image_size, seed=seed, hardness=float(hardness), own_scenes=float(own_scenes)
+        )
+        for i, image in enumerate(on_all_cores(draw, shoes)):
+            images[i] = image
         return {}
 
     modules = (designs.__file__, geometry.__file__, textures.__file__, floors.__file__, render.__file__, __file__)
     source = [Path(module).read_bytes() for module in modules]
-    settings = [str(image_size), str(seed), repr(float(hardness))]
+    settings = [str(image_size), str(seed), repr(float(hardness)), repr(float(own_scenes))]
     key = "drawn-" + digest([*source, *settings, *(shoe.name for shoe in shoes)])
     return cached_images(cache_dir, key, len(shoes), image_size, fill)[0]
+
+
+def on_all_cores(draw: Callable[[Subject], Drawn], subjects: Sequence[Subject]) -> Iterator[Drawn]:
+    """What is drawn of each, in their order."""
+    num_processes = min(_num_cores(), len(subjects) // 24)
+    if num_processes > 1 and "fork" in multiprocessing.get_all_start_methods():
+        # Forked processes need not import torch again, which would take longer than the drawing.
+        with ProcessPoolExecutor(num_processes, mp_context=multiprocessing.get_context("fork")) as pool:
+            yield from pool.map(draw, subjects, chunksize=2 * SHOES_PER_PERSON)
+    else:
+        yield from map(draw, subjects)
 
 
 def _num_cores() -> int:

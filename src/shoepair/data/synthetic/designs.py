@@ -364,6 +364,37 @@ def draw_scene(random: np.random.Generator) -> Scene:
     )
 
 
+def draw_own_scene(random: np.random.Generator) -> Scene:
+    """A scene of one photo alone: another floor, light and camera, held less carefully."""
+    scene = draw_scene(random)
+    return replace(
+        scene,
+        facing=scene.facing + random.normal(0, 0.35),
+        elevation=min(max(scene.elevation + random.normal(0, 0.12), 0.7), 1.4),
+        size=random.uniform(0.6, 0.95),
+        exposure=scene.exposure * 2 ** random.uniform(-0.5, 0.4),
+        blur=random.uniform(0.0, 1.6) ** 2 / 2,
+        quality=int(random.integers(30, 93)),
+    )
+
+
+def draw_any_scene(random: np.random.Generator) -> Scene:
+    """A scene in which a shoe may point anywhere, near or far, in any light, seen from the side or from above."""
+    return replace(
+        draw_scene(random),
+        facing=random.uniform(0, 2 * math.pi),
+        elevation=random.uniform(0.75, 1.5),
+        distance=random.uniform(1.6, 3.5),
+        size=random.uniform(0.5, 0.98),
+        light_height=random.uniform(0.5, 1.4),
+        light=random.uniform(0.2, 0.85),
+        exposure=random.uniform(0.55, 1.3),
+        noise=random.uniform(0.004, 0.04),
+        blur=random.uniform(0.0, 2.0) ** 2 / 2,
+        quality=int(random.integers(25, 93)),
+    )
+
+
 def draw_placement(random: np.random.Generator) -> Placement:
     return Placement(
         shift=(random.uniform(-0.02, 0.02), random.uniform(-0.02, 0.02)),

@@ -24,12 +24,24 @@ OVERSAMPLING = 1.5
 SHADOW_SCALE = 4  # shadows are soft: a quarter of the size is enough
 
 
-def draw_shoe(design: Design, scene: Scene, placement: Placement, *, left: bool) -> np.ndarray:
-    """One photo of one shoe.
+@dataclass(frozen=True)
+class DrawnShoe:
+    """One photo of one shoe, and what is known of it.
 
-    Returns:
-        (DRAWN_SIZE_PX, DRAWN_SIZE_PX, 3) uint8, RGB.
+    Attributes:
+        picture: (DRAWN_SIZE_PX, DRAWN_SIZE_PX, 3) uint8, RGB.
+        mask: (DRAWN_SIZE_PX, DRAWN_SIZE_PX) uint8: how much of each pixel the shoe covers, 255 for all of it.
+        heel, toe: where its ends are seen on the floor, (x, y) in pixels.
     """
+
+    picture: np.ndarray
+    mask: np.ndarray
+    heel: tuple[float, float]
+    toe: tuple[float, float]
+
+
+def draw_shoe(design: Design, scene: Scene, placement: Placement, *, left: bool) -> DrawnShoe:
+    """One photo of one shoe."""
     random = np.random.default_rng(placement.seed)
     last, mesh, painted = _made(design)
     stand = _Stand(scene.facing + placement.turn, mirrored=not left)
@@ -47,7 +59,8 @@ def draw_shoe(design: Design, scene: Scene, placement: Placement, *, left: bool)
     picture += shoe[:3]
     if below is not None:
         picture *= below
-    return _develop(picture, scene, placement, random)
+    heel, toe = camera.see(stand.place(np.array([[0.0, 0.0, 0.0], [1.0, 0.0, 0.0]])))[0].tolist()
+    return DrawnShoe(_develop(picture, scene, placement, random), shoe[3].astype(np.uint8), tuple(heel), tuple(toe))
 
 
 def _planes(image: Image.Image) -> np.ndarray:
