@@ -1,113 +1,194 @@
-"""How well networks do when the two photos of a pair were not taken alike: the right one is changed.
+"""How well networks do where the two photos of a pair were not taken alike; layers.py puts these photos together.
 
 python benchmarks/conditions.py photos/train outputs/photos/best_dual/folds outputs/photos/best_pretrained/folds
+python benchmarks/conditions.py photos/train outputs/photos/best_dual/folds --report docs/results/conditions.json
 
-Each run of a sweep=folds judges the people that it validated on, with the pairs of its predictions.csv. Exposure is
-changed in linear light, in stops (1: twice the light), as is the balance of red against blue (0.25: a quarter of a stop
-more red, a quarter less blue). A photo is turned, enlarged and shifted as a whole; what comes in from outside repeats
-its edge. Every other photo is changed the other way: darker, cooler, ... Nothing is trained.
+Each run of a sweep=folds judges the pairs of the people that it validated on, in its predictions.csv. Both photos of a
+pair are changed, each by numbers of its own, in three draws. Floors are those of other people of the same fold: of one
+half of them as long as something is chosen, of the other half, with other numbers, for --report, which also counts how
+often it was looked at. Nothing is trained.
+
+Beside the conditions stand the mean and the worst of the first nine, and the third of the pairs with the darkest shoes.
 """
 
 import argparse
-import itertools
-import math
-from dataclasses import dataclass
+import statistics
+import time
+import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
-from torch.nn.functional import affine_grid, grid_sample
+from layers import ALL_AT_ONCE, CONDITIONS, SIDE, Condition, Layers, retaken, take_apart
 
 from shoepair import load_classifier
-from shoepair.data.photos import open_upright
+from shoepair.data.photos import open_upright, to_square
+from shoepair.data.shoes import normalise
+from shoepair.files import read_json, write_json
 from shoepair.inference.gallery import list_photos
-from shoepair.metrics.predictions import read_predictions
-from shoepair.reports.tables import markdown_table
+from shoepair.inference.network import TrainedNetwork
+from shoepair.metrics.bootstrap import interval, resampled_ratios, sums_by_person
+from shoepair.metrics.predictions import Predictions, read_predictions
+from shoepair.reports.tables import between, markdown_table
+from shoepair.training.environment import versions
 
-
-@dataclass(frozen=True)
-class Condition:
-    """What is done to a photo; to every other photo, the opposite."""
-
-    exposure: float = 0.0  # stops
-    warmth: float = 0.0  # stops of red against blue
-    turn: float = 0.0  # degrees, clockwise
-    size: float = 1.0  # of what is seen
-    shift: float = 0.0  # to the right and down, part of the photo's side
-
-    def opposite(self) -> "Condition":
-        return Condition(-self.exposure, -self.warmth, -self.turn, 1 / self.size, -self.shift)
-
-    def __call__(self, image: Image.Image) -> Image.Image:
-        pixels = torch.from_numpy(np.asarray(image.convert("RGB"), dtype=np.float32) / 255)
-        if self.exposure or self.warmth:
-            pixels = relit(pixels, self.exposure, self.warmth)
-        if self.turn or self.size != 1 or self.shift:
-            pixels = reframed(pixels, self.turn, self.size, self.shift)
-        return Image.fromarray((255 * pixels.clamp(0, 1)).round().byte().numpy())
-
-
-CONDITIONS = {
-    "as photographed": Condition(),
-    "a stop lighter or darker": Condition(exposure=1.0),
-    "a quarter of a stop warmer or cooler": Condition(warmth=0.25),
-    "turned by 10 degrees": Condition(turn=10.0),
-    "turned by 20 degrees": Condition(turn=20.0),
-    "a tenth larger or smaller": Condition(size=1.1),
-    "a fifth larger or smaller": Condition(size=1.2),
-    "shifted by 8 %, along both sides": Condition(shift=0.08),
-}
+BATCH = 32
+DARKEST = "the darkest third, as photographed"
+CHOOSING, REPORTING = 0, 1  # seeds, and halves of the people whose floors are used
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photos", type=Path, metavar="PHOTOS", help="the folder that holds the people of train")
     parser.add_argument("folds", nargs="+", type=Path, metavar="DIR", help="of a sweep=folds")
+    parser.add_argument("--draws", type=int, default=3, help="default: %(default)s")
+    parser.add_argument("--report", type=Path, metavar="FILE.json", help="on the other floors; write what is found")
     options = parser.parse_args()
     for folder in options.folds:
         if not list(folder.glob("*/predictions.csv")):
             parser.error(f"{folder}: there is no trained run in it")
-    photos = {path.stem: path for path in list_photos([options.photos])}
-    columns = [[measure(folder, photos, condition) for condition in CONDITIONS.values()] for folder in options.folds]
-    header = ["the right shoe", *(f"{folder.parent.name}: accuracy (same / different)" for folder in options.folds)]
-    lines = [[name, *(cells[i] for cells in columns)] for i, name in enumerate(CONDITIONS)]
-    print(markdown_table(header, lines))
+    paths = list_photos([options.photos])
+    squares = [torch.from_numpy(to_square(open_upright(path), SIDE)).float() / 255 for path in paths]
+    layers = dict(zip((path.stem for path in paths), take_apart(squares), strict=True))
+    side = CHOOSING if options.report is None else REPORTING
+    found = {folder.parent.name: measure(folder, layers, side, options.draws) for folder in options.folds}
+    if options.report is not None:
+        record(options.report, found, options.draws)
+    print(table(found))
 
 
-def measure(folder: Path, photos: dict[str, Path], condition: Condition) -> str:
-    """All folds together: the mean of the accuracies on same and on different pairs, and these, in percent."""
-    right: dict[bool, list[bool]] = {True: [], False: []}
-    for run in sorted(folder.glob("*/predictions.csv")):
-        val = read_predictions(run)["val"]
-        changes = itertools.cycle((condition, condition.opposite()))
-        pairs = (
-            (open_upright(photos[left]), change(open_upright(photos[right])))
-            for left, right, change in zip(val.left, val.right, changes, strict=False)
-        )
-        for same, verdict in zip(val.label == 1, load_classifier(run.parent).compare_all(pairs), strict=True):
-            right[bool(same)].append(verdict.same == same)
-    same, different = 100 * np.mean(right[True]), 100 * np.mean(right[False])
-    return f"{(same + different) / 2:.1f} ({same:.1f} / {different:.1f})"
+def measure(folder: Path, layers: dict[str, Layers], side: int, draws: int) -> dict[str, Any]:
+    """Condition -> accuracy, its interval over people and that on same and different pairs; all folds together."""
+    right: dict[str, list[np.ndarray]] = {}
+    folds = [(load_classifier(run.parent).trained, read_predictions(run)["val"]) for run in sorted_runs(folder)]
+    for name, condition in CONDITIONS.items():
+        started = time.perf_counter()
+        for draw in range(draws if condition != Condition() else 1):
+            for trained, val in folds:
+                logits = judge(trained, val, layers, condition, np.random.default_rng([side, draw]), side)
+                right.setdefault(name, []).append((logits > 0) == (val.label == 1))
+        print(f"{folder.parent.name}, {name}: {time.perf_counter() - started:.0f} s", flush=True)
+    person = np.concatenate([np.asarray(val.person) for _, val in folds])
+    label = np.concatenate([val.label for _, val in folds])
+    results = {}
+    for name, parts in right.items():
+        correct = np.concatenate(parts)
+        times = len(correct) // len(label)
+        results[name] = scored(correct, np.tile(label, times), np.tile(person, times))
+    light = np.concatenate([[min(brightness(layers[n]) for n in pair) for pair in zip(val.left, val.right, strict=True)]
+                            for _, val in folds])  # fmt: skip
+    dark = light <= np.quantile(light, 1 / 3)
+    as_photographed = np.concatenate(right[next(iter(CONDITIONS))])
+    results[DARKEST] = scored(as_photographed[dark], label[dark], person[dark])
+    return results
 
 
-def relit(image: torch.Tensor, exposure: float, warmth: float) -> torch.Tensor:
-    """A photo as if more light had fallen on it, and warmer light; both in stops. (H, W, 3), sRGB from 0 to 1."""
-    linear = torch.where(image <= 0.04045, image / 12.92, ((image + 0.055) / 1.055) ** 2.4)
-    linear = linear * 2.0 ** torch.tensor([exposure + warmth, exposure, exposure - warmth])
-    return torch.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055)
+def sorted_runs(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*/predictions.csv"))
 
 
-def reframed(image: torch.Tensor, turn: float, size: float, shift: float) -> torch.Tensor:
-    """A photo turned (degrees, clockwise), enlarged and shifted (part of its side). (H, W, 3) -> (H, W, 3)."""
-    height, width, _ = image.shape
-    cos, sin = math.cos(math.radians(turn)) / size, math.sin(math.radians(turn)) / size
-    # From where in the photo each place is taken; coordinates run from -1 to 1 along both sides.
-    from_where = torch.tensor([[cos, sin * height / width, 0.0], [-sin * width / height, cos, 0.0]])
-    from_where[:, 2] = -2 * shift * from_where[:, :2].sum(dim=1)
-    grid = affine_grid(from_where[None], [1, 3, height, width], align_corners=False)
-    moved = grid_sample(image.permute(2, 0, 1)[None], grid, padding_mode="border", align_corners=False)
-    return moved[0].permute(1, 2, 0)
+def judge(
+    trained: TrainedNetwork,
+    val: Predictions,
+    layers: dict[str, Layers],
+    condition: Condition,
+    random: np.random.Generator,
+    side: int,
+) -> np.ndarray:
+    """Calibrated logits of all pairs. Each photo is taken once as it is and once changed."""
+    names = sorted({*val.left, *val.right})
+    floors = {person: donors(val, layers, person, side) for person in set(val.person)}
+    changes = {name: (condition.draw(random), int(random.integers(2**31))) for name in names}
+
+    def taken(name: str) -> np.ndarray:
+        change, seed = changes[name]
+        person = name.split("_")[0]
+        return np.asarray(retaken(layers[name], change, floors[person], np.random.default_rng(seed)))
+
+    with ThreadPoolExecutor() as pool:
+        photos = {False: [as_pixels(layers[name]) for name in names], True: list(pool.map(taken, names))}
+    seen = {changed: see(trained, np.stack(images)) for changed, images in photos.items()}
+    row = {name: i for i, name in enumerate(names)}
+    left, right = ([row[name] for name in side_names] for side_names in (val.left, val.right))
+    if not condition.one_side:
+        return compare(trained, seen[True][left], seen[True][right])
+    first = torch.from_numpy(random.random(len(left)) < 0.5)
+    choose = first.view(-1, *[1] * (seen[True].ndim - 1))
+    one = torch.where(choose, seen[True][left], seen[False][left])
+    other = torch.where(choose, seen[False][right], seen[True][right])
+    return compare(trained, one, other)
+
+
+def donors(val: Predictions, layers: dict[str, Layers], person: str, side: int) -> list[torch.Tensor]:
+    """The floors of other people of the same fold; for choosing of one half of them, for reporting of the other."""
+    names = sorted({*val.left, *val.right})
+    return [
+        layers[name].floor
+        for name in names
+        if (owner := name.split("_")[0]) != person and zlib.crc32(owner.encode()) % 2 == side
+    ]
+
+
+def as_pixels(layers: Layers) -> np.ndarray:
+    return (255 * layers.photo).round().byte().permute(1, 2, 0).numpy()
+
+
+def see(trained: TrainedNetwork, photos: np.ndarray) -> torch.Tensor:
+    """Embeddings where each shoe has one, else the images that the network wants; (num_photos, ...)."""
+    from PIL import Image
+
+    squares = [to_square(Image.fromarray(photo), trained.image_size) for photo in photos]
+    images = torch.from_numpy(np.stack(squares))
+    if trained.siamese is None:
+        return images
+    return torch.cat([trained.encode(normalise(batch)) for batch in images.split(BATCH)])
+
+
+def compare(trained: TrainedNetwork, one: torch.Tensor, other: torch.Tensor) -> np.ndarray:
+    pairs = zip(one.split(BATCH), other.split(BATCH), strict=True)
+    if trained.siamese is None:
+        return torch.cat([trained.score(normalise(a), normalise(b)) for a, b in pairs]).numpy()
+    return torch.cat([trained.compare(a, b) for a, b in pairs]).numpy()
+
+
+def brightness(layers: Layers) -> float:
+    return float((layers.photo.mean(0) * layers.cover[0]).sum() / layers.cover.sum().clamp_min(1e-6))
+
+
+def scored(correct: np.ndarray, label: np.ndarray, person: np.ndarray) -> dict[str, Any]:
+    """As shoepair measures: the mean of the accuracies on same and on different pairs."""
+    same, different = (float(correct[label == value].mean()) for value in (1, 0))
+    return {
+        "accuracy": (same + different) / 2,
+        "interval": interval(resampled_ratios(*sums_by_person(list(person), correct.astype(float)))),
+        "accuracy_same": same,
+        "accuracy_different": different,
+        "num_verdicts": len(correct),
+    }
+
+
+def table(found: dict[str, dict[str, Any]]) -> str:
+    header = ["the photos of a pair", *(f"{name}: accuracy (95 % interval; same / different)" for name in found)]
+    nine = [name for name in CONDITIONS if name != ALL_AT_ONCE]
+    accuracies = {network: [results[name]["accuracy"] for name in nine] for network, results in found.items()}
+    rows = [[name, *(cell(results[name]) for results in found.values())] for name in nine]
+    rows.append(["mean of the nine", *(f"{100 * statistics.fmean(accuracies[network]):.1f}" for network in found)])
+    rows.append(["worst of the nine", *(f"{100 * min(accuracies[network]):.1f}" for network in found)])
+    rows += [[name, *(cell(results[name]) for results in found.values())] for name in (ALL_AT_ONCE, DARKEST)]
+    return markdown_table(header, rows)
+
+
+def cell(result: dict[str, Any]) -> str:
+    kinds = " / ".join(f"{100 * result[kind]:.1f}" for kind in ("accuracy_same", "accuracy_different"))
+    return f"{100 * result['accuracy']:.1f} ({between(result['interval'])}; {kinds})"
+
+
+def record(path: Path, found: dict[str, dict[str, Any]], draws: int) -> None:
+    before: dict[str, Any] = read_json(path) or {"looks": 0, "networks": {}}
+    networks = before["networks"] | found
+    write_json(path, {"looks": before["looks"] + 1, "draws": draws, "versions": versions(), "networks": networks})
 
 
 if __name__ == "__main__":

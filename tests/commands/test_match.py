@@ -20,7 +20,7 @@ from shoepair import load_classifier
 from shoepair.commands.match import count_right
 from shoepair.data.shoes import normalise
 from shoepair.inference.assignment import best_pairs, find_matches
-from shoepair.inference.gallery import Gallery, encode_views, score_gallery, shortlisted, sides_from_names
+from shoepair.inference.gallery import Gallery, score_gallery, shortlisted, sides_from_names
 from shoepair.inference.network import TrainedNetwork
 from shoepair.metrics.calibration import Calibration
 from shoepair.models.networks import build_network
@@ -107,7 +107,7 @@ def test_every_candidate_has_the_score_of_the_whole_network(settings: dict, hfli
     )
     images = torch.randint(0, 256, (5, 3, 16, 16), dtype=torch.uint8)
     sides: list[str | None] = ["right", "left", None, None, "left"]
-    seen = encode_views(images, trained) if trained.siamese else images
+    seen = trained.encode(normalise(images)) if trained.siamese else images
     logits = score_gallery(Gallery([Path(str(i)) for i in range(5)], sides, [b""] * 5, seen), trained)
 
     def whole(left: int, right: int) -> float:
@@ -167,7 +167,7 @@ def test_in_a_large_heap_the_closest_look_is_for_the_likeliest(settings: dict, n
     sides: list[str | None] = [*["left"] * num_left, *["right"] * (len(images) - num_left)]
     nothing: list[str | None] = [None] * len(images)
     heap = Gallery(
-        [Path(str(i)) for i in range(len(images))], sides, [b""] * len(images), encode_views(images, trained)
+        [Path(str(i)) for i in range(len(images))], sides, [b""] * len(images), trained.encode(normalise(images))
     )
     for known in (sides, nothing):
         heap = replace(heap, sides=known)

@@ -76,3 +76,72 @@ def test_exposure_changes_each_shoe_for_itself(pair: tuple[torch.Tensor, torch.T
     assert torch.corrcoef(torch.stack([left[:, 1], right[:, 1]]))[0, 1].abs() < 0.2
     changed = Augmentation(augment_settings(exposure=1.0))(*pair)
     assert all(shoes.min() >= -0.5 and shoes.max() <= 0.5 for shoes in changed)
+
+
+def test_rot180_turns_both_shoes_of_a_pair_or_none(pair: tuple[torch.Tensor, torch.Tensor]) -> None:
+    left, right = Augmentation(augment_settings(rot180=1.0))(*pair)
+    assert torch.equal(left, pair[0].flip((-2, -1))) and torch.equal(right, pair[1].flip((-2, -1)))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"exposure": 0.5},
+        {"gradient": 0.5},
+        {"degrade": 1.0},
+        {"occlude": 1.0},
+        {"brightness": 0.3, "contrast": 0.3},
+        {"rotation_deg": 30.0, "shear": 0.1, "scale": 0.2},
+    ],
+)
+def test_beside_the_shoe_a_cut_out_stays_empty(changes: dict[str, float]) -> None:
+    torch.manual_seed(0)
+    cover = torch.zeros(16, 1, 32, 32)
+    cover[:, :, 8:24, 8:24] = 1.0
+    shoes = torch.cat([(torch.rand(16, 3, 32, 32) - 0.5) * cover, cover], 1)
+    changed, other = Augmentation(augment_settings(**changes))(shoes, shoes.clone())
+    assert changed.shape == shoes.shape and not torch.allclose(changed, shoes)
+    assert torch.allclose(changed, other) == ("brightness" in changes)  # which is that of a pair
+    nowhere = (changed[:, 3:] == 0).expand(-1, 3, -1, -1)
+    assert nowhere.any() and changed[:, :3][nowhere].abs().max() == 0
+    assert changed[:, :3].abs().max() <= 0.5 and changed[:, 3].min() >= 0 and changed[:, 3].max() <= 1
+    moves = "shear" in changes
+    assert torch.equal(changed[:, 3:], cover) != moves  # where the shoe is changes with it only
+
+
+def test_light_from_one_side_leaves_the_middle_as_it_was() -> None:
+    torch.manual_seed(0)
+    image = torch.full((64, 3, 31, 31), -0.1)
+    lit, _ = Augmentation(augment_settings(gradient=0.5))(image, image)
+    torch.testing.assert_close(lit[:, :, 15, 15], image[:, :, 15, 15])
+    corners = lit[:, 0, [0, 0, -1, -1], [0, -1, 0, -1]]
+    assert corners.max() > 0.02 and corners.min() < -0.15 and corners.max() <= 0.4 * 1.5 - 0.5 + 1e-6
+
+
+def test_copies_are_changed_each_for_itself_and_never_mirrored() -> None:
+    torch.manual_seed(0)
+    images = torch.rand(8, 3, 16, 16) - 0.5
+    augmentation = Augmentation(augment_settings(hflip=1.0, swap=1.0, rot180=1.0, exposure=0.3))
+    (copies,) = augmentation.copies(images, 1)
+    assert not torch.allclose(copies, images)
+    for copy, image in zip(copies, images, strict=True):
+        likeness = [
+            torch.corrcoef(torch.stack([copy.flatten(), other.flatten()]))[0, 1]
+            for other in (image, image.flip(-1), image.flip((-2, -1)))
+        ]
+        assert likeness[0] > 0.8 > max(likeness[1:])
+
+
+def test_views_are_chosen_alike_for_both_and_copies_each_for_itself() -> None:
+    torch.manual_seed(0)
+    views = torch.arange(5.0).view(1, 5, 1).expand(400, 5, 1)  # the photo, its mirror image, three copies
+    left, right = Augmentation(augment_settings(hflip=0.5)).choose_views(views, views + 10, num_copies=3)
+    left, right = left.flatten(), right.flatten() - 10
+    mirrored = left == 1
+    assert torch.equal(mirrored, right == 1) and 0.2 < mirrored.float().mean() < 0.3
+    assert {*left[~mirrored].tolist()} == {*right[~mirrored].tolist()} == {0, 2, 3, 4}
+    copied = left > 1
+    assert torch.equal(copied, right > 1) and 0.4 < copied.float().mean() < 0.6
+    assert 0.55 < (left == right)[copied].float().mean() < 0.78  # the half, and of the other half a third by chance
+    left, right = Augmentation(augment_settings(hflip=1.0)).choose_views(views[:, :1], views[:, :1], num_copies=0)
+    assert left.eq(0).all() and right.eq(0).all()

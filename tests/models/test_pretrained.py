@@ -27,13 +27,15 @@ from torchvision.models.feature_extraction import create_feature_extractor
 
 from shoepair.config.approaches import PretrainedSettings
 from shoepair.inference.network import load_trained
+from shoepair.models.cutout import turned
 from shoepair.models.depthwise import with_quick_gradients
 from shoepair.models.encoders import PretrainedEncoder, freeze_before, load_weights
 from shoepair.models.ensemble import Ensemble
+from shoepair.models.local import covered_places, match_local_features, unpacked
 from shoepair.models.module import DualImageModule
-from shoepair.models.networks import build_network
-from shoepair.models.pretrained import PretrainedSiamese
-from shoepair.models.siamese import SiameseNetwork, Standardise, match_local_features
+from shoepair.models.networks import PairNetwork, build_network
+from shoepair.models.pretrained import CutOutSiamese, PretrainedSiamese, sharpness
+from shoepair.models.siamese import SiameseNetwork, Standardise
 from shoepair.training.checkpoint import load_module
 
 SMALL = "torchvision/mobilenet_v3_small"
@@ -537,9 +539,12 @@ def test_the_maps_of_a_part_are_judged_place_by_place() -> None:
     # The mean over places of the difference to what looks most alike is least for the same shoe, wherever it lies.
     own.places.logit_scale.data.fill_(1e3)
     maps = torch.randn_like(maps)
-    one, other = own.places.describe(maps), own.places.describe(maps.flip(-1))
-    alike, _ = match_local_features(one, other, own.places.channels, own.places.logit_scale)
-    unlike, _ = match_local_features(one, other.roll(1, 0), own.places.channels, own.places.logit_scale)
+    descriptors = own.places.describe(maps), own.places.describe(maps.flip(-1))
+    one, other, third = (
+        unpacked(d, own.places.channels, covers=False) for d in (*descriptors, descriptors[1].roll(1, 0))
+    )
+    alike, _ = match_local_features(one, other, own.places.logit_scale)
+    unlike, _ = match_local_features(one, third, own.places.logit_scale)
     assert alike.mean() < 0.1 * unlike.mean()
 
 
@@ -643,3 +648,97 @@ def test_the_surer_one_does_not_outvote_the_other() -> None:
     small = torch.nn.functional.interpolate(images, (2, 2), mode="bilinear")[:, 0, 0, 0]
     expected = (small / spread[0] - 10 * images[:, 0, 0, 0] / spread[1]) / 2 * spread.mean()
     torch.testing.assert_close(joint(images, images)[:, 1], expected)
+
+
+def cut_out_network(**changes: Any) -> PairNetwork:
+    settings = {"encoder": SMALL, "weights": None, "local_layer": "features.8", "cutout": 64, **changes}
+    return build_network(network_settings("pretrained", 96, **settings))
+
+
+def test_of_cut_outs_the_places_that_the_shoe_covers_are_compared() -> None:
+    torch.manual_seed(0)
+    network = cut_out_network().eval()
+    own = network.siamese.members[0]  # type: ignore[union-attr, index]
+    assert isinstance(own, CutOutSiamese) and network.encodes_once
+    cover = torch.zeros(6, 1, 64, 64)
+    cover[:, :, 16:48] = 1.0
+    shoes = torch.cat([(torch.rand(6, 3, 64, 64) - 0.5) * cover, cover], 1)
+    network.measure(shoes)
+    maps = own.encoder.look(shoes[:, :3])[1]
+    assert maps is not None
+    values = (maps - own.map_mean) / own.map_std
+    torch.testing.assert_close(values.mean((0, 2, 3)), torch.zeros(maps.shape[1]), atol=1e-4, rtol=0)
+    torch.testing.assert_close(values.std((0, 2, 3)), torch.ones(maps.shape[1]), atol=1e-2, rtol=0)
+    embeddings = own.encode(shoes)
+    features = own.local_features(embeddings)
+    assert features.counts is not None and features.counts.shape == (6, maps.shape[2] ** 2)
+    assert torch.equal(features.counts, covered_places(shoes, maps.shape[2]).bool())
+    torch.testing.assert_close(features.searched.norm(dim=1), torch.ones(6, maps.shape[2] ** 2))
+    # The same when the shoes change places; two heads, of which the mean counts.
+    one, other = embeddings[:3], embeddings[3:]
+    torch.testing.assert_close(own.compare(one, other), own.compare(other, one))
+    assert own.compare_by_head(one, other).shape == (2, 3, 2)
+
+
+def test_toe_and_heel_may_be_exchanged() -> None:
+    torch.manual_seed(0)
+    network = cut_out_network().eval()
+    photos = torch.rand(2, 3, 96, 96) - 0.5
+    shoes = network.prepared(photos)
+    left, right = shoes[:1], shoes[1:]
+    found = network.score(left, right, hflip=False)
+    torch.testing.assert_close(network.score(left, turned(right), hflip=False), found)
+    torch.testing.assert_close(network.score(turned(left), right, hflip=False), found)
+    one, other = network.encode_views(left, hflip=False), network.encode_views(right, hflip=False)
+    torch.testing.assert_close(network.compare_views(one, other), found)
+
+
+def test_a_blurred_shoe_is_less_sharp_however_large_it_is() -> None:
+    torch.manual_seed(0)
+    cover = torch.ones(4, 1, 64, 64)
+    cover[2:, :, 32:] = 0.0
+    shoes = torch.cat([(torch.rand(4, 3, 64, 64) - 0.5) * cover, cover], 1)
+    blurred = torch.cat([nn.functional.avg_pool2d(shoes[:, :3], 3, 1, 1) * cover, cover], 1)
+    sharp = sharpness(shoes)
+    assert (sharpness(blurred) < sharp - 0.5).all()
+    torch.testing.assert_close(sharp[:2], sharp[2:], atol=0.05, rtol=0)
+    assert sharpness(torch.zeros(1, 4, 64, 64)).isfinite()
+
+
+@pytest.mark.parametrize(
+    "typed", ["approach.local_layer=null", "approach.local_layer=features.8 approach.frozen=false"]
+)
+def test_cut_outs_need_places_and_an_encoder_that_stays(shoepair: Command, typed: str) -> None:
+    outcome = shoepair("train", *PRETRAINED, "approach.cutout=64", *typed.split())
+    assert outcome.code == 2 and outcome.err.startswith("shoepair: approach.cutout=64: expected")
+    assert outcome.err.count("\n") == 1
+
+
+def test_copies_are_seen_before_training_and_it_is_used_like_any_other(
+    shoepair: Command, drawn_photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    look = PretrainedEncoder.look
+
+    def counted(self: PretrainedEncoder, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+        seen.append(len(images))
+        return look(self, images)
+
+    cut = ["approach.cutout=64", "approach.local_layer=features.8", "approach.copies=3", "augment=handheld"]
+    with monkeypatch.context() as patched:
+        patched.setattr(PretrainedEncoder, "look", counted)
+        outcome = shoepair("train", *PRETRAINED, *cut, "hydra.run.dir=outputs/run", "test=true")
+    assert outcome.code == 0, outcome.err
+    # Twice each, turned as well; of those that train or validate three copies, and once more to measure the maps.
+    of_train, of_tests = 6 * 6, 2 * 2 * 6
+    measured = sum(num for num in seen if num > 1) - 5 * of_train - 2 * of_tests
+    assert 0 < measured <= of_train
+    written = Path("outputs/run/predictions.csv").read_text().splitlines()
+    evaluated = shoepair("evaluate", "checkpoint=outputs/run", "hydra.run.dir=outputs/evaluated")
+    assert evaluated.code == 0, evaluated.err
+    assert len(written) > 20
+    for one, other in zip(written, Path("outputs/evaluated/predictions.csv").read_text().splitlines(), strict=True):
+        assert one.split(",")[:5] == other.split(",")[:5]
+    photos = sorted(map(str, drawn_photos.rglob("*_1_*.*")))[:2]
+    predicted = shoepair("predict", *photos, "--checkpoint", "outputs/run")
+    assert predicted.code == 0 and "%" in predicted.out

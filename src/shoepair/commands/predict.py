@@ -13,14 +13,14 @@ from shoepair.errors import UserError
 from shoepair.files import read_rows
 
 if TYPE_CHECKING:
-    from shoepair.inference.classifier import Verdict
+    from shoepair.inference.classifier import ShoeClassifier, Verdict
 
 
 def main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(
         prog="shoepair predict",
         usage="shoepair predict [-h] (LEFT RIGHT | --stacked PHOTO | --pairs FILE.csv) [--checkpoint PATH] "
-        "[--max-fmr RATE] [--json]",
+        "[--max-fmr RATE] [--explain FILE.png] [--json]",
         description="Say whether two photos, a left shoe and a right shoe, show the same pair. Photos of any size, in "
         "any format that pillow reads; they are prepared as in training. The probability is calibrated on the "
         "checkpoint's validation pairs.",
@@ -36,12 +36,20 @@ def main(arguments: Sequence[str]) -> None:
     )
     add_checkpoint(parser)
     add_max_fmr(parser)
+    parser.add_argument(
+        "--explain",
+        type=Path,
+        metavar="FILE.png",
+        help="of two photos: a picture of what the network sees of them, and of the places that are alike",
+    )
     parser.add_argument("--json", action="store_true", help="answer in JSON, one line for each pair")
     options = parser.parse_args(arguments)
     if sum((bool(options.photos), options.stacked is not None, options.pairs is not None)) != 1:
         raise UserError("expected either LEFT and RIGHT, or --stacked PHOTO, or --pairs FILE.csv.")
     if options.photos and len(options.photos) != 2:
         raise UserError(f"expected two photos, LEFT and RIGHT; received {len(options.photos)}.")
+    if options.explain is not None and not options.photos:
+        raise UserError("--explain: expected LEFT and RIGHT; it shows one pair.")
     for photo in [*options.photos, *filter(None, [options.stacked])]:
         if not Path(photo).exists():
             raise UserError(f"{photo}: no such file.")
@@ -64,7 +72,24 @@ def main(arguments: Sequence[str]) -> None:
     else:
         verdict = classifier.compare(*options.photos)
         names = dict(zip(("left", "right"), options.photos, strict=True))
+        if options.explain is not None:
+            _explain(classifier, options.photos, verdict, options.explain)
     print(_as_json(names, verdict) if options.json else verdict.sentence)
+
+
+def _explain(classifier: "ShoeClassifier", photos: Sequence[str], verdict: "Verdict", path: Path) -> None:
+    from shoepair.files import replacing
+    from shoepair.inference.classifier import open_photo
+    from shoepair.reports.explanation import draw_explanation
+
+    seen = classifier.explain(*photos)
+    opened = [open_photo(photo) for photo in photos]
+    picture = draw_explanation(opened, seen.cut_outs, seen.alike, seen.links, verdict.sentence)
+    try:
+        with replacing(path) as partial:
+            picture.save(partial, "PNG")
+    except OSError as error:
+        raise UserError(f"--explain {path}: {error.strerror or error}; choose another file.") from error
 
 
 def read_pairs(path: Path) -> list[tuple[tuple[str, str], tuple[Path, Path]]]:

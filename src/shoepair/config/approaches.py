@@ -49,8 +49,17 @@ class ApproachSettings(Section):
         return False
 
 
+CutOutSide = Annotated[int, Ge(16), Le(1024)]
+CUTOUT = (
+    "Side in pixels of the shoe's cut-out, which is all that the network sees: without its floor, always laid alike. "
+    "null: it sees the whole photo."
+)
+
+
 class ConvolutionSettings(ApproachSettings):
     """Of the small networks, single and dual."""
+
+    cutout: CutOutSide | None = key(CUTOUT, before=None)
 
     fusion: Literal["stack", "compare", "local"] = key(
         "How the shoes are compared. stack: stacked, as the original; else each is encoded by the same stages. "
@@ -85,6 +94,10 @@ class PretrainedSettings(ApproachSettings):
     """The dual approach with an encoder that was trained on other images."""
 
     name: Literal["pretrained"] = key("The dual approach with an encoder that was trained on other images.")
+    cutout: CutOutSide | None = key(CUTOUT, before=None)
+    copies: Annotated[int, Ge(0), Le(100)] = key(
+        "With frozen=true: so many augmented copies of each shoe are seen besides, before training.", before=0
+    )
     encoder: Annotated[
         str, Field(pattern=r"^(torchvision|timm)/[\w.-]+$"), Allowed("torchvision/NAME or timm/NAME")
     ] = key("A model of torchvision, or timm/NAME of timm (pip install 'shoepair[timm]'); most want image_size=224.")
@@ -109,7 +122,14 @@ class PretrainedSettings(ApproachSettings):
     ensemble_lr_scale: Positive = key("That network's learning rate = ensemble_lr_scale x optimizer.lr.")
 
     def check(self) -> None:
+        if self.cutout is not None and (not self.frozen or self.local_layer is None):
+            raise UserError(
+                f"approach.cutout={self.cutout}: expected approach.frozen=true and an approach.local_layer, such as "
+                "blocks.4, whose places are compared."
+            )
         for name in ("unfreeze_from", "local_layer", "ensemble_with"):
+            if name == "local_layer" and self.cutout is not None:
+                continue
             if self.frozen and getattr(self, name) is not None:
                 raise UserError(
                     f"approach.frozen=true: expected false, since with approach.{name}={getattr(self, name)} more than "

@@ -33,6 +33,7 @@ class AugmentSettings(Section):
 
     hflip: Chance = key("Chance that both shoes of a pair are mirrored.")
     swap: Chance = key("Chance that left and right change places.")
+    rot180: Chance = key("Chance that both shoes of a pair are turned by 180 degrees.", before=0.0)
     rotation_deg: Annotated[float, Ge(0), Le(180)] = key("Degrees, each shoe for itself.")
     translate: Proportion = key("Part of the image's side, each shoe for itself.")
     scale: Annotated[float, Ge(0), Le(10)] = key("0.1: from 1/1.1 to 1.1 times, each shoe for itself.")
@@ -42,10 +43,16 @@ class AugmentSettings(Section):
     exposure: Proportion = key(
         "0.3: from 1/1.3 to 1.3 times as bright, each shoe for itself, and half as much warmer or cooler.", before=0.0
     )
+    gradient: Proportion = key("0.3: from one edge to the other up to 1.3 times as bright, each shoe.", before=0.0)
+    shear: Proportion = key("0.06: so much of one side's direction is added to the other's, each shoe.", before=0.0)
+    degrade: Chance = key("Chance that a shoe is blurred, down to a quarter of the resolution, and noisy.", before=0.0)
+    occlude: Chance = key("Chance that a disc of one colour hides a part of a shoe.", before=0.0)
 
     def of_one_shoe(self) -> list[str]:
         """The keys that are not 0 and need the image: what an encoder that sees each shoe once cannot do."""
-        return [name for name in type(self).model_fields if name not in ("hflip", "swap") and getattr(self, name)]
+        return [
+            name for name in type(self).model_fields if name not in ("hflip", "swap", "rot180") and getattr(self, name)
+        ]
 
 
 class DataSettings(Section):
@@ -86,6 +93,10 @@ class SyntheticSettings(DataSettings):
     num_test_people: Annotated[int, Ge(0), Le(90_000)] = key("In each of test_m and test_w.")
     seed: Annotated[int, Ge(0), Le(2**32 - 1)] = key("Decides every shoe.")
     hardness: Chance = key("0: colours tell a person's pairs apart; 1: their colours are alike, form must tell.")
+    own_scenes: Chance = key(
+        "Chance that a shoe lies on a floor of its own, in its own light; else a person's shoes share one scene.",
+        before=0.0,
+    )
 
 
 class PhotosSettings(DataSettings):
@@ -225,8 +236,8 @@ EvaluateDataSettings: type[Section] = create_model(
     "EvaluateDataSettings",
     __base__=Section,
     **_or_as_trained(
-        "root", "file", "download", "seed", "hardness", "num_people", "num_test_people", "batch_size", "train_fraction",
-        "folds", "fold", "cache_dir", "num_workers",
+        "root", "file", "download", "seed", "hardness", "own_scenes", "num_people", "num_test_people", "batch_size",
+        "train_fraction", "folds", "fold", "cache_dir", "num_workers",
     ),
 )  # fmt: skip
 

@@ -1,6 +1,7 @@
 """The LightningDataModule: fills ShoeSets, splits people, and yields (left, right, label) in whole batches."""
 
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Protocol, TypeVar
 
 import torch
 from lightning import LightningDataModule
@@ -18,11 +19,12 @@ from shoepair.data.pairs import (
     same_pairs,
     split_by_person,
 )
-from shoepair.data.shoes import ShoeSet, normalise
+from shoepair.data.shoes import ShoeSet, normalise, to_bytes
 from shoepair.errors import UserError
 
-ENCODED_AT_ONCE = 64  # shoes
+ENCODED_AT_ONCE = 16  # shoes: of 64 at a time, EfficientNet-Lite0 takes twice as long for each
 Batch = tuple[Tensor, Tensor, Tensor]
+Made = TypeVar("Made")
 
 
 class GatheredPairs(Dataset):
@@ -55,10 +57,14 @@ class CachedEmbeddings:
         return self.views[indices]
 
 
-class HasSiamese(Protocol):
-    """A network that may encode each shoe by itself; see models/networks.py."""
+class SeesShoes(Protocol):
+    """A network, as far as it sees each shoe by itself; see models/networks.py."""
 
-    siamese: Any
+    def prepared(self, photos: Tensor) -> Tensor: ...
+
+    def encode(self, images: Tensor) -> Tensor: ...
+
+    def encode_views(self, images: Tensor, *, hflip: bool) -> Tensor: ...
 
 
 class ShoePairDataModule(LightningDataModule):
@@ -86,6 +92,7 @@ class ShoePairDataModule(LightningDataModule):
         self.people: dict[str, list[str]] = {}
         self.pairs: dict[str, Pairs] = {}
         self.embeddings: dict[str, CachedEmbeddings] = {}
+        self.num_copies = 0
 
     def setup(self, stage: str | None = None) -> None:
         """Read or draw the shoes, split the people and form the pairs. Does nothing the second time.
@@ -126,20 +133,45 @@ class ShoePairDataModule(LightningDataModule):
                 "training pairs, since data.drop_last=true."
             )
 
-    def cache_embeddings(self, network: HasSiamese, device: torch.device) -> None:
+    def cut_out(self, network: SeesShoes, device: torch.device) -> None:
+        """From now on batches hold the shoes' cut-outs: what makes them is not trained, so that each is made once."""
+
+        def cut_out(images: Tensor) -> Tensor:
+            return to_bytes(network.prepared(images))
+
+        self.shoes = _each_once(self.shoes, lambda shoes: ShoeSet(_of_every_shoe(shoes, device, cut_out), shoes.shoes))
+
+    def cache_embeddings(self, network: SeesShoes, device: torch.device, num_copies: int) -> None:
         """From now on batches hold the shoes' embeddings: of an encoder that stays as it is, each shoe is seen once.
 
         Args:
-            network: with a siamese part.
+            network: a siamese one.
             device: where to compute.
+            num_copies: so many augmented copies of each shoe that trains are seen as well.
         """
-        encode = network.siamese.to(device).eval().encode
-        views = (False, True) if self.settings.augment is not None and self.settings.augment.hflip else (False,)
-        done: dict[int, CachedEmbeddings] = {}  # train and val share one ShoeSet
-        for split, shoes in self.shoes.items():
-            if id(shoes) not in done:
-                done[id(shoes)] = CachedEmbeddings(torch.cat(list(_encoded(shoes, encode, device, views))))
-            self.embeddings[split] = done[id(shoes)]
+        hflip = self.settings.augment is not None and self.settings.augment.hflip > 0
+        self.num_copies = num_copies
+        of_training = {id(self.shoes[split]) for split in ("train", "val")}
+
+        def encode(images: Tensor) -> Tensor:
+            return network.encode_views(images, hflip=hflip)
+
+        def encode_with_copies(images: Tensor) -> Tensor:
+            copies = [network.encode(copy) for copy in self.augment.copies(images, num_copies)]
+            return torch.cat([encode(images), *(copy[:, None] for copy in copies)], dim=1)
+
+        self.embeddings = _each_once(
+            self.shoes,
+            lambda shoes: CachedEmbeddings(
+                _of_every_shoe(shoes, device, encode_with_copies if id(shoes) in of_training else encode)
+            ),
+        )
+
+    def training_shoes(self, at_most: int) -> Tensor:
+        """Images of training people, normalised, evenly chosen: (num_shoes, 3 or 4, H, W)."""
+        shoes, people = self.shoes["train"], set(self.people["train"])
+        chosen = [i for i, shoe in enumerate(shoes.shoes) if shoe.person in people]
+        return normalise(shoes.gather(torch.tensor(chosen[:: -(-len(chosen) // at_most)])))
 
     def first_images(self, num_pairs: int) -> Batch:
         """The first training pairs of an epoch, not augmented: two (num_pairs, 3, H, W) uint8 and their labels."""
@@ -178,22 +210,16 @@ class ShoePairDataModule(LightningDataModule):
         """What Lightning calls in training and validation, on the device."""
         return self.prepared(batch, training=self.trainer is not None and self.trainer.training)
 
-    def prepared(self, batch: Batch, *, training: bool = False, hflip: bool = False) -> Batch:
-        """A gathered batch as the model sees it: normalised, in training augmented.
-
-        Args:
-            hflip: as mirror images.
-        """
+    def prepared(self, batch: Batch, *, training: bool = False) -> Batch:
+        """A gathered batch as the model sees it: normalised, in training augmented."""
         left, right, label = batch
         if self.embeddings:
             if training:
-                return *self.augment.choose_views(left, right), label
-            return left[:, int(hflip)], right[:, int(hflip)], label
+                return *self.augment.choose_views(left, right, self.num_copies), label
+            return left[:, 0], right[:, 0], label
         left, right = normalise(left), normalise(right)
         if training:
             left, right = self.augment(left, right)
-        elif hflip:
-            left, right = left.flip(-1), right.flip(-1)
         return left, right, label
 
     def _rank(self) -> tuple[int, int]:
@@ -212,12 +238,20 @@ class ShoePairDataModule(LightningDataModule):
         )
 
 
-def _encoded(shoes: ShoeSet, encode: Any, device: torch.device, views: tuple[bool, ...]) -> Any:
-    """Embeddings of a collection, some shoes at a time: (num_shoes, num_views, C) each."""
-    with torch.no_grad():
-        for batch in torch.arange(len(shoes.shoes)).split(ENCODED_AT_ONCE):
-            images = normalise(shoes.gather(batch).to(device))
-            yield torch.stack([encode(images.flip(-1) if hflip else images).cpu() for hflip in views], dim=1)
+def _each_once(collections: dict[str, ShoeSet], make: Callable[[ShoeSet], Made]) -> dict[str, Made]:
+    """Something for the collection of each split; train and val share one."""
+    done: dict[int, Made] = {}
+    for shoes in collections.values():
+        if id(shoes) not in done:
+            done[id(shoes)] = make(shoes)
+    return {split: done[id(shoes)] for split, shoes in collections.items()}
+
+
+@torch.no_grad()
+def _of_every_shoe(shoes: ShoeSet, device: torch.device, see: Callable[[Tensor], Tensor]) -> Tensor:
+    """What `see` makes of all images of a collection, normalised, some at a time: (num_shoes, ...)."""
+    batches = torch.arange(len(shoes.shoes)).split(ENCODED_AT_ONCE)
+    return torch.cat([see(normalise(shoes.gather(batch).to(device))).cpu() for batch in batches])
 
 
 def who_trains_and_validates(people: list[str], settings: DataSettings) -> tuple[list[str], list[str]]:
@@ -251,5 +285,6 @@ def load_shoes(settings: DataSettings) -> dict[str, ShoeSet]:
         image_size=settings.image_size,
         seed=settings.seed,
         hardness=settings.hardness,
+        own_scenes=settings.own_scenes,
         cache_dir=settings.cache_dir,
     )

@@ -25,7 +25,8 @@ class ShoeSet:
     """All shoes of one collection.
 
     Attributes:
-        images: (num_shoes, 3, H, W) uint8, RGB, from the cache in channels-last memory format.
+        images: (num_shoes, 3, H, W) uint8, RGB, from the cache in channels-last memory format; or cut-outs, with a
+            fourth channel: how much of each pixel the shoe covers.
         shoes: what is known of each, in the same order.
     """
 
@@ -37,7 +38,7 @@ class ShoeSet:
         assert len(self.images) == len(self.shoes), (len(self.images), len(self.shoes))
 
     def gather(self, indices: Tensor) -> Tensor:
-        """The images of (B,) shoes: (B, 3, H, W) uint8 in channels-last memory format."""
+        """The images of (B,) shoes: (B, 3 or 4, H, W) uint8 in channels-last memory format."""
         # A third of the time of images[indices], which would copy value by value.
         return self.images.permute(0, 2, 3, 1).index_select(0, indices).permute(0, 3, 1, 2)
 
@@ -61,5 +62,14 @@ class ShoeSet:
 
 
 def normalise(images: Tensor) -> Tensor:
-    """uint8 RGB to float32 in [-0.5, 0.5]: value / 255 - 0.5, as the original did."""
-    return images.float().div_(255).sub_(0.5)
+    """uint8 to float32: RGB to [-0.5, 0.5], as the original did, a fourth channel to [0, 1]. (..., C, H, W)."""
+    images = images.float().div_(255)
+    images[..., :3, :, :].sub_(0.5)
+    return images
+
+
+def to_bytes(images: Tensor) -> Tensor:
+    """What normalise() made of these: float32 to uint8."""
+    images = images.clone()
+    images[..., :3, :, :].add_(0.5)
+    return images.mul_(255).round_().clamp_(0, 255).to(torch.uint8)

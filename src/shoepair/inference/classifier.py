@@ -15,7 +15,7 @@ from torch import Tensor
 from shoepair.data.photos import open_upright, to_square, upright
 from shoepair.data.shoes import normalise
 from shoepair.errors import UserError
-from shoepair.inference.network import TrainedNetwork, load_trained
+from shoepair.inference.network import Explanation, TrainedNetwork, load_trained
 from shoepair.metrics.scores import probability_of
 from shoepair.runs.find import find_checkpoint
 
@@ -65,6 +65,23 @@ class ShoeClassifier:
             UserError: if one of them cannot be used.
         """
         return next(self.compare_all([(left, right)]))
+
+    def explain(self, left: Photo, right: Photo) -> Explanation:
+        """What the network sees of two photos, and which places it finds alike.
+
+        Raises:
+            UserError: if one of them cannot be used, or the network compares no places of cut-outs.
+        """
+        both = self._read_pair((left, right))
+        if isinstance(both, UserError):
+            raise both
+        explanation = self.trained.explain(*normalise(torch.from_numpy(both))[:, None])
+        if explanation is None:
+            raise UserError(
+                f"{self.checkpoint}: this network compares no places of cut-outs, so that there is nothing to show; "
+                "train one with approach=dual approach.cutout=112 or experiment=best_pretrained."
+            )
+        return explanation
 
     def compare_all(self, pairs: Iterable[tuple[Photo, Photo]]) -> Iterator[Verdict]:
         """The verdicts on many pairs, in their order, as they are ready. Raises UserError as `compare` does."""

@@ -116,7 +116,7 @@ def read_gallery(paths: Sequence[Path], sides: Sequence[str | None], trained: Tr
         if not usable:
             continue
         images = torch.from_numpy(np.stack([image for _, image, _ in usable]))
-        encoded = images if trained.siamese is None else encode_views(images, trained)
+        encoded = images if trained.siamese is None else trained.encode(normalise(images))
         if seen is None:
             seen = encoded.new_empty((len(paths), *encoded.shape[1:]))
         seen[len(kept) : len(kept) + len(usable)] = encoded
@@ -125,13 +125,6 @@ def read_gallery(paths: Sequence[Path], sides: Sequence[str | None], trained: Tr
     if seen is None:
         raise UserError(f"{paths[0].parent}: none of its {len(paths)} photos can be read as an image.")
     return Gallery([paths[row] for row in kept], [sides[row] for row in kept], thumbnails, seen[: len(kept)])
-
-
-def encode_views(images: Tensor, trained: TrainedNetwork) -> Tensor:
-    """(B, 3, H, W) uint8 -> (B, num_views, C): of the photos and, where it knows them, of their mirror images."""
-    images = normalise(images)
-    views = [images, images.flip(-1)] if trained.tta_hflip else [images]
-    return torch.stack([trained.encode(view) for view in views], dim=1)
 
 
 def _read(path: Path, image_size: int) -> tuple[np.ndarray, bytes] | UserError:
@@ -218,8 +211,7 @@ def shortlisted(possible: np.ndarray, descriptors: Tensor, length: int) -> np.nd
 
 
 def _score_embeddings(embeddings: Tensor, left: np.ndarray, right: np.ndarray, trained: TrainedNetwork) -> np.ndarray:
-    one, other = (embeddings[torch.from_numpy(side)].unbind(1) for side in (left, right))  # (B, C) for each view
-    return torch.stack([trained.compare(*view) for view in zip(one, other, strict=True)]).mean(0).numpy()
+    return trained.compare(*(embeddings[torch.from_numpy(side)] for side in (left, right))).numpy()
 
 
 def _score_images(images: Tensor, left: np.ndarray, right: np.ndarray, trained: TrainedNetwork) -> np.ndarray:

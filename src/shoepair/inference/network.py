@@ -8,15 +8,35 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from shoepair.config.approaches import NetworkSettings
+from shoepair.data.shoes import to_bytes
 from shoepair.errors import UserError
 from shoepair.metrics.calibration import Calibration
+from shoepair.models.cutout import turned
+from shoepair.models.local import similar_places
 from shoepair.models.networks import PairNetwork, build_network, logit
 from shoepair.models.siamese import SiameseNetwork
 from shoepair.runs.checkpoint import being_a_checkpoint, read_checkpoint
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why a network says what it says of a pair.
+
+    Attributes:
+        cut_outs: (2, 4, H, W) uint8, left and right, RGB and where the shoe is, laid as they were found most alike.
+        alike: (2, side, side), of each place the similarity to the one of the other shoe most like it; nan: no shoe.
+        links: (num_links, 3), places that are most like each other, numbered by rows: of the left shoe, of the right
+            one, and how alike they are; the most alike first.
+    """
+
+    cut_outs: np.ndarray
+    alike: np.ndarray
+    links: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -59,25 +79,40 @@ class TrainedNetwork:
     @torch.inference_mode()
     def score(self, left: Tensor, right: Tensor) -> Tensor:
         """(B,) calibrated logits of pairs, positive means "same pair"; RGB in [-0.5, 0.5], each (B, 3, H, W)."""
-        return score_views(self.network, left, right, hflip=self.tta_hflip) / self.temperature
+        return score_photos(self.network, left, right, hflip=self.tta_hflip) / self.temperature
 
     @torch.inference_mode()
-    def encode(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) in [-0.5, 0.5] -> (B, C). Only of a siamese network."""
-        assert self.siamese is not None
-        return self.siamese.encode(images)
+    def encode(self, photos: Tensor) -> Tensor:
+        """(B, 3, H, W) in [-0.5, 0.5] -> (B, num_views, C). Only of a siamese network."""
+        return self.network.encode_views(self.network.prepared(photos), hflip=self.tta_hflip)
 
     @torch.inference_mode()
     def compare(self, one: Tensor, other: Tensor) -> Tensor:
-        """(B,) calibrated logits of pairs of embeddings, each (B, C). Only of a siamese network."""
-        assert self.siamese is not None
-        return logit(self.siamese.compare(one, other)) / self.temperature
+        """(B,) calibrated logits of pairs of what encode gives. Only of a siamese network."""
+        return self.network.compare_views(one, other) / self.temperature
 
     @torch.inference_mode()
     def global_descriptor(self, embeddings: Tensor) -> Tensor:
         """(B, C) -> (B, c): those of shoes that are quite unlike lie far apart. Only of a siamese network."""
         assert self.siamese is not None
         return self.siamese.global_descriptor(embeddings)
+
+    @torch.inference_mode()
+    def explain(self, left: Tensor, right: Tensor) -> Explanation | None:
+        """What it sees of one pair, each (1, 3, H, W), and which places are alike; None if it compares none."""
+        network = self.network
+        if network.cut_out is None or network.siamese is None:
+            return None
+        cut_outs = torch.cat([network.prepared(left), network.prepared(right)])
+        embeddings = network.encode_views(cut_outs, hflip=False)
+        ways = [network.siamese.compare(embeddings[:1, 0], embeddings[1:, view]) for view in (0, 1)]
+        view = int(logit(torch.cat(ways)).argmax())
+        one, other = (network.siamese.local_features(shoe) for shoe in (embeddings[:1, 0], embeddings[1:, view]))
+        if one is None or other is None:
+            return None
+        seen = torch.cat([cut_outs[:1], turned(cut_outs[1:]) if view else cut_outs[1:]])
+        alike, links = similar_places(one, other)
+        return Explanation(to_bytes(seen).numpy(), alike.numpy(), links.numpy())
 
     def threshold(self, max_fmr: float) -> float:
         """The calibrated logit from which two shoes are the same pair, for a highest false match rate.
@@ -101,12 +136,9 @@ def trained_on_hflip(config: Mapping[str, Any]) -> bool:
     return bool((config.get("data", {}).get("augment") or {}).get("hflip"))
 
 
-def score_views(network: PairNetwork, left: Tensor, right: Tensor, *, hflip: bool) -> Tensor:
-    """(B,) logits of pairs, or their mean over the photos and their mirror images."""
-    logits = logit(network(left, right))
-    if hflip:
-        logits = (logits + logit(network(left.flip(-1), right.flip(-1)))) / 2
-    return logits
+def score_photos(network: PairNetwork, left: Tensor, right: Tensor, *, hflip: bool) -> Tensor:
+    """(B,) logits of pairs of photos, RGB in [-0.5, 0.5], each (B, 3, H, W)."""
+    return network.score(network.prepared(left), network.prepared(right), hflip=hflip)
 
 
 def load_trained(path: str | Path) -> TrainedNetwork:

@@ -55,7 +55,7 @@ def write_onnx(trained: "TrainedNetwork", path: Path) -> None:
 
     from shoepair import __version__
     from shoepair.data.shoes import normalise
-    from shoepair.inference.network import score_views
+    from shoepair.inference.network import score_photos
     from shoepair.models.fused import plain_stages
     from shoepair.models.networks import PairNetwork
 
@@ -65,7 +65,7 @@ def write_onnx(trained: "TrainedNetwork", path: Path) -> None:
             self.network = cast(PairNetwork, plain_stages(trained.network))
 
         def forward(self, left: Tensor, right: Tensor) -> Tensor:
-            logits = score_views(self.network, normalise(left), normalise(right), hflip=trained.tta_hflip)
+            logits = score_photos(self.network, normalise(left), normalise(right), hflip=trained.tta_hflip)
             return torch.sigmoid(logits / trained.temperature)
 
     size = trained.image_size

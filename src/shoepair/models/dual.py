@@ -19,11 +19,12 @@ class DualImageCNN(PairNetwork):
         super().__init__()
         own = settings.approach
         assert isinstance(own, DualSettings)
-        self.stacked = StackedCNN(6, settings.image_size**2, own) if own.fusion == "stack" else None
+        channels, side = (3, settings.image_size) if own.cutout is None else (4, own.cutout)
+        self.stacked = StackedCNN(2 * channels, side**2, own) if own.fusion == "stack" else None
         self.siamese = None if own.fusion == "stack" else SIAMESE[own.fusion](own)
 
     def forward(self, left: Tensor, right: Tensor) -> Tensor:
         if self.stacked is not None:
-            return self.stacked(torch.cat([left, right], dim=1))  # (B, 6, H, W): one behind the other
+            return self.stacked(torch.cat([left, right], dim=1))  # one behind the other
         assert self.siamese is not None
         return self.siamese(left, right)

@@ -6,6 +6,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from shoepair.models.local import LocalFeatures
 from shoepair.models.siamese import SiameseNetwork
 
 STD_MOMENTUM = 0.1  # of a running mean, as in batch norm
@@ -33,7 +34,8 @@ class Ensemble(SiameseNetwork):
         self.lengths = []  # of the members' embeddings
         for member, image_size in members:
             with torch.no_grad():
-                self.lengths.append(member.eval().encode(torch.zeros(1, 3, image_size, image_size)).shape[1])
+                images = torch.zeros(1, member.in_channels, image_size, image_size)
+                self.lengths.append(member.eval().encode(images).shape[1])
             member.train()
 
     def encode(self, images: Tensor) -> Tensor:
@@ -44,6 +46,10 @@ class Ensemble(SiameseNetwork):
     def global_descriptor(self, embeddings: Tensor) -> Tensor:
         """The first member's."""
         return self._networks[0].global_descriptor(embeddings[:, : self.lengths[0]])
+
+    def local_features(self, embeddings: Tensor) -> LocalFeatures | None:
+        """The first member's."""
+        return self._networks[0].local_features(embeddings[:, : self.lengths[0]])
 
     def compare(self, one: Tensor, other: Tensor) -> Tensor:
         return self.combine(self.compare_by_head(one, other))

@@ -1,12 +1,13 @@
 """What every network has in common, whatever its approach. Training it stands in module.py."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from shoepair.config.approaches import NetworkSettings, approach_named
+from shoepair.models.cutout import CutOut, turned
 from shoepair.models.siamese import SiameseNetwork
 
 
@@ -17,21 +18,29 @@ class PairNetwork(nn.Module):
     learn by itself, defines heads() and combine() instead.
 
     Attributes:
+        cut_out: what makes cut-outs of photos; None if the network sees whole photos.
         siamese: what encodes each shoe by itself; None if the network sees pairs only.
         exportable: whether `shoepair export` can write it.
+        encodes_once: whether what encodes each shoe is not trained, so that each is seen once, before training.
     """
 
     exportable = True
+    encodes_once = False
 
     def __init__(self) -> None:
         super().__init__()
+        self.cut_out: CutOut | None = None
         self.siamese: SiameseNetwork | None = None
+
+    def prepared(self, photos: Tensor) -> Tensor:
+        """What the network sees of photos, RGB in [-0.5, 0.5], (B, 3, H, W): these, or cut-outs; see CutOut."""
+        return photos if self.cut_out is None else self.cut_out(photos)
 
     def forward(self, left: Tensor, right: Tensor) -> Tensor:
         """Two outputs for every pair.
 
         Args:
-            left, right: RGB in [-0.5, 0.5], each (B, 3, H, W).
+            left, right: what prepared() gives, each (B, 3 or 4, H, W).
         Returns:
             (B, 2).
         """
@@ -44,6 +53,55 @@ class PairNetwork(nn.Module):
     def combine(self, heads: Tensor) -> Tensor:
         """From what heads gives to what forward gives."""
         return heads[0]
+
+    def measure(self, images: Tensor) -> None:
+        """Before training, take from training shoes, as prepared() gives them, what is not learned by gradients."""
+
+    def score(self, left: Tensor, right: Tensor, *, hflip: bool) -> Tensor:
+        """(B,) logits of pairs of what prepared() gives: of all views together.
+
+        Photos may be seen as mirror images as well (test-time augmentation): the mean counts. Cut-outs lie along one
+        axis, but toe and heel may be exchanged: both are tried, each the mean of two views, and the better one counts.
+        """
+        if self.siamese is not None:  # each shoe is encoded once
+            num_pairs = left.shape[0]
+            both = self.encode_views(torch.cat([left, right]), hflip=hflip)
+            return self.compare_views(both[:num_pairs], both[num_pairs:])
+        one, other = self._views(left, hflip=hflip), self._views(right, hflip=hflip)
+        return self._combined(lambda i, j: logit(self(one[i], other[j])), len(one))
+
+    def encode(self, images: Tensor) -> Tensor:
+        """(B, 3 or 4, H, W) -> (B, C): embeddings of a siamese network, of one view."""
+        assert self.siamese is not None
+        return self.siamese.encode(images)
+
+    def encode_views(self, images: Tensor, *, hflip: bool) -> Tensor:
+        """(B, 3 or 4, H, W) -> (B, num_views, C): embeddings of a siamese network, as compare_views wants them."""
+        return torch.stack([self.encode(view) for view in self._views(images, hflip=hflip)], dim=1)
+
+    def compare_views(self, one: Tensor, other: Tensor) -> Tensor:
+        """(B,) logits of what encode_views gives, as score() finds them."""
+        siamese = self.siamese
+        assert siamese is not None
+        return self._combined(lambda i, j: logit(siamese.compare(one[:, i], other[:, j])), one.shape[1])
+
+    def num_views(self, *, hflip: bool) -> int:
+        return 2 if hflip or self.cut_out is not None else 1
+
+    def _views(self, images: Tensor, *, hflip: bool) -> list[Tensor]:
+        if self.cut_out is not None:
+            return [images, turned(images)]
+        return [images, images.flip(-1)] if hflip else [images]
+
+    def _combined(self, compare: Callable[[int, int], Tensor], num_views: int) -> Tensor:
+        """
+        Args:
+            compare: the logits of a view of the one shoes and a view of the others.
+        """
+        alike = torch.stack([compare(view, view) for view in range(num_views)]).mean(0)
+        if self.cut_out is None:
+            return alike
+        return torch.maximum(alike, (compare(0, 1) + compare(1, 0)) / 2)
 
     def load_member(self, weights: Mapping[str, Any]) -> None:
         """Take the weights of the network that is trained further beside this one."""
@@ -66,4 +124,7 @@ def build_network(settings: NetworkSettings) -> PairNetwork:
         UserError: if there is no such approach, or weights that it names cannot be used.
     """
     network = approach_named(settings.approach.name).build_network(settings)
+    side = getattr(settings.approach, "cutout", None)
+    if side is not None:
+        network.cut_out = CutOut(side)
     return network.to(memory_format=torch.channels_last)

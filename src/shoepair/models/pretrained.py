@@ -9,13 +9,17 @@ from torch import Tensor, nn
 from shoepair.config.approaches import NetworkSettings, PretrainedSettings
 from shoepair.models.encoders import PretrainedEncoder
 from shoepair.models.ensemble import Ensemble
-from shoepair.models.networks import PairNetwork, build_network
-from shoepair.models.siamese import (
-    SiameseNetwork,
+from shoepair.models.local import (
+    AGREEMENTS,
+    LocalFeatures,
+    agreement,
+    covered_places,
     local_descriptors,
     match_local_features,
-    standardised_head,
+    unpacked,
 )
+from shoepair.models.networks import PairNetwork, build_network
+from shoepair.models.siamese import SiameseNetwork, Standardise, standardised_head
 from shoepair.models.stages import channels_last
 
 
@@ -80,11 +84,99 @@ class LocalHead(nn.Module):
 
     def describe(self, maps: Tensor) -> Tensor:
         """(B, in_channels, H, W) -> (B, 2 * channels * H * W)."""
-        return local_descriptors(self.reduce(maps), self.projection)
+        reduced = self.reduce(maps)
+        return local_descriptors(reduced, self.projection(reduced))
 
     def compare(self, one: Tensor, other: Tensor) -> Tensor:
         """Two outputs for every pair of what describe gives: (B, 2)."""
-        return self.head(torch.cat(match_local_features(one, other, self.channels, self.logit_scale), dim=1))
+        left, right = (unpacked(shoe, self.channels, covers=False) for shoe in (one, other))
+        return self.head(torch.cat(match_local_features(left, right, self.logit_scale), dim=1))
+
+
+class CutOutSiamese(SiameseNetwork):
+    """Compares cut-outs by what an encoder that is not trained sees of them, with two linear heads: by its embeddings
+    and the means of its maps where the shoe is; and by how well the places of the two shoes agree.
+
+    Args:
+        dropout: of the first head's features.
+    """
+
+    encoder: PretrainedEncoder
+    in_channels = 4
+    num_heads, needs_reranking = 2, True
+    map_mean: Tensor
+    map_std: Tensor
+
+    def __init__(self, encoder: PretrainedEncoder, *, dropout: float) -> None:
+        super().__init__()
+        self.encoder = encoder
+        channels = encoder.num_channels
+        self.num_global = encoder.num_features + channels
+        # Some channels are far larger than others, and would alone decide which places are alike.
+        self.register_buffer("map_mean", torch.zeros(1, channels, 1, 1))
+        self.register_buffer("map_std", torch.ones(1, channels, 1, 1))
+        self.head = _linear_head(self.num_global + 2, dropout)
+        self.local_head = _linear_head(AGREEMENTS + 2, 0.0)
+
+    @torch.no_grad()
+    def measure(self, images: Tensor) -> None:
+        """Find out by some cut-outs, (B, 4, H, W), how large each channel of the maps is."""
+        maps = [self._look(batch)[1] for batch in images.split(32)]
+        values = torch.cat([one.transpose(0, 1).flatten(1) for one in maps], dim=1)
+        self.map_mean.copy_(values.mean(1).view_as(self.map_mean))
+        self.map_std.copy_(values.std(1).view_as(self.map_std).clamp_min(1e-8))
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Two vectors of length 1, how sharp the cut-out is, then the places, then which of them count."""
+        embeddings, maps = self._look(images)
+        counts = covered_places(images, maps.shape[-1])
+        inside = (maps.flatten(2) * counts[:, None]).sum(2) / counts.sum(1, keepdim=True)
+        places = nn.functional.normalize((maps - self.map_mean) / self.map_std, dim=1)
+        inside = nn.functional.normalize(inside, dim=1)
+        return torch.cat([embeddings, inside, sharpness(images)[:, None], places.flatten(1), counts], dim=1)
+
+    def global_descriptor(self, embeddings: Tensor) -> Tensor:
+        return embeddings[:, : self.num_global]
+
+    def compare(self, one: Tensor, other: Tensor) -> Tensor:
+        return self.compare_by_head(one, other).mean(dim=0)
+
+    def compare_by_head(self, one: Tensor, other: Tensor) -> Tensor:
+        global_one, global_other = self.global_descriptor(one), self.global_descriptor(other)
+        product, first = global_one * global_other, self.encoder.num_features
+        cosines = torch.stack([product[:, :first].sum(1), product[:, first:].sum(1)], dim=1)
+        outputs = self.head(torch.cat([(global_one - global_other).abs(), cosines], dim=1))
+        # Blurred shoes look alike, and a sharp one unlike a blurred one: what may be expected of the places.
+        sharp_one, sharp_other = one[:, self.num_global], other[:, self.num_global]
+        expected = torch.stack([sharp_one + sharp_other, (sharp_one - sharp_other).abs()], dim=1)
+        agreed = agreement(self.local_features(one), self.local_features(other))
+        return torch.stack([outputs, self.local_head(torch.cat([agreed, expected], dim=1))])
+
+    def _look(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        embeddings, maps = self.encoder.look(channels_last(images[:, :3]))
+        assert maps is not None
+        return embeddings, maps.float()
+
+    def local_features(self, embeddings: Tensor) -> LocalFeatures:
+        rest = embeddings[:, self.num_global + 1 :]
+        channels = self.encoder.num_channels
+        num_places = rest.shape[1] // (channels + 1)
+        places = rest[:, : channels * num_places].unflatten(1, (channels, num_places))
+        return LocalFeatures(places, places, rest[:, channels * num_places :] > 0)
+
+
+def sharpness(cut_outs: Tensor) -> Tensor:
+    """The logarithm of the mean difference between neighbouring pixels of a shoe: (B, 4, H, W) -> (B,)."""
+    grey, cover = cut_outs[:, :3].mean(1), cut_outs[:, 3] > 0.9
+    across, down = (grey.diff(dim=dim).abs() for dim in (2, 1))
+    inside = [cover[:, :, 1:] & cover[:, :, :-1], cover[:, 1:] & cover[:, :-1]]
+    total = (across * inside[0]).sum((1, 2)) + (down * inside[1]).sum((1, 2))
+    num = inside[0].sum((1, 2)) + inside[1].sum((1, 2))
+    return torch.log(total / num.clamp_min(1) + 1e-3)
+
+
+def _linear_head(num_features: int, dropout: float) -> nn.Sequential:
+    return nn.Sequential(Standardise(num_features), nn.Dropout(dropout), nn.Linear(num_features, 2))
 
 
 class PretrainedNetwork(PairNetwork):
@@ -97,6 +189,11 @@ class PretrainedNetwork(PairNetwork):
         assert isinstance(settings.approach, PretrainedSettings)
         self.settings = settings.approach
         beside = None if settings.member is None else build_network(settings.member).siamese
+        self.encodes_once = self.settings.frozen
+        if self.settings.cutout is not None:
+            encoder = PretrainedEncoder(self.settings, self.settings.cutout)
+            self.siamese = Ensemble([(CutOutSiamese(encoder, dropout=self.settings.dropout), self.settings.cutout)])
+            return
         encoder = PretrainedEncoder(self.settings, settings.image_size)
         own = PretrainedSiamese(encoder, hidden_units=self.settings.hidden_units, dropout=self.settings.dropout)
         self.siamese = own
@@ -104,6 +201,11 @@ class PretrainedNetwork(PairNetwork):
             self.siamese = Ensemble([(own, settings.image_size), (beside, settings.member.image_size)])
         elif own.num_heads > 1:
             self.siamese = Ensemble([(own, settings.image_size)])
+
+    def measure(self, images: Tensor) -> None:
+        own = self._members[0]
+        if isinstance(own, CutOutSiamese):
+            own.measure(images)
 
     def load_member(self, weights: Mapping[str, Any]) -> None:
         own = {name.removeprefix("siamese."): value for name, value in weights.items()}

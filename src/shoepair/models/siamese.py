@@ -6,6 +6,15 @@ import torch
 from torch import Tensor, nn
 
 from shoepair.config.approaches import ConvolutionSettings
+from shoepair.models.local import (
+    AGREEMENTS,
+    LocalFeatures,
+    agreement,
+    covered_places,
+    local_descriptors,
+    match_local_features,
+    unpacked,
+)
 from shoepair.models.stages import channels_last, convolution_stages, linear_head
 
 
@@ -17,26 +26,31 @@ class SiameseNetwork(nn.Module):
 
     encoder: nn.Module
     head: nn.Module
+    in_channels = 3  # of the images that it sees; 4: cut-outs
     num_heads = 1  # that compare_by_head asks
     needs_reranking = False  # whether comparing two embeddings takes much longer than two global descriptors
 
     def forward(self, left: Tensor, right: Tensor) -> Tensor:
-        """Two outputs for every pair: (B, 3, H, W) each -> (B, 2)."""
+        """Two outputs for every pair of photos or cut-outs: (B, 3 or 4, H, W) each -> (B, 2)."""
         both = self.encode(torch.cat([left, right]))  # (2B, C): both shoes in one pass
         num_pairs = left.shape[0]  # not len(left), which an exporter would take for a constant
         return self.compare(both[:num_pairs], both[num_pairs:])
 
     def encode(self, images: Tensor) -> Tensor:
-        """An embedding of each shoe: (B, 3, H, W) in [-0.5, 0.5] -> (B, C)."""
-        return self.describe(self.encoder(channels_last(images)))
+        """An embedding of each shoe: photos, (B, 3, H, W) in [-0.5, 0.5], or cut-outs, (B, 4, H, W) -> (B, C)."""
+        return self.describe(self.encoder(channels_last(images)), images)
 
-    def describe(self, encoded: Tensor) -> Tensor:
-        """The embeddings of what the encoder gives."""
+    def describe(self, encoded: Tensor, images: Tensor) -> Tensor:
+        """The embeddings of what the encoder gives of images."""
         return encoded
 
     def global_descriptor(self, embeddings: Tensor) -> Tensor:
         """What shoes are retrieved by, (B, C) -> (B, c): those of quite unlike shoes lie far apart."""
         return embeddings
+
+    def local_features(self, embeddings: Tensor) -> LocalFeatures | None:
+        """What is compared place by place; None if nothing is."""
+        return None
 
     def compare(self, one: Tensor, other: Tensor) -> Tensor:
         """Two outputs for every pair of embeddings, (B, C) each -> (B, 2); the same when they change places."""
@@ -52,20 +66,25 @@ class ConvolutionSiamese(SiameseNetwork):
 
     def __init__(self, settings: ConvolutionSettings) -> None:
         super().__init__()
+        self.sees_cut_outs = settings.cutout is not None
         self.channels = settings.width * 2 ** (settings.stages - 1)
-        self.encoder = convolution_stages(3, settings)
+        self.in_channels = 4 if self.sees_cut_outs else 3
+        self.encoder = convolution_stages(self.in_channels, settings)
 
 
 class SiameseCNN(ConvolutionSiamese):
-    """Compares the means of the last feature maps (fusion=compare)."""
+    """Compares the means of the last feature maps (fusion=compare), of cut-outs where the shoe is."""
 
     def __init__(self, settings: ConvolutionSettings) -> None:
         super().__init__(settings)
         self.head = linear_head(2 * self.channels, settings)
 
-    def describe(self, encoded: Tensor) -> Tensor:
+    def describe(self, encoded: Tensor, images: Tensor) -> Tensor:
         """Feature maps (B, C, H, W) -> (B, C)."""
-        return encoded.mean(dim=(2, 3))
+        if not self.sees_cut_outs:
+            return encoded.mean(dim=(2, 3))
+        counts = covered_places(images, encoded.shape[-1])[:, None]
+        return (encoded.flatten(2) * counts).sum(2) / counts.sum(2)
 
     def compare(self, one: Tensor, other: Tensor) -> Tensor:
         return self.head(torch.cat([(one - other).abs(), one * other], dim=1))
@@ -75,7 +94,7 @@ class LocalSiameseCNN(ConvolutionSiamese):
     """Compares local features as well (fusion=local): each place of one shoe with the places of the other like it.
 
     A shoe's embedding is its local descriptors: the last feature maps and, for the search, a projection of them, of
-    length 1 at each place.
+    length 1 at each place; of cut-outs also which places count.
     """
 
     needs_reranking = True
@@ -85,52 +104,43 @@ class LocalSiameseCNN(ConvolutionSiamese):
         self.projection = nn.Conv2d(self.channels, self.channels, 1)
         self.logit_scale = nn.Parameter(torch.tensor(10.0))
         self.norm = nn.BatchNorm1d(self.channels, affine=False) if settings.norm == "batch" else nn.Identity()
-        self.head = linear_head(4 * self.channels, settings)
+        num_features = 4 * self.channels
+        if self.sees_cut_outs:
+            self.agreement_norm = Standardise(AGREEMENTS) if settings.norm == "batch" else nn.Identity()
+            num_features += AGREEMENTS
+        self.head = linear_head(num_features, settings)
 
-    def describe(self, encoded: Tensor) -> Tensor:
-        """Feature maps (B, C, H, W) -> (B, 2 * C * H * W)."""
-        return local_descriptors(encoded, self.projection)
+    def describe(self, encoded: Tensor, images: Tensor) -> Tensor:
+        """Feature maps (B, C, H, W) -> (B, 2 * C * H * W), of cut-outs (B, (2 * C + 1) * H * W)."""
+        counts = covered_places(images, encoded.shape[-1]) if self.sees_cut_outs else None
+        return local_descriptors(encoded, self.projection(encoded), counts)
 
     def global_descriptor(self, embeddings: Tensor) -> Tensor:
         """The means of the maps."""
-        return embeddings.unflatten(1, (2, self.channels, -1))[:, 0].mean(dim=2)
+        return _means(self.local_features(embeddings))
+
+    def local_features(self, embeddings: Tensor) -> LocalFeatures:
+        return unpacked(embeddings, self.channels, covers=self.sees_cut_outs)
 
     def compare(self, one: Tensor, other: Tensor) -> Tensor:
-        difference, product = match_local_features(one, other, self.channels, self.logit_scale)
-        maps_one, maps_other = (embedding.unflatten(1, (2, self.channels, -1))[:, 0] for embedding in (one, other))
-        means = self.norm(torch.cat([maps_one, maps_other]).mean(dim=2))
+        left, right = self.local_features(one), self.local_features(other)
+        difference, product = match_local_features(left, right, self.logit_scale)
+        means = self.norm(torch.cat([_means(left), _means(right)]))
         mean_one, mean_other = means[: one.shape[0]], means[one.shape[0] :]
-        return self.head(torch.cat([difference, product, (mean_one - mean_other).abs(), mean_one * mean_other], dim=1))
+        features = [difference, product, (mean_one - mean_other).abs(), mean_one * mean_other]
+        if self.sees_cut_outs:
+            features.append(self.agreement_norm(agreement(left, right)))
+        return self.head(torch.cat(features, dim=1))
+
+
+def _means(features: LocalFeatures) -> Tensor:
+    """Of the maps, over the places that count: (B, C)."""
+    if features.counts is None:
+        return features.maps.mean(dim=2)
+    return (features.maps * features.weight[:, None]).sum(2)
 
 
 SIAMESE: dict[str, Any] = {"compare": SiameseCNN, "local": LocalSiameseCNN}  # by approach.fusion
-
-
-def local_descriptors(maps: Tensor, projection: nn.Module) -> Tensor:
-    """What match_local_features needs of a shoe: its feature maps and, for the search, their projection, of length 1 at
-    each place: (B, C, H, W) -> (B, 2 * C * H * W)."""
-    searched = nn.functional.normalize(projection(maps).float(), dim=1)
-    return torch.cat([maps.float(), searched], dim=1).flatten(1)
-
-
-def match_local_features(one: Tensor, other: Tensor, channels: int, logit_scale: Tensor) -> tuple[Tensor, Tensor]:
-    """Compare each place of one shoe with what the other has where it looks most like it, and the other way round:
-    cross-attention between local features.
-
-    Args:
-        one, other: what local_descriptors gives, (B, 2 * channels * places) each.
-        logit_scale: of the search, an inverse temperature: the larger, the fewer places count.
-    Returns:
-        The means over the places of the absolute difference and of the product, (B, channels) each.
-    """
-    maps_one, search_one = one.unflatten(1, (2, channels, -1)).unbind(1)  # (B, C, places) each
-    maps_other, search_other = other.unflatten(1, (2, channels, -1)).unbind(1)
-    alike = logit_scale * (search_one.transpose(1, 2) @ search_other)  # (B, places of one, places of the other)
-    from_other = maps_other @ alike.softmax(dim=2).transpose(1, 2)  # (B, C, places of one)
-    from_one = maps_one @ alike.softmax(dim=1)  # (B, C, places of the other)
-    difference = (maps_one - from_other).abs().mean(dim=2) + (maps_other - from_one).abs().mean(dim=2)
-    product = (maps_one * from_other).mean(dim=2) + (maps_other * from_one).mean(dim=2)
-    return difference, product
 
 
 class Standardise(nn.BatchNorm1d):

@@ -10,7 +10,7 @@ from shoepair.models.stages import StackedCNN, channels_last
 
 
 def one_above_the_other(left: Tensor, right: Tensor) -> Tensor:
-    """The image that the network sees: (B, 3, H, W) each -> (B, 3, 2H, W), the left shoe above the right one."""
+    """The image that the network sees: (B, C, H, W) each -> (B, C, 2H, W), the left shoe above the right one."""
     return torch.cat([left, right], dim=2)
 
 
@@ -25,7 +25,8 @@ class SingleImageCNN(PairNetwork):
         assert isinstance(own, SingleSettings)
         # Not called `siamese`: the seam is seen from both sides, so that no shoe has an embedding of its own.
         self.halves: ConvolutionSiamese | None = None if own.fusion == "stack" else SIAMESE[own.fusion](own)
-        self.stacked = StackedCNN(3, 2 * settings.image_size**2, own) if own.fusion == "stack" else None
+        channels, side = (3, settings.image_size) if own.cutout is None else (4, own.cutout)
+        self.stacked = StackedCNN(channels, 2 * side**2, own) if own.fusion == "stack" else None
 
     def forward(self, left: Tensor, right: Tensor) -> Tensor:
         image = one_above_the_other(left, right)
@@ -33,4 +34,4 @@ class SingleImageCNN(PairNetwork):
             return self.stacked(image)
         assert self.halves is not None
         upper, lower = self.halves.encoder(channels_last(image)).chunk(2, dim=2)
-        return self.halves.compare(self.halves.describe(upper), self.halves.describe(lower))
+        return self.halves.compare(self.halves.describe(upper, left), self.halves.describe(lower, right))

@@ -16,7 +16,7 @@ from shoepair.runs.results import Results
 from shoepair.training import report
 from shoepair.training.callbacks import quiet_lightning
 from shoepair.training.checkpoint import LoadedModule
-from shoepair.training.predictions import measured, predict_splits
+from shoepair.training.predictions import measured, predict_splits, show_shoes
 from shoepair.training.trainer import evaluation_trainer
 
 log = logging.getLogger(__name__)
@@ -37,6 +37,7 @@ def evaluate(trained: LoadedModule, asked: EvaluateSettings, run_dir: Path, *, o
     log.info("Checkpoint %s", asked.checkpoint)
     started = time.perf_counter()
     device, hflip = trainer.strategy.root_device, settings.tta_hflip
+    show_shoes(trained.module, data, device)
     predictions = predict_splits(trained.module, data, list(data.pairs), device, hflip=hflip)
     calibration = trained.checkpoint.calibration
     results = Results(

@@ -10,11 +10,32 @@ from torch.utils.data import DataLoader
 
 from shoepair.config.schema import TrainSettings
 from shoepair.data.datamodule import ShoePairDataModule
+from shoepair.data.shoes import normalise
 from shoepair.metrics.calibration import Calibration, calibrate
 from shoepair.metrics.predictions import Predictions
 from shoepair.metrics.scores import measure, measure_mean
 from shoepair.models.module import PairModule, num_parameters
 from shoepair.training.environment import device_name, versions
+
+MEASURED = 256  # shoes
+
+
+def show_shoes(
+    module: PairModule, data: ShoePairDataModule, device: torch.device, *, num_copies: int = 0, measure: bool = False
+) -> None:
+    """Have the network see each shoe by itself, as far as what it does then is not trained.
+
+    Args:
+        num_copies: so many augmented copies of the training shoes as well.
+        measure: before training; see PairNetwork.measure.
+    """
+    network = module.network.to(device).eval()
+    if network.cut_out is not None:
+        data.cut_out(network, device)
+    if measure and network.encodes_once:
+        network.measure(data.training_shoes(MEASURED).to(device))
+    if network.encodes_once:
+        data.cache_embeddings(network, device, num_copies)
 
 
 def predict_splits(
@@ -47,15 +68,15 @@ def predict_logits(
         hflip: means over the photos and their mirror images (test-time augmentation).
     """
     module.to(device).eval()
-    views = []
-    for flipped in (False, True) if hflip else (False,):
-        logits = []
-        for batch in batches:
-            left, right, label = batch
-            left, right, _ = data.prepared((left.to(device), right.to(device), label), hflip=flipped)
-            logits.append(module(left, right).cpu())
-        views.append(torch.cat(logits).double())
-    return torch.stack(views).mean(dim=0)
+    logits = []
+    for left, right, _ in batches:
+        left, right = left.to(device), right.to(device)
+        if data.embeddings:
+            views = slice(module.network.num_views(hflip=hflip))  # beside these there may be copies
+            logits.append(module.network.compare_views(left[:, views], right[:, views]).cpu())
+        else:
+            logits.append(module.network.score(normalise(left), normalise(right), hflip=hflip).cpu())
+    return torch.cat(logits).double()
 
 
 def measure_splits(

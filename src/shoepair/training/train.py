@@ -13,7 +13,7 @@ from shoepair.training import report, sanity
 from shoepair.training.callbacks import EpochLines, quiet_lightning
 from shoepair.training.checkpoint import build_module, read_checkpoint, write_kept
 from shoepair.training.environment import choose_precision, keep_freed_memory
-from shoepair.training.predictions import calibrate_module, measured, predict_splits
+from shoepair.training.predictions import calibrate_module, measured, predict_splits, show_shoes
 from shoepair.training.tensorboard import FirstPairs, HyperparameterRow
 from shoepair.training.trainer import build_trainer, fit
 
@@ -45,8 +45,7 @@ def train(settings: TrainSettings, run_dir: Path, *, test: bool, overrides: list
 
     started = time.perf_counter()
     device, hflip = trainer.strategy.root_device, settings.tta_hflip
-    if settings.approach.encodes_once:
-        data.cache_embeddings(module.network, device)
+    show_shoes(module, data, device, num_copies=getattr(settings.approach, "copies", 0), measure=True)
     fit(trainer, module, data, settings.resume, run_dir)
     seconds = lines.earlier_seconds + time.perf_counter() - started
 

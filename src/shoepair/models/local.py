@@ -1,0 +1,149 @@
+"""Local features: each place of one shoe is compared with the places of the other.
+
+After matchers of local features such as SuperGlue (Sarlin et al., 2020) and LoFTR (Sun et al., 2021), without their
+networks: mutual nearest neighbours and a dual softmax, of which only figures are used.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d, normalize
+
+COVERED = 0.5  # so much of a place the shoe must cover, or it does not count
+AGREEMENTS = 5  # figures that agreement() gives
+LOWEST = 0.1  # the quantile of the best similarities: what the least alike places have
+SHARPNESS = 20.0  # of the dual softmax
+
+
+@dataclass(frozen=True)
+class LocalFeatures:
+    """What is known of each place of some shoes.
+
+    Attributes:
+        maps: (B, C, places), what is compared.
+        searched: (B, C', places), of length 1 at each place, by what places that look alike are found.
+        counts: (B, places) bool: the shoe is there; None: all places count.
+    """
+
+    maps: Tensor
+    searched: Tensor
+    counts: Tensor | None
+
+    @property
+    def weight(self) -> Tensor:
+        """(B, places), of sum 1."""
+        if self.counts is None:
+            return torch.full_like(self.maps[:, 0], 1 / self.maps.shape[2])
+        return self.counts / self.counts.sum(1, keepdim=True)
+
+
+def covered_places(cut_outs: Tensor, side: int) -> Tensor:
+    """Which of side x side places the shoe of each cut-out covers: (B, 4, H, W) -> (B, side**2), 1.0 or 0.0.
+
+    Where it covers no place by half, the fullest one counts; without a shoe all do.
+    """
+    cover = adaptive_avg_pool2d(cut_outs[:, 3:], side).flatten(1)
+    return ((cover > COVERED) | (cover >= cover.amax(1, keepdim=True))).to(cut_outs.dtype)
+
+
+def local_descriptors(maps: Tensor, searched: Tensor, counts: Tensor | None = None) -> Tensor:
+    """What unpacked() needs of a shoe as one vector.
+
+    Args:
+        maps: (B, C, H, W).
+        searched: as many channels; divided by its length at each place.
+        counts: (B, H * W), 1.0 or 0.0; None: all places count.
+    """
+    parts = [maps.float().flatten(1), normalize(searched.float(), dim=1).flatten(1)]
+    return torch.cat(parts if counts is None else [*parts, counts], dim=1)
+
+
+def unpacked(descriptors: Tensor, channels: int, *, covers: bool) -> LocalFeatures:
+    """What local_descriptors() packed: (B, 2 * channels * places), with covers=True and `places` more."""
+    places = descriptors.shape[1] // (2 * channels + int(covers))
+    maps, searched = descriptors[:, : 2 * channels * places].unflatten(1, (2, channels, places)).unbind(1)
+    return LocalFeatures(maps, searched, descriptors[:, 2 * channels * places :] > 0 if covers else None)
+
+
+def match_local_features(one: LocalFeatures, other: LocalFeatures, logit_scale: Tensor) -> tuple[Tensor, Tensor]:
+    """Compare each place of one shoe with what the other has where it looks most like it, and the other way round:
+    cross-attention between local features.
+
+    Args:
+        logit_scale: of the search, an inverse temperature: the larger, the fewer places count.
+    Returns:
+        The means over the places of the absolute difference and of the product, (B, channels) each.
+    """
+    alike = logit_scale * (one.searched.transpose(1, 2) @ other.searched)  # (B, places of one, places of the other)
+    rows, columns = alike, alike
+    if one.counts is not None and other.counts is not None:
+        nowhere = torch.finfo(alike.dtype).min
+        rows = alike.masked_fill(~other.counts[:, None], nowhere)
+        columns = alike.masked_fill(~one.counts[:, :, None], nowhere)
+    from_other = other.maps @ rows.softmax(dim=2).transpose(1, 2)  # (B, C, places of one)
+    from_one = one.maps @ columns.softmax(dim=1)  # (B, C, places of the other)
+    if one.counts is None or other.counts is None:
+        difference = (one.maps - from_other).abs().mean(dim=2) + (other.maps - from_one).abs().mean(dim=2)
+        product = (one.maps * from_other).mean(dim=2) + (other.maps * from_one).mean(dim=2)
+        return difference, product
+    here, there = one.weight[:, None], other.weight[:, None]
+    difference = ((one.maps - from_other).abs() * here).sum(2) + ((other.maps - from_one).abs() * there).sum(2)
+    product = (one.maps * from_other * here).sum(2) + (other.maps * from_one * there).sum(2)
+    return difference, product
+
+
+def agreement(one: LocalFeatures, other: LocalFeatures) -> Tensor:
+    """How well the places of two shoes go together, the same when they change places: (B, AGREEMENTS).
+
+    The mean similarity of each place to the one most like it; that of places that are most like each other; the part of
+    the places that are; the mass of the dual softmax; and the similarity that nine of ten places reach.
+    """
+    assert one.counts is not None and other.counts is not None
+    alike = one.searched.transpose(1, 2) @ other.searched
+    both = one.counts[:, :, None] & other.counts[:, None]
+    alike = alike.masked_fill(~both, -2.0)
+    (best_one, at_other), (best_other, at_one) = alike.max(2), alike.max(1)
+    own = torch.arange(alike.shape[1], device=alike.device)
+    mutual = (at_one.gather(1, at_other) == own) & one.counts
+    nowhere = -1e4
+    shares = (SHARPNESS * alike).masked_fill(~both, nowhere)
+    mass = (shares.softmax(2) * shares.softmax(1) * both).sum((1, 2))
+    num_one, num_other, num_mutual = one.counts.sum(1), other.counts.sum(1), mutual.sum(1)
+    return torch.stack(
+        [
+            ((best_one * one.weight).sum(1) + (best_other * other.weight).sum(1)) / 2,
+            (best_one * mutual).sum(1) / num_mutual.clamp_min(1),
+            2 * num_mutual / (num_one + num_other),
+            mass / (num_one * num_other).sqrt(),
+            (_lowest(best_one, one.counts) + _lowest(best_other, other.counts)) / 2,
+        ],
+        dim=1,
+    )
+
+
+def similar_places(one: LocalFeatures, other: LocalFeatures) -> tuple[Tensor, Tensor]:
+    """Of one pair of shoes, for people to look at.
+
+    Returns:
+        (2, side, side): of each place the similarity to the one most like it, nan where it does not count; and
+        (num, 3): a place of one, one of the other, of those that are most like each other, and their similarity.
+    """
+    assert one.counts is not None and other.counts is not None
+    here, there = one.counts[0], other.counts[0]
+    alike = (one.searched[0].T @ other.searched[0]).masked_fill(~(here[:, None] & there[None]), -2.0)
+    (best_one, at_other), (best_other, at_one) = alike.max(1), alike.max(0)
+    own = torch.arange(len(here), device=alike.device)
+    mutual = torch.nonzero((at_one[at_other] == own) & here).flatten()
+    links = torch.stack([mutual.float(), at_other[mutual].float(), best_one[mutual]], dim=1)
+    side = math.isqrt(len(here))
+    best = torch.stack([best_one.masked_fill(~here, torch.nan), best_other.masked_fill(~there, torch.nan)])
+    return best.view(2, side, side), links[links[:, 2].argsort(descending=True)]
+
+
+def _lowest(best: Tensor, counts: Tensor) -> Tensor:
+    """The quantile LOWEST of the places that count: (B, places) -> (B,)."""
+    ordered = best.masked_fill(~counts, 9.0).sort(dim=1).values
+    rank = (counts.sum(1, keepdim=True) * LOWEST).long()
+    return ordered.gather(1, rank).squeeze(1)
