@@ -51,17 +51,6 @@ class Row:
 
 ALONE = ("optimizer.lr=2e-3", "trainer.max_epochs=40")  # without drawn shoes, as many steps again
 
-WHOLE_PHOTOS = (
-    "approach.cutout=null",
-    "approach.kernel_size=5",
-    "approach.width=8",
-    "approach.hidden_units=100",
-    "data.image_size=112",
-    "augment=flips",
-    "data.augment.rot180=0",
-    "negative_weight=1",
-)
-
 FROZEN = (
     "approach.cutout=null",
     "approach.local_layer=null",
@@ -77,10 +66,10 @@ ROWS = (
     Row("best_pretrained", ["experiment=best_pretrained"]),
     Row("best_dual", ["experiment=best_dual"], drawn=True),
     Row("best_single", ["experiment=best_single"], drawn=True),
+    Row("cutout_dual", ["experiment=cutout_dual"], drawn=True),
     Row("histogram", ["approach=histogram", "keep=last"]),
     Row("original_dual", ["experiment=original_dual", "keep=last"]),
     Row("original_single", ["experiment=original_single", "keep=last"]),
-    Row("dual, whole photos", ["experiment=best_dual", *WHOLE_PHOTOS], drawn=True, lost=True),
     Row("dual, no drawn shoes", ["experiment=best_dual", *ALONE], lost=True),
     Row(
         "pretrained, frozen, whole photos",

@@ -161,7 +161,7 @@ def test_an_option_of_augment_goes_with_any_experiment_and_what_is_typed_wins() 
     assert train_settings("augment=handheld", "mode=sanity").data.augment is None
 
 
-@pytest.mark.parametrize("name", ["best_dual", "best_single", "best_pretrained"])
+@pytest.mark.parametrize("name", ["best_dual", "best_single"])
 def test_both_steps_of_an_experiment_train_the_same_network(name: str) -> None:
     first, second = (train_settings(f"experiment={name}/{step}", "data.root=x")
                      if step == "finetune" else train_settings(f"experiment={name}/{step}")
@@ -182,7 +182,7 @@ def test_original_experiments_are_those_of_the_original(approach: str) -> None:
     assert settings.approach == network_settings(approach).approach
     assert settings.approach.plain() == {
         "name": approach, "fusion": "stack", "kernel_size": 5, "width": 4, "stages": 4, "pooling": "max",
-        "norm": "batch" if approach == "single" else "none", "hidden_units": 100, "dropout": 0.0,
+        "norm": "batch" if approach == "single" else "none", "hidden_units": 100, "dropout": 0.0, "cutout": None,
     }  # fmt: skip
     assert settings.data.image_size == 224 and settings.data.batch_size == 42 and settings.data.negatives == "cyclic"
     assert settings.data.augment is not None and not any(settings.data.augment.plain().values())

@@ -37,8 +37,8 @@ def shortened(command: str, drawn_photos: Path, trained: Path) -> list[str]:
     words = shlex.split(command.replace("data.root=photos", f"data.root={drawn_photos}"))[1:]
     if words[0] != "train":
         shutil.copytree(trained.parent, "outputs")
-        if "checkpoint=outputs/best_dual_pretrain" in words:
-            shutil.copytree(trained, "outputs/best_dual_pretrain")
+        if "checkpoint=outputs/drawn_handheld" in words:
+            shutil.copytree(trained, "outputs/drawn_handheld")
         return [word.replace("train_fraction=0.02", "train_fraction=0.3") for word in words]  # one of four people
     on_photos = "data=photos" in words or "finetune" in command
     tiny = [setting for setting in TINY if "num_test_people" not in setting or not on_photos]
@@ -52,7 +52,7 @@ def shortened(command: str, drawn_photos: Path, trained: Path) -> list[str]:
         tiny = [setting for setting in tiny if not setting.startswith("approach.")]
     if "pretrained" in command:  # without the download, and it has no width
         tiny = [setting for setting in tiny if not setting.startswith("approach.")] + ["approach.weights=null"]
-    if "experiment=best_" in command:
+    if "experiment=best_pretrained" in command:
         tiny += ["approach.cutout=64"]
     return words + [setting for setting in tiny if setting.partition("=")[0] not in command]
 

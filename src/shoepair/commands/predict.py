@@ -50,6 +50,8 @@ def main(arguments: Sequence[str]) -> None:
         raise UserError(f"expected two photos, LEFT and RIGHT; received {len(options.photos)}.")
     if options.explain is not None and not options.photos:
         raise UserError("--explain: expected LEFT and RIGHT; it shows one pair.")
+    if options.explain is not None and not options.explain.absolute().parent.is_dir():
+        raise UserError(f"--explain {options.explain}: no such folder as {options.explain.parent}.")
     for photo in [*options.photos, *filter(None, [options.stacked])]:
         if not Path(photo).exists():
             raise UserError(f"{photo}: no such file.")

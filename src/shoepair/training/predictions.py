@@ -29,13 +29,16 @@ def show_shoes(
         num_copies: so many augmented copies of the training shoes as well.
         measure: before training; see PairNetwork.measure.
     """
-    network = module.network.to(device).eval()
+    network = module.network.to(device)
+    was_training = network.training
+    network.eval()
     if network.cut_out is not None:
         data.cut_out(network, device)
     if measure and network.encodes_once:
         network.measure(data.training_shoes(MEASURED).to(device))
     if network.encodes_once:
         data.cache_embeddings(network, device, num_copies)
+    network.train(was_training)  # Lightning trains in the mode that it finds
 
 
 def predict_splits(
