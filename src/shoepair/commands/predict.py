@@ -48,10 +48,7 @@ def main(arguments: Sequence[str]) -> None:
         raise UserError("expected either LEFT and RIGHT, or --stacked PHOTO, or --pairs FILE.csv.")
     if options.photos and len(options.photos) != 2:
         raise UserError(f"expected two photos, LEFT and RIGHT; received {len(options.photos)}.")
-    if options.explain is not None and not options.photos:
-        raise UserError("--explain: expected LEFT and RIGHT; it shows one pair.")
-    if options.explain is not None and not options.explain.absolute().parent.is_dir():
-        raise UserError(f"--explain {options.explain}: no such folder as {options.explain.parent}.")
+    _check_explain(options)
     for photo in [*options.photos, *filter(None, [options.stacked])]:
         if not Path(photo).exists():
             raise UserError(f"{photo}: no such file.")
@@ -77,6 +74,15 @@ def main(arguments: Sequence[str]) -> None:
         if options.explain is not None:
             _explain(classifier, options.photos, verdict, options.explain)
     print(_as_json(names, verdict) if options.json else verdict.sentence)
+
+
+def _check_explain(options: argparse.Namespace) -> None:
+    if options.explain is None:
+        return
+    if not options.photos:
+        raise UserError("--explain: expected LEFT and RIGHT; it shows one pair.")
+    if not options.explain.absolute().parent.is_dir():
+        raise UserError(f"--explain {options.explain}: no such folder as {options.explain.parent}.")
 
 
 def _explain(classifier: "ShoeClassifier", photos: Sequence[str], verdict: "Verdict", path: Path) -> None:

@@ -32,6 +32,11 @@ def export(checkpoint: Path, out: Path) -> str:
     trained = load_trained(checkpoint)
     if not trained.network.exportable:
         raise UserError(f"--checkpoint {checkpoint}: expected another approach; {trained.approach} is not exported.")
+    if trained.network.cut_out is not None:  # torch's exporter takes it, but for many minutes
+        raise UserError(
+            f"--checkpoint {checkpoint}: expected a network that sees whole photos (approach.cutout=null); one that "
+            "sees cut-outs is not exported yet."
+        )
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with replacing(out) as partial:

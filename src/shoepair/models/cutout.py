@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from shoepair.models.local import smaller
+
 SEGMENTER_WEIGHTS = Path(__file__).parent / "segmenter.pt"
 SEEN_PX = 112  # side of the photos that the segmenter sees
 MASK_PX = 56
@@ -81,7 +83,7 @@ class CutOut(nn.Module):
         """How likely the shoe covers each place; of the largest piece only: (B, 3, H, H) -> (B, 1, 56, 56)."""
         seen = images
         if images.shape[-1] > SEEN_PX:
-            seen = functional.adaptive_avg_pool2d(images, SEEN_PX)
+            seen = smaller(images, SEEN_PX)
         elif images.shape[-1] < SEEN_PX:
             seen = functional.interpolate(images, (SEEN_PX, SEEN_PX), mode="bilinear", align_corners=False)
         return largest_piece(self.segmenter(seen.contiguous(memory_format=torch.channels_last)).float().sigmoid())
