@@ -15,6 +15,7 @@ import argparse
 import statistics
 import time
 import zlib
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 from layers import ALL_AT_ONCE, CONDITIONS, SIDE, Condition, Layers, retaken, take_apart
+from PIL import Image
 
 from shoepair import load_classifier
 from shoepair.data.photos import open_upright, to_square
@@ -34,7 +36,7 @@ from shoepair.metrics.predictions import Predictions, read_predictions
 from shoepair.reports.tables import between, markdown_table
 from shoepair.training.environment import versions
 
-BATCH = 32
+BATCH = 16
 DARKEST = "the darkest third, as photographed"
 CHOOSING, REPORTING = 0, 1  # seeds, and halves of the people whose floors are used
 
@@ -50,7 +52,7 @@ def main() -> None:
         if not list(folder.glob("*/predictions.csv")):
             parser.error(f"{folder}: there is no trained run in it")
     paths = list_photos([options.photos])
-    squares = [torch.from_numpy(to_square(open_upright(path), SIDE)).float() / 255 for path in paths]
+    squares = [torch.tensor(to_square(open_upright(path), SIDE)).float() / 255 for path in paths]
     layers = dict(zip((path.stem for path in paths), take_apart(squares), strict=True))
     side = CHOOSING if options.report is None else REPORTING
     found = {folder.parent.name: measure(folder, layers, side, options.draws) for folder in options.folds}
@@ -97,7 +99,7 @@ def judge(
     random: np.random.Generator,
     side: int,
 ) -> np.ndarray:
-    """Calibrated logits of all pairs. Each photo is taken once as it is and once changed."""
+    """Calibrated logits of all pairs. Each photo is taken anew once."""
     names = sorted({*val.left, *val.right})
     floors = {person: donors(val, layers, person, side) for person in set(val.person)}
     changes = {name: (condition.draw(random), int(random.integers(2**31))) for name in names}
@@ -108,37 +110,38 @@ def judge(
         return np.asarray(retaken(layers[name], change, floors[person], np.random.default_rng(seed)))
 
     with ThreadPoolExecutor() as pool:
-        photos = {False: [as_pixels(layers[name]) for name in names], True: list(pool.map(taken, names))}
-    seen = {changed: see(trained, np.stack(images)) for changed, images in photos.items()}
+        changed = see(trained, list(pool.map(taken, names)))
     row = {name: i for i, name in enumerate(names)}
     left, right = ([row[name] for name in side_names] for side_names in (val.left, val.right))
     if not condition.one_side:
-        return compare(trained, seen[True][left], seen[True][right])
+        return compare(trained, changed[left], changed[right])
+    unchanged = see(trained, [as_pixels(layers[name]) for name in names])
     first = torch.from_numpy(random.random(len(left)) < 0.5)
-    choose = first.view(-1, *[1] * (seen[True].ndim - 1))
-    one = torch.where(choose, seen[True][left], seen[False][left])
-    other = torch.where(choose, seen[False][right], seen[True][right])
+    first = first.view(-1, *[1] * (changed.ndim - 1))
+    one = torch.where(first, changed[left], unchanged[left])
+    other = torch.where(first, unchanged[right], changed[right])
     return compare(trained, one, other)
 
 
 def donors(val: Predictions, layers: dict[str, Layers], person: str, side: int) -> list[torch.Tensor]:
     """The floors of other people of the same fold; for choosing of one half of them, for reporting of the other."""
     names = sorted({*val.left, *val.right})
-    return [
+    floors = [
         layers[name].floor
         for name in names
         if (owner := name.split("_")[0]) != person and zlib.crc32(owner.encode()) % 2 == side
     ]
+    if not floors:
+        raise SystemExit(f"{person}: nobody else of this fold has a floor to lay shoes on; take fewer, larger folds.")
+    return floors
 
 
 def as_pixels(layers: Layers) -> np.ndarray:
     return (255 * layers.photo).round().byte().permute(1, 2, 0).numpy()
 
 
-def see(trained: TrainedNetwork, photos: np.ndarray) -> torch.Tensor:
+def see(trained: TrainedNetwork, photos: Sequence[np.ndarray]) -> torch.Tensor:
     """Embeddings where each shoe has one, else the images that the network wants; (num_photos, ...)."""
-    from PIL import Image
-
     squares = [to_square(Image.fromarray(photo), trained.image_size) for photo in photos]
     images = torch.from_numpy(np.stack(squares))
     if trained.siamese is None:

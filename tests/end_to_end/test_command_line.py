@@ -20,20 +20,36 @@ def run(*command: str | Path, cwd: Path, **environment: str) -> subprocess.Compl
     )
 
 
+@pytest.fixture(scope="session")
+def seconds_to_import(tmp_path_factory: pytest.TempPathFactory) -> float:
+    """What this machine takes to import what any command with a configuration needs: a yardstick for its answers."""
+    libraries = "import hydra, hydra.main, hydra.compose, omegaconf, pydantic, numpy"
+    return min(timed(sys.executable, "-c", libraries, cwd=tmp_path_factory.mktemp("import"))[0] for _ in range(3))
+
+
+def timed(*command: str | Path, cwd: Path, **environment: str) -> tuple[float, subprocess.CompletedProcess[str]]:
+    started = time.perf_counter()
+    done = run(*command, cwd=cwd, **environment)
+    return time.perf_counter() - started, done
+
+
 @pytest.mark.parametrize("typed", ["--help", "evaluate --help", "--cfg job", "optimizer.lr=fast", "+trainer.foo=1",
                                    "data=photos data.root=nowhere", "-m seed=0,x", "--info defaults",
                                    "predict --help", "predict one.jpg two.jpg", "match --help", "match nowhere",
                                    "export --help", "export", "draw --help"])  # fmt: skip
-def test_answers_without_importing_torch(tmp_path: Path, typed: str) -> None:
+def test_answers_without_importing_torch(tmp_path: Path, typed: str, seconds_to_import: float) -> None:
     # Poison torch: what answers all the same has not imported it.
     (tmp_path / "torch.py").write_text("raise SystemExit('torch was imported')")
-    started = time.perf_counter()
-    places = [str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])]
-    done = run(PROGRAM, *typed.split(), cwd=tmp_path, PYTHONPATH=os.pathsep.join(places))
-    seconds = time.perf_counter() - started
-    assert "torch was imported" not in done.stderr + done.stdout
-    assert done.returncode == (0 if typed.split()[-1].startswith("--") or "--" in typed else 2)
-    assert seconds < 1.5, f"{typed} took {seconds:.2f} s"
+    places = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
+    took = []
+    for _ in range(3):  # what else the machine does can only add to its time
+        seconds, done = timed(PROGRAM, *typed.split(), cwd=tmp_path, PYTHONPATH=places)
+        assert "torch was imported" not in done.stderr + done.stdout
+        assert done.returncode == (0 if typed.split()[-1].startswith("--") or "--" in typed else 2)
+        took.append(seconds / seconds_to_import)
+        if took[-1] < 5:
+            break
+    assert min(took) < 5, f"{typed} took {min(took):.1f} times as long as importing Hydra, pydantic and numpy"
 
 
 def test_help_shows_groups_options_keys_and_examples(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from conftest import TINY, Command
 from PIL import Image
 
 from shoepair import load_classifier
+from shoepair.metrics.scores import probability_of
 
 CUT = ("data.image_size=112", "approach.cutout=32", "data.own_scenes=0.5", "augment=handheld", "trainer.max_epochs=1")
 
@@ -23,9 +24,17 @@ def test_they_are_trained_measured_and_used_like_any_other(
     evaluated = shoepair("evaluate", "checkpoint=outputs/run", "hydra.run.dir=outputs/evaluated")
     assert evaluated.code == 0, evaluated.err
     assert logits_of("outputs/evaluated").items() >= logits_of("outputs/run").items()
-    photos = sorted(drawn_photos.rglob("*_left_*"))[:1] + sorted(drawn_photos.rglob("*_right_*"))[:1]
-    predicted = shoepair("predict", *map(str, photos), "--checkpoint", "outputs/run")
-    assert predicted.code == 0, predicted.err
+    measured = shoepair(
+        "evaluate", "checkpoint=outputs/run", "data=photos", f"data.root={drawn_photos}", "data.train_fraction=0.3",
+        "hydra.run.dir=outputs/measured",
+    )  # fmt: skip
+    assert measured.code == 0, measured.err
+    classifier = load_classifier("outputs/run")
+    pairs = {names: float(logit) for names, logit in logits_of("outputs/measured").items() if names[0] == "val"}
+    for (_, left, right), logit in list(pairs.items())[:4]:
+        photos = [next(drawn_photos.rglob(f"{name}.*")) for name in (left, right)]
+        expected = probability_of(logit / classifier.trained.temperature)
+        assert classifier.compare(*photos).probability == pytest.approx(expected, abs=1e-4)
     matched = shoepair("match", str(drawn_photos / "train"), "--checkpoint", "outputs/run", "--out", "matches")
     assert matched.code == 0, matched.err
 

@@ -13,6 +13,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -360,9 +361,9 @@ def test_without_timm_it_says_what_to_install(shoepair: Command, monkeypatch: py
     assert outcome.err.endswith("timm is not installed: pip install 'shoepair[timm]'\n")
 
 
-def test_a_frozen_encoder_sees_each_shoe_once_and_stays_as_it_is(
-    shoepair: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@contextmanager
+def counted_looks(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+    """How many images an encoder sees, each time that it looks."""
     seen: list[int] = []
     look = PretrainedEncoder.look
 
@@ -372,6 +373,13 @@ def test_a_frozen_encoder_sees_each_shoe_once_and_stays_as_it_is(
 
     with monkeypatch.context() as patched:
         patched.setattr(PretrainedEncoder, "look", counted)
+        yield seen
+
+
+def test_a_frozen_encoder_sees_each_shoe_once_and_stays_as_it_is(
+    shoepair: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with counted_looks(monkeypatch) as seen:
         outcome = shoepair("train", *PRETRAINED, "hydra.run.dir=outputs/run", "trainer.max_epochs=3")
     assert outcome.code == 0, outcome.err
     shoes = 6 * 6 + 2 * 2 * 6
@@ -379,6 +387,9 @@ def test_a_frozen_encoder_sees_each_shoe_once_and_stays_as_it_is(
     assert sum(num_images for num_images in seen if num_images > 1) == 2 * shoes
     trained = load_module("outputs/run/checkpoints/best.ckpt").module
     assert isinstance(trained, DualImageModule)
+    # Its head was in training mode: Lightning leaves a network in the mode in which it finds it.
+    (standardise,) = (part for part in trained.modules() if isinstance(part, Standardise))
+    assert standardise.num_batches_tracked is not None and standardise.num_batches_tracked > 0
     # Scored from images, the test pairs get what the run wrote, which scored vectors.
     evaluated = shoepair("evaluate", "checkpoint=outputs/run", "hydra.run.dir=outputs/evaluated")
     assert evaluated.code == 0, evaluated.err
@@ -659,7 +670,7 @@ def test_of_cut_outs_the_places_that_the_shoe_covers_are_compared() -> None:
     torch.manual_seed(0)
     network = cut_out_network().eval()
     own = network.siamese.members[0]  # type: ignore[union-attr, index]
-    assert isinstance(own, CutOutSiamese) and network.encodes_once
+    assert isinstance(own, CutOutSiamese)
     cover = torch.zeros(6, 1, 64, 64)
     cover[:, :, 16:48] = 1.0
     shoes = torch.cat([(torch.rand(6, 3, 64, 64) - 0.5) * cover, cover], 1)
@@ -705,6 +716,11 @@ def test_a_blurred_shoe_is_less_sharp_however_large_it_is() -> None:
     assert sharpness(torch.zeros(1, 4, 64, 64)).isfinite()
 
 
+def test_copies_are_of_an_encoder_that_stays(shoepair: Command) -> None:
+    outcome = shoepair("train", *PRETRAINED, "approach.frozen=false", "approach.copies=2")
+    assert outcome.code == 2 and outcome.err.startswith("shoepair: approach.copies=2: expected 0")
+
+
 @pytest.mark.parametrize(
     "typed", ["approach.local_layer=null", "approach.local_layer=features.8 approach.frozen=false"]
 )
@@ -717,16 +733,8 @@ def test_cut_outs_need_places_and_an_encoder_that_stays(shoepair: Command, typed
 def test_copies_are_seen_before_training_and_it_is_used_like_any_other(
     shoepair: Command, drawn_photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen: list[int] = []
-    look = PretrainedEncoder.look
-
-    def counted(self: PretrainedEncoder, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
-        seen.append(len(images))
-        return look(self, images)
-
     cut = ["approach.cutout=64", "approach.local_layer=features.8", "approach.copies=3", "augment=handheld"]
-    with monkeypatch.context() as patched:
-        patched.setattr(PretrainedEncoder, "look", counted)
+    with counted_looks(monkeypatch) as seen:
         outcome = shoepair("train", *PRETRAINED, *cut, "hydra.run.dir=outputs/run", "test=true")
     assert outcome.code == 0, outcome.err
     # Twice each, turned as well; of those that train or validate three copies, and once more to measure the maps.

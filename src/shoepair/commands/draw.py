@@ -26,6 +26,7 @@ OPTIONS = {
     "test_people": "num_test_people",
     "seed": "seed",
     "hardness": "hardness",
+    "own_scenes": "own_scenes",
     "size": "image_size",
 }
 
@@ -52,6 +53,10 @@ def main(arguments: Sequence[str]) -> None:
         "--hardness", type=float, metavar="H", default=defaults.hardness,
         help="from 0 (colours tell a person's pairs apart) to 1 (their colours are alike)",
     )  # fmt: skip
+    parser.add_argument(
+        "--own-scenes", type=float, metavar="P", default=defaults.own_scenes,
+        help="chance that a shoe lies on a floor of its own, in its own light",
+    )  # fmt: skip
     parser.add_argument("--size", type=int, metavar="PX", help="side of the images", default=DRAWN_SIZE_PX)
     parser.add_argument(
         "--sheet", type=Path, metavar="FILE", default=argparse.SUPPRESS,
@@ -66,7 +71,17 @@ def main(arguments: Sequence[str]) -> None:
     print(draw(**options, sheet=sheet))
 
 
-def draw(folder: Path, *, people: int, test_people: int, seed: int, hardness: float, size: int, sheet: Path) -> str:
+def draw(
+    folder: Path,
+    *,
+    people: int,
+    test_people: int,
+    seed: int,
+    hardness: float,
+    own_scenes: float,
+    size: int,
+    sheet: Path,
+) -> str:
     """Draw, write, and say what was written.
 
     Raises:
@@ -75,7 +90,14 @@ def draw(folder: Path, *, people: int, test_people: int, seed: int, hardness: fl
     refuse_used(folder)
     from shoepair.data.synthetic.collection import draw_shoes
 
-    sets = draw_shoes(num_people=people, num_test_people=test_people, image_size=size, seed=seed, hardness=hardness)
+    sets = draw_shoes(
+        num_people=people,
+        num_test_people=test_people,
+        image_size=size,
+        seed=seed,
+        hardness=hardness,
+        own_scenes=own_scenes,
+    )
     try:
         write_photos(folder, sets)
         sheet.parent.mkdir(parents=True, exist_ok=True)

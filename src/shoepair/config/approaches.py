@@ -48,6 +48,16 @@ class ApproachSettings(Section):
         """Whether each shoe is seen once, before training, because what encodes it is not trained."""
         return False
 
+    @property
+    def num_copies(self) -> int:
+        """How many changed copies of each shoe are then seen as well."""
+        return 0
+
+    @property
+    def cutout_side(self) -> int | None:
+        """Side of the cut-outs that the network sees, in pixels; None: it sees whole photos."""
+        return None
+
 
 CutOutSide = Annotated[int, Ge(16), Le(1024)]
 CUTOUT = (
@@ -76,6 +86,10 @@ class ConvolutionSettings(ApproachSettings):
     @property
     def halvings(self) -> int:
         return self.stages
+
+    @property
+    def cutout_side(self) -> int | None:
+        return self.cutout
 
 
 class SingleSettings(ConvolutionSettings):
@@ -122,14 +136,18 @@ class PretrainedSettings(ApproachSettings):
     ensemble_lr_scale: Positive = key("That network's learning rate = ensemble_lr_scale x optimizer.lr.")
 
     def check(self) -> None:
+        if self.copies and not self.frozen:
+            raise UserError(
+                f"approach.copies={self.copies}: expected 0, since with approach.frozen=false each shoe is changed "
+                "anew whenever it is seen."
+            )
         if self.cutout is not None and (not self.frozen or self.local_layer is None):
             raise UserError(
                 f"approach.cutout={self.cutout}: expected approach.frozen=true and an approach.local_layer, such as "
                 "blocks.4, whose places are compared."
             )
-        for name in ("unfreeze_from", "local_layer", "ensemble_with"):
-            if name == "local_layer" and self.cutout is not None:
-                continue
+        of_training = ("unfreeze_from", "ensemble_with", *(("local_layer",) if self.cutout is None else ()))
+        for name in of_training:
             if self.frozen and getattr(self, name) is not None:
                 raise UserError(
                     f"approach.frozen=true: expected false, since with approach.{name}={getattr(self, name)} more than "
@@ -148,6 +166,14 @@ class PretrainedSettings(ApproachSettings):
     @property
     def encodes_once(self) -> bool:
         return self.frozen
+
+    @property
+    def num_copies(self) -> int:
+        return self.copies
+
+    @property
+    def cutout_side(self) -> int | None:
+        return self.cutout
 
 
 class HistogramSettings(ApproachSettings):

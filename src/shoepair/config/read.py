@@ -99,7 +99,7 @@ def _check_together(settings: TrainSettings) -> None:
             f"data.same_side_negatives={data.same_side_negatives:g}: expected 0, since data.negatives={data.negatives} "
             "pairs left shoes with right ones only; data.negatives=resampled draws others as well."
         )
-    if approach.encodes_once and not getattr(approach, "copies", 0) and data.augment is not None:
+    if approach.encodes_once and not approach.num_copies and data.augment is not None:
         for key in data.augment.of_one_shoe():
             raise UserError(
                 f"data.augment.{key}={getattr(data.augment, key):g}: expected 0, since with approach.frozen=true and "
@@ -107,9 +107,9 @@ def _check_together(settings: TrainSettings) -> None:
             )
     approach.check()
     multiple = 2**approach.halvings
-    cutout = getattr(approach, "cutout", None)
-    if (cutout or data.image_size) % multiple:
-        key = f"data.image_size={data.image_size}" if cutout is None else f"approach.cutout={cutout}"
+    side = approach.cutout_side
+    if (side or data.image_size) % multiple:
+        key = f"data.image_size={data.image_size}" if side is None else f"approach.cutout={side}"
         raise UserError(
             f"{key}: expected a multiple of {multiple}, since "
             f"approach.stages={approach.halvings} halves the image as many times."

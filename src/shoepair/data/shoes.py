@@ -8,6 +8,8 @@ from torch import Tensor
 
 from shoepair.data.layout import LEFT, RIGHT
 
+CUT_OUT_STEPS = 254
+
 
 @dataclass(frozen=True)
 class Shoe:
@@ -62,14 +64,19 @@ class ShoeSet:
 
 
 def normalise(images: Tensor) -> Tensor:
-    """uint8 to float32: RGB to [-0.5, 0.5], as the original did, a fourth channel to [0, 1]. (..., C, H, W)."""
-    images = images.float().div_(255)
-    images[..., :3, :, :].sub_(0.5)
-    return images
+    """uint8 to float32, (..., C, H, W): RGB of photos to [-0.5, 0.5], as the original did; cut-outs: see to_bytes."""
+    if images.shape[-3] == 3:
+        return images.float().div_(255).sub_(0.5)
+    images = images.float()
+    images[..., :3, :, :].sub_(127)
+    return images.div_(CUT_OUT_STEPS)
 
 
-def to_bytes(images: Tensor) -> Tensor:
-    """What normalise() made of these: float32 to uint8."""
-    images = images.clone()
-    images[..., :3, :, :].add_(0.5)
-    return images.mul_(255).round_().clamp_(0, 255).to(torch.uint8)
+def to_bytes(cut_outs: Tensor) -> Tensor:
+    """Cut-outs as they are kept: (..., 4, H, W), float32 as models.cutout.CutOut gives them, to uint8.
+
+    0, which is where no shoe is, stays 0: of RGB, it is 127.
+    """
+    kept = cut_outs * CUT_OUT_STEPS
+    kept[..., :3, :, :].add_(127)
+    return kept.round_().to(torch.uint8)

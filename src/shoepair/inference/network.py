@@ -13,12 +13,12 @@ import torch
 from torch import Tensor
 
 from shoepair.config.approaches import NetworkSettings
-from shoepair.data.shoes import to_bytes
+from shoepair.data.shoes import normalise, to_bytes
 from shoepair.errors import UserError
 from shoepair.metrics.calibration import Calibration
 from shoepair.models.cutout import turned
 from shoepair.models.local import similar_places
-from shoepair.models.networks import PairNetwork, build_network, logit
+from shoepair.models.networks import PairNetwork, build_network
 from shoepair.models.siamese import SiameseNetwork
 from shoepair.runs.checkpoint import being_a_checkpoint, read_checkpoint
 
@@ -84,7 +84,7 @@ class TrainedNetwork:
     @torch.inference_mode()
     def encode(self, photos: Tensor) -> Tensor:
         """(B, 3, H, W) in [-0.5, 0.5] -> (B, num_views, C). Only of a siamese network."""
-        return self.network.encode_views(self.network.prepared(photos), hflip=self.tta_hflip)
+        return self.network.encode_views(prepared(self.network, photos), hflip=self.tta_hflip)
 
     @torch.inference_mode()
     def compare(self, one: Tensor, other: Tensor) -> Tensor:
@@ -103,10 +103,9 @@ class TrainedNetwork:
         network = self.network
         if network.cut_out is None or network.siamese is None:
             return None
-        cut_outs = torch.cat([network.prepared(left), network.prepared(right)])
+        cut_outs = torch.cat([prepared(network, left), prepared(network, right)])
         embeddings = network.encode_views(cut_outs, hflip=False)
-        ways = [network.siamese.compare(embeddings[:1, 0], embeddings[1:, view]) for view in (0, 1)]
-        view = int(logit(torch.cat(ways)).argmax())
+        view = int(network.compare_ways(embeddings[:1], embeddings[1:]).argmax())  # that which counts
         one, other = (network.siamese.local_features(shoe) for shoe in (embeddings[:1, 0], embeddings[1:, view]))
         if one is None or other is None:
             return None
@@ -138,7 +137,13 @@ def trained_on_hflip(config: Mapping[str, Any]) -> bool:
 
 def score_photos(network: PairNetwork, left: Tensor, right: Tensor, *, hflip: bool) -> Tensor:
     """(B,) logits of pairs of photos, RGB in [-0.5, 0.5], each (B, 3, H, W)."""
-    return network.score(network.prepared(left), network.prepared(right), hflip=hflip)
+    return network.score(prepared(network, left), prepared(network, right), hflip=hflip)
+
+
+def prepared(network: PairNetwork, photos: Tensor) -> Tensor:
+    """What a network sees of photos, as it saw them in training, where cut-outs are kept as bytes."""
+    images = network.prepared(photos)
+    return images if network.cut_out is None else normalise(to_bytes(images))
 
 
 def load_trained(path: str | Path) -> TrainedNetwork:

@@ -6,13 +6,12 @@ pattern recognition by moment invariants, 1962.
 """
 
 import math
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-
-from shoepair.models.local import smaller
 
 SEGMENTER_WEIGHTS = Path(__file__).parent / "segmenter.pt"
 SEEN_PX = 112  # side of the photos that the segmenter sees
@@ -83,7 +82,7 @@ class CutOut(nn.Module):
         """How likely the shoe covers each place; of the largest piece only: (B, 3, H, H) -> (B, 1, 56, 56)."""
         seen = images
         if images.shape[-1] > SEEN_PX:
-            seen = smaller(images, SEEN_PX)
+            seen = functional.adaptive_avg_pool2d(images, SEEN_PX)
         elif images.shape[-1] < SEEN_PX:
             seen = functional.interpolate(images, (SEEN_PX, SEEN_PX), mode="bilinear", align_corners=False)
         return largest_piece(self.segmenter(seen.contiguous(memory_format=torch.channels_last)).float().sigmoid())
@@ -105,6 +104,7 @@ class CutOut(nn.Module):
         return functional.avg_pool2d(cut, finer) if finer > 1 else cut
 
 
+@dataclass(frozen=True)
 class Pose:
     """How shoes lie in their photos; coordinates run from -1 to 1 along both sides.
 
@@ -112,11 +112,12 @@ class Pose:
         x, y: their middles, (B,) each.
         axis: direction of the longest extent, in radians from right to down; toe and heel are not told apart.
         spread: standard deviation along it.
-        width: standard deviation across it.
     """
 
-    def __init__(self, x: Tensor, y: Tensor, axis: Tensor, spread: Tensor, width: Tensor) -> None:
-        self.x, self.y, self.axis, self.spread, self.width = x, y, axis, spread, width
+    x: Tensor
+    y: Tensor
+    axis: Tensor
+    spread: Tensor
 
 
 def pose_of(masks: Tensor) -> Pose:
@@ -130,11 +131,10 @@ def pose_of(masks: Tensor) -> Pose:
     mean_x, mean_y = (weight * x).sum((1, 2)) / total, (weight * y).sum((1, 2)) / total
     dx, dy = x - mean_x.view(-1, 1, 1), y - mean_y.view(-1, 1, 1)
     xx, xy, yy = ((weight * product).sum((1, 2)) / total for product in (dx * dx, dx * dy, dy * dy))
-    half, root = (xx + yy) / 2, (((xx - yy) / 2) ** 2 + xy**2).sqrt()
-    spread, width = (half + root).clamp_min(0).sqrt(), (half - root).clamp_min(0).sqrt()
+    spread = ((xx + yy) / 2 + (((xx - yy) / 2) ** 2 + xy**2).sqrt()).sqrt()
     seen = spread > 1e-3
     axis = torch.where(seen, 0.5 * torch.atan2(2 * xy, xx - yy), AXIS)
-    return Pose(mean_x, mean_y, axis, torch.where(seen, spread, SPREAD), width)
+    return Pose(mean_x, mean_y, axis, torch.where(seen, spread, SPREAD))
 
 
 def largest_piece(masks: Tensor) -> Tensor:

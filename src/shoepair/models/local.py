@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d, normalize
+from torch.nn.functional import adaptive_avg_pool2d, normalize
 
 COVERED = 0.5  # so much of a place the shoe must cover, or it does not count
 AGREEMENTS = 5  # figures that agreement() gives
@@ -44,15 +44,8 @@ def covered_places(cut_outs: Tensor, side: int) -> Tensor:
 
     Where it covers no place by half, the fullest one counts; without a shoe all do.
     """
-    cover = smaller(cut_outs[:, 3:], side).flatten(1)
+    cover = adaptive_avg_pool2d(cut_outs[:, 3:], side).flatten(1)
     return ((cover > COVERED) | (cover >= cover.amax(1, keepdim=True))).to(cut_outs.dtype)
-
-
-def smaller(images: Tensor, side: int) -> Tensor:
-    """(B, C, H, H) -> (B, C, side, side), the means of what falls together."""
-    if images.shape[-1] % side == 0:  # the same as below, but an exporter writes one node
-        return avg_pool2d(images, images.shape[-1] // side)
-    return adaptive_avg_pool2d(images, side)
 
 
 def local_descriptors(maps: Tensor, searched: Tensor, counts: Tensor | None = None) -> Tensor:

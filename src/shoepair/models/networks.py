@@ -21,11 +21,9 @@ class PairNetwork(nn.Module):
         cut_out: what makes cut-outs of photos; None if the network sees whole photos.
         siamese: what encodes each shoe by itself; None if the network sees pairs only.
         exportable: whether `shoepair export` can write it.
-        encodes_once: whether what encodes each shoe is not trained, so that each is seen once, before training.
     """
 
     exportable = True
-    encodes_once = False
 
     def __init__(self) -> None:
         super().__init__()
@@ -68,7 +66,7 @@ class PairNetwork(nn.Module):
             both = self.encode_views(torch.cat([left, right]), hflip=hflip)
             return self.compare_views(both[:num_pairs], both[num_pairs:])
         one, other = self._views(left, hflip=hflip), self._views(right, hflip=hflip)
-        return self._combined(lambda i, j: logit(self(one[i], other[j])), len(one))
+        return self._ways(lambda i, j: logit(self(one[i], other[j])), len(one)).amax(0)
 
     def encode(self, images: Tensor) -> Tensor:
         """(B, 3 or 4, H, W) -> (B, C): embeddings of a siamese network, of one view."""
@@ -81,9 +79,14 @@ class PairNetwork(nn.Module):
 
     def compare_views(self, one: Tensor, other: Tensor) -> Tensor:
         """(B,) logits of what encode_views gives, as score() finds them."""
+        return self.compare_ways(one, other).amax(0)
+
+    def compare_ways(self, one: Tensor, other: Tensor) -> Tensor:
+        """The logits of what encode_views gives for each way in which the shoes may lie: as they are and, of cut-outs,
+        one of the two turned. (num_ways, B)."""
         siamese = self.siamese
         assert siamese is not None
-        return self._combined(lambda i, j: logit(siamese.compare(one[:, i], other[:, j])), one.shape[1])
+        return self._ways(lambda i, j: logit(siamese.compare(one[:, i], other[:, j])), one.shape[1])
 
     def num_views(self, *, hflip: bool) -> int:
         return 2 if hflip or self.cut_out is not None else 1
@@ -93,15 +96,16 @@ class PairNetwork(nn.Module):
             return [images, turned(images)]
         return [images, images.flip(-1)] if hflip else [images]
 
-    def _combined(self, compare: Callable[[int, int], Tensor], num_views: int) -> Tensor:
-        """
+    def _ways(self, compare: Callable[[int, int], Tensor], num_views: int) -> Tensor:
+        """As compare_ways.
+
         Args:
             compare: the logits of a view of the one shoes and a view of the others.
         """
-        alike = torch.stack([compare(view, view) for view in range(num_views)]).mean(0)
-        if self.cut_out is None:
-            return alike
-        return torch.maximum(alike, (compare(0, 1) + compare(1, 0)) / 2)
+        ways = [torch.stack([compare(view, view) for view in range(num_views)]).mean(0)]
+        if self.cut_out is not None:
+            ways.append((compare(0, 1) + compare(1, 0)) / 2)
+        return torch.stack(ways)
 
     def load_member(self, weights: Mapping[str, Any]) -> None:
         """Take the weights of the network that is trained further beside this one."""
@@ -124,7 +128,7 @@ def build_network(settings: NetworkSettings) -> PairNetwork:
         UserError: if there is no such approach, or weights that it names cannot be used.
     """
     network = approach_named(settings.approach.name).build_network(settings)
-    side = getattr(settings.approach, "cutout", None)
+    side = settings.approach.cutout_side
     if side is not None:
         network.cut_out = CutOut(side)
     return network.to(memory_format=torch.channels_last)

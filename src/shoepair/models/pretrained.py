@@ -189,7 +189,6 @@ class PretrainedNetwork(PairNetwork):
         assert isinstance(settings.approach, PretrainedSettings)
         self.settings = settings.approach
         beside = None if settings.member is None else build_network(settings.member).siamese
-        self.encodes_once = self.settings.frozen
         if self.settings.cutout is not None:
             encoder = PretrainedEncoder(self.settings, self.settings.cutout)
             self.siamese = Ensemble([(CutOutSiamese(encoder, dropout=self.settings.dropout), self.settings.cutout)])

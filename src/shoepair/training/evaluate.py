@@ -37,7 +37,7 @@ def evaluate(trained: LoadedModule, asked: EvaluateSettings, run_dir: Path, *, o
     log.info("Checkpoint %s", asked.checkpoint)
     started = time.perf_counter()
     device, hflip = trainer.strategy.root_device, settings.tta_hflip
-    show_shoes(trained.module, data, device)
+    show_shoes(trained.module, data, device, settings.approach)
     predictions = predict_splits(trained.module, data, list(data.pairs), device, hflip=hflip)
     calibration = trained.checkpoint.calibration
     results = Results(

@@ -8,6 +8,7 @@ from lightning import Trainer
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from shoepair.config.approaches import ApproachSettings
 from shoepair.config.schema import TrainSettings
 from shoepair.data.datamodule import ShoePairDataModule
 from shoepair.data.shoes import normalise
@@ -21,23 +22,27 @@ MEASURED = 256  # shoes
 
 
 def show_shoes(
-    module: PairModule, data: ShoePairDataModule, device: torch.device, *, num_copies: int = 0, measure: bool = False
+    module: PairModule,
+    data: ShoePairDataModule,
+    device: torch.device,
+    approach: ApproachSettings,
+    *,
+    to_train: bool = False,
 ) -> None:
     """Have the network see each shoe by itself, as far as what it does then is not trained.
 
     Args:
-        num_copies: so many augmented copies of the training shoes as well.
-        measure: before training; see PairNetwork.measure.
+        to_train: before training, changed copies as well, and what PairNetwork.measure is for.
     """
     network = module.network.to(device)
     was_training = network.training
     network.eval()
     if network.cut_out is not None:
         data.cut_out(network, device)
-    if measure and network.encodes_once:
-        network.measure(data.training_shoes(MEASURED).to(device))
-    if network.encodes_once:
-        data.cache_embeddings(network, device, num_copies)
+    if approach.encodes_once:
+        if to_train:
+            network.measure(data.training_shoes(MEASURED).to(device))
+        data.cache_embeddings(network, device, approach.num_copies if to_train else 0)
     network.train(was_training)  # Lightning trains in the mode that it finds
 
 

@@ -31,7 +31,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path, metavar="FILE.pt")
     parser.add_argument("--shoes", type=int, default=NUM_SHOES, help="drawn for training (default: %(default)s)")
-    parser.add_argument("--epochs", type=int, default=20, help="default: %(default)s")
+    parser.add_argument("--epochs", type=int, default=16, help="default: %(default)s")
     options = parser.parse_args()
     images, masks = draw(NUM_TEST_SHOES + options.shoes)
     segmenter = learn(images[NUM_TEST_SHOES:], masks[NUM_TEST_SHOES:], options.epochs)

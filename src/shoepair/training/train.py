@@ -45,7 +45,7 @@ def train(settings: TrainSettings, run_dir: Path, *, test: bool, overrides: list
 
     started = time.perf_counter()
     device, hflip = trainer.strategy.root_device, settings.tta_hflip
-    show_shoes(module, data, device, num_copies=getattr(settings.approach, "copies", 0), measure=True)
+    show_shoes(module, data, device, settings.approach, to_train=True)
     fit(trainer, module, data, settings.resume, run_dir)
     seconds = lines.earlier_seconds + time.perf_counter() - started
 

@@ -31,13 +31,10 @@ class DrawnShoe:
     Attributes:
         picture: (DRAWN_SIZE_PX, DRAWN_SIZE_PX, 3) uint8, RGB.
         mask: (DRAWN_SIZE_PX, DRAWN_SIZE_PX) uint8: how much of each pixel the shoe covers, 255 for all of it.
-        heel, toe: where its ends are seen on the floor, (x, y) in pixels.
     """
 
     picture: np.ndarray
     mask: np.ndarray
-    heel: tuple[float, float]
-    toe: tuple[float, float]
 
 
 def draw_shoe(design: Design, scene: Scene, placement: Placement, *, left: bool) -> DrawnShoe:
@@ -59,8 +56,7 @@ def draw_shoe(design: Design, scene: Scene, placement: Placement, *, left: bool)
     picture += shoe[:3]
     if below is not None:
         picture *= below
-    heel, toe = camera.see(stand.place(np.array([[0.0, 0.0, 0.0], [1.0, 0.0, 0.0]])))[0].tolist()
-    return DrawnShoe(_develop(picture, scene, placement, random), shoe[3].astype(np.uint8), tuple(heel), tuple(toe))
+    return DrawnShoe(_develop(picture, scene, placement, random), shoe[3].astype(np.uint8))
 
 
 def _planes(image: Image.Image) -> np.ndarray:
