@@ -16,7 +16,7 @@ from torch.nn import functional
 SEGMENTER_WEIGHTS = Path(__file__).parent / "segmenter.pt"
 SEEN_PX = 112  # side of the photos that the segmenter sees
 MASK_PX = 56
-CHANNELS = (8, 16, 24, 32)
+CHANNELS = (12, 24, 32, 48)
 PIECE_STEPS = 40  # of two places each: the longest way through a piece that is followed
 # How a shoe lies in its cut-out: its long axis as in most photos (from the upper right to the lower left; turned anyhow
 # a shoe fills less of a square), and the standard deviation of its places along it, in halves of the side.
@@ -80,12 +80,16 @@ class CutOut(nn.Module):
 
     def masks(self, images: Tensor) -> Tensor:
         """How likely the shoe covers each place; of the largest piece only: (B, 3, H, H) -> (B, 1, 56, 56)."""
+        return largest_piece(self.likely(images))
+
+    def likely(self, images: Tensor) -> Tensor:
+        """How likely any shoe covers each place: (B, 3, H, H) -> (B, 1, 56, 56)."""
         seen = images
         if images.shape[-1] > SEEN_PX:
             seen = functional.adaptive_avg_pool2d(images, SEEN_PX)
         elif images.shape[-1] < SEEN_PX:
             seen = functional.interpolate(images, (SEEN_PX, SEEN_PX), mode="bilinear", align_corners=False)
-        return largest_piece(self.segmenter(seen.contiguous(memory_format=torch.channels_last)).float().sigmoid())
+        return self.segmenter(seen.contiguous(memory_format=torch.channels_last)).float().sigmoid()
 
     def lay(self, images: Tensor, masks: Tensor) -> Tensor:
         """The cut-outs of photos whose masks are known; see forward."""

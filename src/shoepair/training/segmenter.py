@@ -2,7 +2,8 @@
 
 python -m shoepair.training.segmenter src/shoepair/models/segmenter.pt      # some 15 minutes on two cores
 
-What it must not learn is how drawn floors look: a third of the shoes are laid on floors of random blots and stripes.
+What it must not learn is how drawn floors look, nor that there always is a shoe: a third of the shoes are laid on
+random floors, smaller or cut off by the edge as well, and some floors are left empty.
 """
 
 import argparse
@@ -23,7 +24,8 @@ from shoepair.models.cutout import MASK_PX, SEEN_PX, Segmenter
 SEED = 11
 NUM_SHOES, NUM_TEST_SHOES = 6000, 300
 BATCH = 32
-RANDOM_FLOORS = BATCH // 3  # of a batch
+RANDOM_FLOORS, EMPTY_FLOORS = BATCH // 3, BATCH // 32  # of a batch
+MOVED, FARTHEST, NEAREST = 0.4, 2.0, 0.8  # on random floors: how many shoes, and by how much smaller they become
 LEARNING_RATE, WEIGHT_DECAY = 4e-3, 1e-2
 
 
@@ -82,16 +84,44 @@ def loss_of(outputs: Tensor, truth: Tensor) -> Tensor:
 
 
 def changed(images: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
-    """A batch turned and mirrored, some shoes on other floors, in other light, blurred."""
+    """A batch turned and mirrored, some shoes on other floors, some taken away, in other light, blurred."""
     if torch.rand(()) < 0.5:
         images, masks = images.flip(-1), masks.flip(-1)
     quarters = int(torch.randint(4, ()))
     images, masks = images.rot90(quarters, (2, 3)), masks.rot90(quarters, (2, 3))
-    moved, covers = images[:RANDOM_FLOORS], masks[:RANDOM_FLOORS]
-    shadow = _blurred(covers.roll(3, 2), 9) * 0.6 * torch.rand(len(covers), 1, 1, 1)
-    edge = _blurred(covers, 3)
-    laid = moved * edge + random_floors(len(moved)) * (1 - edge) * (1 - shadow)
-    return degraded(relit(torch.cat([laid, images[RANDOM_FLOORS:]]))), masks
+    kept, left_out = images[RANDOM_FLOORS:], images[:EMPTY_FLOORS]
+    laid, covers = on_random_floors(images[:RANDOM_FLOORS], masks[:RANDOM_FLOORS])
+    kept, truth = kept[EMPTY_FLOORS:], masks[RANDOM_FLOORS + EMPTY_FLOORS :]
+    empty = without_shoes(left_out, masks[:EMPTY_FLOORS])
+    return degraded(relit(torch.cat([laid, empty, kept]))), torch.cat([covers, torch.zeros_like(empty[:, :1]), truth])
+
+
+def on_random_floors(images: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
+    """Shoes with soft shadows, some moved and smaller."""
+    num = len(images)
+    moved = torch.rand(num, 1) < MOVED
+    scale = torch.exp(moved * torch.empty(num, 1).uniform_(math.log(NEAREST), math.log(FARTHEST)))
+    shift = moved * 0.5 * scale * (2 * torch.rand(num, 2) - 1)
+    from_where = torch.cat([torch.diag_embed(scale.expand(num, 2)), shift[..., None]], 2)
+    grid = functional.affine_grid(from_where, [num, 4, SEEN_PX, SEEN_PX], align_corners=False)
+    layer = functional.grid_sample(torch.cat([images * masks, masks], 1), grid, align_corners=False)
+    shoes, covers = layer[:, :3], layer[:, 3:]
+    shadow = _blurred(covers.roll(3, 2), 9) * 0.6 * torch.rand(num, 1, 1, 1)
+    return shoes + random_floors(num) * (1 - covers) * (1 - shadow), covers
+
+
+def without_shoes(images: Tensor, masks: Tensor) -> Tensor:
+    """Floors alone: the quarter of each picture with the least of the shoe, twice as large; some random ones."""
+    half = SEEN_PX // 2
+    floors = random_floors(len(images))
+    for i, (image, mask) in enumerate(zip(images, masks, strict=True)):
+        corners = [(y, x) for y in (0, half) for x in (0, half)]
+        shares = [float(mask[0, y : y + half, x : x + half].mean()) for y, x in corners]
+        (y, x), share = min(zip(corners, shares, strict=True), key=lambda corner: corner[1])
+        if share == 0:
+            corner = image[None, :, y : y + half, x : x + half]
+            floors[i] = functional.interpolate(corner, scale_factor=2, mode="bilinear")[0]
+    return floors
 
 
 def random_floors(num: int) -> Tensor:
@@ -113,7 +143,9 @@ def random_floors(num: int) -> Tensor:
         stripes = torch.where(torch.rand(num, 1, 1) < 0.4, stripes.sign(), stripes)
         strength = (torch.rand(num, 1, 1) < 0.35) * 0.25 * torch.rand(num, 1, 1)
         floors = floors + (strength * stripes)[:, None] * (0.5 + 0.5 * torch.rand(num, 3, 1, 1))
-    return floors.clamp(0, 1)
+    warp, weft = (torch.sin(math.pi * (20 + 50 * torch.rand(num, 1, 1)) * at) for at in (x, y))
+    weave = (torch.rand(num, 1, 1) < 0.15) * (0.3 * torch.rand(num, 1, 1)) * warp * weft
+    return (floors + weave[:, None]).clamp(0, 1)
 
 
 def relit(images: Tensor) -> Tensor:
