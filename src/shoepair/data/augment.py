@@ -5,12 +5,67 @@ with the shoe, and outside of it colours stay 0.
 """
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import adaptive_avg_pool2d, affine_grid, grid_sample, interpolate
+from torch.nn.functional import adaptive_avg_pool2d, affine_grid, grid_sample, interpolate, pad
 
 from shoepair.config.schema import AugmentSettings
+
+CHANGED, SAME_COPY = 0.4, 0.25  # of pairs of embeddings, those of changed copies, and those of one copy
+
+# JPEG: from RGB to luma and chroma, the discrete cosine transform of 8 places, and how coarsely each wave is kept.
+TO_YCC = torch.tensor([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])
+_WAVE, _PLACE = torch.arange(8.0).view(-1, 1), torch.arange(8.0)
+DCT = torch.cos(math.pi * (2 * _PLACE + 1) * _WAVE / 16) * torch.where(_WAVE == 0, math.sqrt(1 / 8), 0.5)
+LUMA = torch.tensor(
+    [
+        [16, 11, 10, 16, 24, 40, 51, 61],
+        [12, 12, 14, 19, 26, 58, 60, 55],
+        [14, 13, 16, 24, 40, 57, 69, 56],
+        [14, 17, 22, 29, 51, 87, 80, 62],
+        [18, 22, 37, 56, 68, 109, 103, 77],
+        [24, 35, 55, 64, 81, 104, 113, 92],
+        [49, 64, 78, 87, 103, 121, 120, 101],
+        [72, 92, 95, 98, 112, 100, 103, 99],
+    ]
+)
+CHROMA = torch.full((8, 8), 99)
+CHROMA[:4, :4] = torch.tensor([[17, 18, 24, 47], [18, 21, 26, 66], [24, 26, 56, 99], [47, 66, 99, 99]])
+QUANTISATION = torch.stack([LUMA, CHROMA, CHROMA]).float()
+
+
+@dataclass(frozen=True)
+class Camera:
+    """How images are made worse: as small photos in the dark that were sent on.
+
+    Attributes:
+        shrink: by so much their resolution is reduced.
+        blur: how much of that is taken, from 0 to 1, (B, 1, 1, 1), or (1, 1, 1, 1) for all alike.
+        noise: its standard deviation, of the same shape.
+        quality: of JPEG, from 1 to 100, of the same shape.
+    """
+
+    shrink: float
+    blur: Tensor
+    noise: Tensor
+    quality: Tensor
+
+    @classmethod
+    def draw(cls, num: int, device: torch.device | None = None) -> "Camera":
+        blur, noise, quality = torch.rand(3, num, 1, 1, 1, device=device)
+        shrink = float(torch.empty(()).uniform_(1.5, 3.5))
+        return cls(shrink, 0.3 + 0.7 * blur, 0.05 * noise, 20 + 70 * quality)
+
+    def take(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) in [-0.5, 0.5]."""
+        side = images.shape[-1]
+        smaller = adaptive_avg_pool2d(images, max(1, round(side / self.shrink)))
+        blurred = interpolate(smaller, (side, side), mode="bilinear", align_corners=False)
+        noisy = torch.lerp(images, blurred, self.blur) + torch.randn_like(images) * self.noise
+        return compressed(noisy.clamp(-0.5, 0.5), self.quality)
 
 
 class Augmentation:
@@ -38,11 +93,10 @@ class Augmentation:
         if s is None:
             return left, right
         left, right = self._moved(left, right, s)
-        if left.shape[1] == 3:
-            return self._coloured(left, right, s)
-        covers = left[:, 3:], right[:, 3:]
         colours = self._coloured(left[:, :3], right[:, :3], s)
-        left, right = (torch.cat([rgb * cover, cover], 1) for rgb, cover in zip(colours, covers, strict=True))
+        left, right = (_with_cover(rgb, x[:, 3:]) for rgb, x in zip(colours, (left, right), strict=True))
+        if s.occlude:
+            left, right = _occluded(left, s.occlude), _occluded(right, s.occlude)
         return left, right
 
     def _moved(self, left: Tensor, right: Tensor, s: AugmentSettings) -> tuple[Tensor, Tensor]:
@@ -69,28 +123,29 @@ class Augmentation:
         if s.gradient:
             left, right = _lit(left, s.gradient), _lit(right, s.gradient)
         if s.degrade:
-            left, right = _degraded(left, s.degrade), _degraded(right, s.degrade)
-        if s.occlude:
-            left, right = _occluded(left, s.occlude), _occluded(right, s.occlude)
+            left, right = _degraded(left, right, s.degrade)
         return left, right
 
-    def copies(self, images: Tensor, num: int) -> list[Tensor]:
-        """Photos or cut-outs changed each for itself: not mirrored, exchanged or turned by 180 degrees.
+    def cameras(self, num_copies: int) -> list[Camera | None]:
+        """What each of so many copies is made worse by; the part `degrade` of them is."""
+        num_degraded = 0 if self.settings is None else round(num_copies * self.settings.degrade)
+        return [Camera.draw(1) if copy < num_degraded else None for copy in range(num_copies)]
 
-        `degrade` says how many of the copies are degraded: then those of all shoes are, as photos of one camera.
+    def copies(self, photos: Tensor, cameras: Sequence[Camera | None]) -> list[Tensor]:
+        """Photos changed each for itself: not mirrored, exchanged or turned by 180 degrees.
+
+        Args:
+            cameras: of each copy, of all shoes the same: photos of one camera are alike in that, whatever they show.
         """
         if self.settings is None:
-            return [images] * num
-        num_degraded = round(num * self.settings.degrade)
-        changed = []
-        for copy in range(num):
-            own = {"hflip": 0.0, "swap": 0.0, "rot180": 0.0, "degrade": float(copy < num_degraded)}
-            changed.append(Augmentation(self.settings.model_copy(update=own))(images, images)[0])
-        return changed
+            return [photos] * len(cameras)
+        own = self.settings.model_copy(update={"hflip": 0.0, "swap": 0.0, "rot180": 0.0, "degrade": 0.0})
+        changed = [Augmentation(own)(photos, photos)[0] for _ in cameras]
+        return [copy if camera is None else camera.take(copy) for copy, camera in zip(changed, cameras, strict=True)]
 
     def choose_views(self, left: Tensor, right: Tensor, num_copies: int) -> tuple[Tensor, Tensor]:
         """Mirroring, exchange of sides and choice of copies where shoes are vectors of their views, (B, num_views, C)
-        each -> (B, C). Half of the pairs are as photographed; of a quarter both are the same copy, of a quarter any.
+        each -> (B, C). Three of five pairs are as photographed; of a quarter both are the same copy, of the others any.
 
         Args:
             num_copies: the last so many views are changed copies. Of the others, the second one is that of the mirror
@@ -101,8 +156,8 @@ class Augmentation:
         views = (torch.rand(num, device=device) < second).long().expand(2, num)
         if num_copies:
             copies = num_views - 1 - torch.randint(num_copies, (2, num), device=device)
-            copies = torch.where(torch.rand(num, device=device) < 0.5, copies[:1], copies)
-            views = torch.where(torch.rand(num, device=device) < 0.5, copies, views)
+            copies = torch.where(torch.rand(num, device=device) < SAME_COPY / CHANGED, copies[:1], copies)
+            views = torch.where(torch.rand(num, device=device) < CHANGED, copies, views)
         rows = torch.arange(num, device=device)
         left, right = left[rows, views[0]], right[rows, views[1]]
         if s is not None and s.swap:
@@ -155,24 +210,51 @@ def _lit(images: Tensor, gradient: float) -> Tensor:
     return ((images + 0.5) * gain - 0.5).clamp(-0.5, 0.5)
 
 
-def _degraded(images: Tensor, chance: float) -> Tensor:
-    """Some images with a part of their resolution, down to a quarter, and with noise, as small photos in the dark."""
-    side, shape = images.shape[-1], (len(images), 1, 1, 1)
-    smaller = max(1, round(side / float(torch.empty(()).uniform_(1.5, 4.0))))
-    blurred = interpolate(adaptive_avg_pool2d(images, smaller), (side, side), mode="bilinear", align_corners=False)
-    blur, noise = (torch.rand(shape, device=images.device) for _ in range(2))
-    worse = images.lerp(blurred, 0.3 + 0.7 * blur) + torch.randn_like(images) * (0.05 * noise)
-    return torch.where(_chance(chance, images), worse.clamp(-0.5, 0.5), images)
+def _degraded(left: Tensor, right: Tensor, chance: float) -> tuple[Tensor, Tensor]:
+    """Some pairs made worse by one camera, of half of these one of the two only."""
+    chosen, alone, which = _chance(chance, left), _chance(0.5, left), _chance(0.5, left)
+    camera = Camera.draw(len(left), left.device)
+    return (
+        torch.where(chosen & ~(alone & which), camera.take(left), left),
+        torch.where(chosen & ~(alone & ~which), camera.take(right), right),
+    )
+
+
+def compressed(images: Tensor, quality: Tensor) -> Tensor:
+    """What JPEG of a quality from 1 to 100, (B, 1, 1, 1), leaves of images, (B, 3, H, W), chroma as fine as luma.
+
+    With the tables of ITU-T T.81, annex K, scaled as the Independent JPEG Group's library scales them.
+    """
+    height, width = images.shape[-2:]
+    padded = pad(images, (0, -width % 8, 0, -height % 8), mode="replicate")
+    to_ycc, dct, tables = (matrix.to(images) for matrix in (TO_YCC, DCT, QUANTISATION))
+    scale = torch.where(quality < 50, 5000 / quality, 200 - 2 * quality) / 100
+    steps = (tables * scale + 0.5).floor().clamp(1, 255)[:, :, None, :, None, :] / 255  # (B, 3, 1, 8, 1, 8)
+    planes = torch.einsum("ij,bjhw->bihw", to_ycc, padded)
+    blocks = planes.unflatten(3, (-1, 8)).unflatten(2, (-1, 8))  # (B, 3, rows, 8, columns, 8)
+    waves = torch.einsum("ik,bcrksl,jl->bcrisj", dct, blocks, dct)
+    waves = (waves / steps).round() * steps
+    blocks = torch.einsum("ik,bcrisj,jl->bcrksl", dct, waves, dct)
+    planes = blocks.flatten(4, 5).flatten(2, 3)
+    rgb = torch.einsum("ij,bjhw->bihw", torch.linalg.inv(to_ycc), planes)
+    return rgb[..., :height, :width].clamp(-0.5, 0.5)
 
 
 def _occluded(images: Tensor, chance: float) -> Tensor:
-    """Some images with a disc of any colour, of a radius of 5 to 18 % of the side, somewhere around the middle."""
+    """Some images with a disc of any colour, of a radius of 5 to 18 % of the side, somewhere around the middle; of half
+    of those cut-outs, where the disc is no shoe was found."""
     shape = (len(images), 1, 1, 1)
     x, y = (_places(images, dim) - 0.6 * _uniform(shape, images) for dim in (-1, -2))
     radius = 0.1 + 0.25 * torch.rand(shape, device=images.device)
     colour = _uniform((len(images), 3, 1, 1), images) / 2
     hidden = (x * x + y * y < radius * radius) & _chance(chance, images)
-    return torch.where(hidden, colour, images)
+    found = ~(hidden & _chance(0.5, images))
+    return _with_cover(torch.where(hidden, colour, images[:, :3]), images[:, 3:] * found)
+
+
+def _with_cover(colours: Tensor, cover: Tensor) -> Tensor:
+    """Photos, (B, 3, H, W), have no cover, (B, 0, H, W); of cut-outs, with (B, 1, H, W), colours are 0 where it is."""
+    return colours if cover.shape[1] == 0 else torch.cat([colours * cover, cover], 1)
 
 
 def _places(images: Tensor, dim: int) -> Tensor:

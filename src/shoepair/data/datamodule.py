@@ -147,18 +147,21 @@ class ShoePairDataModule(LightningDataModule):
         Args:
             network: a siamese one.
             device: where to compute.
-            num_copies: so many augmented copies of each shoe that trains are seen as well.
+            num_copies: so many augmented copies of each photo that trains are seen as well.
         """
         hflip = self.settings.augment is not None and self.settings.augment.hflip > 0
         self.num_copies = num_copies
         of_training = {id(self.shoes[split]) for split in ("train", "val")}
 
-        def encode(images: Tensor) -> Tensor:
-            return network.encode_views(images, hflip=hflip)
+        def encode(photos: Tensor) -> Tensor:
+            return network.encode_views(_as_kept(network.prepared(photos)), hflip=hflip)
 
-        def encode_with_copies(images: Tensor) -> Tensor:
-            copies = [network.encode(copy) for copy in self.augment.copies(images, num_copies)]
-            return torch.cat([encode(images), *(copy[:, None] for copy in copies)], dim=1)
+        cameras = self.augment.cameras(num_copies)
+
+        def encode_with_copies(photos: Tensor) -> Tensor:
+            copies = self.augment.copies(photos, cameras)
+            embeddings = [network.encode(_as_kept(network.prepared(copy))) for copy in copies]
+            return torch.cat([encode(photos), *(embedding[:, None] for embedding in embeddings)], dim=1)
 
         self.embeddings = _each_once(
             self.shoes,
@@ -167,8 +170,8 @@ class ShoePairDataModule(LightningDataModule):
             ),
         )
 
-    def training_shoes(self, at_most: int) -> Tensor:
-        """Images of training people, normalised, evenly chosen: (num_shoes, 3 or 4, H, W)."""
+    def training_photos(self, at_most: int) -> Tensor:
+        """Photos of training people, normalised, evenly chosen: (num_photos, 3, H, W)."""
         shoes, people = self.shoes["train"], set(self.people["train"])
         chosen = [i for i, shoe in enumerate(shoes.shoes) if shoe.person in people]
         return normalise(shoes.gather(torch.tensor(chosen[:: -(-len(chosen) // at_most)])))
@@ -245,6 +248,11 @@ def _each_once(collections: dict[str, ShoeSet], make: Callable[[ShoeSet], Made])
         if id(shoes) not in done:
             done[id(shoes)] = make(shoes)
     return {split: done[id(shoes)] for split, shoes in collections.items()}
+
+
+def _as_kept(images: Tensor) -> Tensor:
+    """Cut-outs as they are where they were kept as bytes; photos are."""
+    return images if images.shape[1] == 3 else normalise(to_bytes(images))
 
 
 @torch.no_grad()

@@ -115,7 +115,7 @@ class CutOutSiamese(SiameseNetwork):
         # Some channels are far larger than others, and would alone decide which places are alike.
         self.register_buffer("map_mean", torch.zeros(1, channels, 1, 1))
         self.register_buffer("map_std", torch.ones(1, channels, 1, 1))
-        self.head = _linear_head(self.num_global + 2, dropout)
+        self.head = _linear_head(self.num_global + 4, dropout)
         self.local_head = _linear_head(AGREEMENTS + 2, 0.0)
 
     @torch.no_grad()
@@ -145,10 +145,10 @@ class CutOutSiamese(SiameseNetwork):
         global_one, global_other = self.global_descriptor(one), self.global_descriptor(other)
         product, first = global_one * global_other, self.encoder.num_features
         cosines = torch.stack([product[:, :first].sum(1), product[:, first:].sum(1)], dim=1)
-        outputs = self.head(torch.cat([(global_one - global_other).abs(), cosines], dim=1))
-        # Blurred shoes look alike, and a sharp one unlike a blurred one: what may be expected of the places.
+        # Blurred shoes look alike, and a sharp one unlike a blurred one: what may be expected of the others.
         sharp_one, sharp_other = one[:, self.num_global], other[:, self.num_global]
         expected = torch.stack([sharp_one + sharp_other, (sharp_one - sharp_other).abs()], dim=1)
+        outputs = self.head(torch.cat([(global_one - global_other).abs(), cosines, expected], dim=1))
         agreed = agreement(self.local_features(one), self.local_features(other))
         return torch.stack([outputs, self.local_head(torch.cat([agreed, expected], dim=1))])
 

@@ -37,12 +37,12 @@ def show_shoes(
     network = module.network.to(device)
     was_training = network.training
     network.eval()
-    if network.cut_out is not None:
-        data.cut_out(network, device)
     if approach.encodes_once:
         if to_train:
-            network.measure(data.training_shoes(MEASURED).to(device))
+            network.measure(network.prepared(data.training_photos(MEASURED).to(device)))
         data.cache_embeddings(network, device, approach.num_copies if to_train else 0)
+    elif network.cut_out is not None:
+        data.cut_out(network, device)
     network.train(was_training)  # Lightning trains in the mode that it finds
 
 
