@@ -8,7 +8,8 @@ pair are changed, each by numbers of its own, in three draws. Floors are those o
 half of them as long as something is chosen, of the other half, with other numbers, for --report, which also counts how
 often it was looked at. Nothing is trained.
 
-Beside the conditions stand the mean and the worst of the first nine, and the third of the pairs with the darkest shoes.
+Beside the conditions stand the mean and the worst of the first nine, the third of the pairs with the darkest shoes, and
+what the network is sure of: that which its logits on the people of the other folds say are the surest nine of ten.
 """
 
 import argparse
@@ -22,22 +23,26 @@ from typing import Any
 
 import numpy as np
 import torch
-from layers import ALL_AT_ONCE, CONDITIONS, SIDE, Condition, Layers, retaken, take_apart
+from layers import ALL_AT_ONCE, AS_PHOTOGRAPHED, CONDITIONS, SIDE, Condition, Layers, retaken, take_apart
 from PIL import Image
 
 from shoepair import load_classifier
 from shoepair.data.photos import open_upright, to_square
-from shoepair.data.shoes import normalise
 from shoepair.files import read_json, write_json
 from shoepair.inference.gallery import list_photos
 from shoepair.inference.network import TrainedNetwork
 from shoepair.metrics.bootstrap import interval, resampled_ratios, sums_by_person
+from shoepair.metrics.calibration import Calibration
 from shoepair.metrics.predictions import Predictions, read_predictions
 from shoepair.reports.tables import between, markdown_table
 from shoepair.training.environment import versions
 
 BATCH = 16
 DARKEST = "the darkest third, as photographed"
+SUREST = {
+    AS_PHOTOGRAPHED: "what it is sure of, as photographed",
+    ALL_AT_ONCE: "what it is sure of, all at once, mildly",
+}
 CHOOSING, REPORTING = 0, 1  # seeds, and halves of the people whose floors are used
 
 
@@ -64,13 +69,20 @@ def main() -> None:
 def measure(folder: Path, layers: dict[str, Layers], side: int, draws: int) -> dict[str, Any]:
     """Condition -> accuracy, its interval over people and that on same and different pairs; all folds together."""
     right: dict[str, list[np.ndarray]] = {}
+    sure: dict[str, list[np.ndarray]] = {}
     folds = [(load_classifier(run.parent).trained, read_predictions(run)["val"]) for run in sorted_runs(folder)]
+    margins: list[float] = []
     for name, condition in CONDITIONS.items():
         started = time.perf_counter()
         for draw in range(draws if condition != Condition() else 1):
-            for trained, val in folds:
-                logits = judge(trained, val, layers, condition, np.random.default_rng([side, draw]), side)
+            found = [
+                judge(trained, val, layers, condition, np.random.default_rng([side, draw]), side)
+                for trained, val in folds
+            ]
+            margins = margins or margins_of([val for _, val in folds], found)
+            for logits, (_, val), margin in zip(found, folds, margins, strict=True):
                 right.setdefault(name, []).append((logits > 0) == (val.label == 1))
+                sure.setdefault(name, []).append(np.abs(logits) >= margin)
         print(f"{folder.parent.name}, {name}: {time.perf_counter() - started:.0f} s", flush=True)
     person = np.concatenate([np.asarray(val.person) for _, val in folds])
     label = np.concatenate([val.label for _, val in folds])
@@ -79,12 +91,26 @@ def measure(folder: Path, layers: dict[str, Layers], side: int, draws: int) -> d
         correct = np.concatenate(parts)
         times = len(correct) // len(label)
         results[name] = scored(correct, np.tile(label, times), np.tile(person, times))
+        if name in SUREST:
+            answered = np.concatenate(sure[name])
+            of_those = (values[answered] for values in (correct, np.tile(label, times), np.tile(person, times)))
+            results[SUREST[name]] = scored(*of_those) | {"answered": float(answered.mean())}
     light = np.concatenate([[min(brightness(layers[n]) for n in pair) for pair in zip(val.left, val.right, strict=True)]
                             for _, val in folds])  # fmt: skip
     dark = light <= np.quantile(light, 1 / 3)
     as_photographed = np.concatenate(right[next(iter(CONDITIONS))])
     results[DARKEST] = scored(as_photographed[dark], label[dark], person[dark])
     return results
+
+
+def margins_of(folds: list[Predictions], logits: list[np.ndarray]) -> list[float]:
+    """For each fold the margin that the others say; a single one has none to ask."""
+    margins = []
+    for fold in range(len(folds)):
+        others = [i for i in range(len(folds)) if i != fold] or [fold]
+        kinds = [np.concatenate([logits[i][folds[i].label == value] for i in others]).tolist() for value in (0, 1)]
+        margins.append(Calibration(1.0, *map(tuple, kinds)).margin())
+    return margins
 
 
 def sorted_runs(folder: Path) -> list[Path]:
@@ -145,14 +171,14 @@ def see(trained: TrainedNetwork, photos: Sequence[np.ndarray]) -> torch.Tensor:
     squares = [to_square(Image.fromarray(photo), trained.image_size) for photo in photos]
     images = torch.from_numpy(np.stack(squares))
     if trained.siamese is None:
-        return images
-    return torch.cat([trained.encode(normalise(batch)) for batch in images.split(BATCH)])
+        return torch.cat([trained.see(batch) for batch in images.split(BATCH)])
+    return torch.cat([trained.encode(trained.see(batch)) for batch in images.split(BATCH)])
 
 
 def compare(trained: TrainedNetwork, one: torch.Tensor, other: torch.Tensor) -> np.ndarray:
     pairs = zip(one.split(BATCH), other.split(BATCH), strict=True)
     if trained.siamese is None:
-        return torch.cat([trained.score(normalise(a), normalise(b)) for a, b in pairs]).numpy()
+        return torch.cat([trained.score(a, b) for a, b in pairs]).numpy()
     return torch.cat([trained.compare(a, b) for a, b in pairs]).numpy()
 
 
@@ -179,13 +205,15 @@ def table(found: dict[str, dict[str, Any]]) -> str:
     rows = [[name, *(cell(results[name]) for results in found.values())] for name in nine]
     rows.append(["mean of the nine", *(f"{100 * statistics.fmean(accuracies[network]):.1f}" for network in found)])
     rows.append(["worst of the nine", *(f"{100 * min(accuracies[network]):.1f}" for network in found)])
-    rows += [[name, *(cell(results[name]) for results in found.values())] for name in (ALL_AT_ONCE, DARKEST)]
+    last = (ALL_AT_ONCE, DARKEST, *SUREST.values())
+    rows += [[name, *(cell(results[name]) for results in found.values())] for name in last]
     return markdown_table(header, rows)
 
 
 def cell(result: dict[str, Any]) -> str:
     kinds = " / ".join(f"{100 * result[kind]:.1f}" for kind in ("accuracy_same", "accuracy_different"))
-    return f"{100 * result['accuracy']:.1f} ({between(result['interval'])}; {kinds})"
+    answered = f", {100 * result['answered']:.0f} % answered" if "answered" in result else ""
+    return f"{100 * result['accuracy']:.1f} ({between(result['interval'])}; {kinds}){answered}"
 
 
 def record(path: Path, found: dict[str, dict[str, Any]], draws: int) -> None:

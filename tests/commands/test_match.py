@@ -18,7 +18,6 @@ from settings import network_settings
 
 from shoepair import load_classifier
 from shoepair.commands.match import count_right
-from shoepair.data.shoes import normalise
 from shoepair.inference.assignment import best_pairs, find_matches
 from shoepair.inference.gallery import Gallery, score_gallery, shortlisted, sides_from_names
 from shoepair.inference.network import TrainedNetwork
@@ -107,16 +106,16 @@ def test_every_candidate_has_the_score_of_the_whole_network(settings: dict, hfli
     )
     images = torch.randint(0, 256, (5, 3, 16, 16), dtype=torch.uint8)
     sides: list[str | None] = ["right", "left", None, None, "left"]
-    seen = trained.encode(normalise(images)) if trained.siamese else images
+    seen = trained.encode(images) if trained.siamese else images
     logits = score_gallery(Gallery([Path(str(i)) for i in range(5)], sides, [b""] * 5, seen), trained)
 
     def whole(left: int, right: int) -> float:
         """Of one pair; of a network that was trained on mirrored pairs, the mean of it and its mirror image."""
-        one, other = (normalise(images[i : i + 1]) for i in (left, right))
+        one, other = (images[i : i + 1] for i in (left, right))
         mirrored = trained.score(one.flip(-1), other.flip(-1)) if hflip else trained.score(one, other)
         return float(trained.score(one, other) + mirrored) / 2
 
-    one, other = normalise(images[1:2]), normalise(images[:1])
+    one, other = images[1:2], images[:1]
     assert float(trained.score(one, other)) == pytest.approx(
         2 * float(replace(trained, calibration=None).score(one, other))
     )
@@ -166,9 +165,7 @@ def test_in_a_large_heap_the_closest_look_is_for_the_likeliest(settings: dict, n
     assert trained.siamese is not None
     sides: list[str | None] = [*["left"] * num_left, *["right"] * (len(images) - num_left)]
     nothing: list[str | None] = [None] * len(images)
-    heap = Gallery(
-        [Path(str(i)) for i in range(len(images))], sides, [b""] * len(images), trained.encode(normalise(images))
-    )
+    heap = Gallery([Path(str(i)) for i in range(len(images))], sides, [b""] * len(images), trained.encode(images))
     for known in (sides, nothing):
         heap = replace(heap, sides=known)
         quick, whole = score_gallery(heap, trained, length=5), score_gallery(heap, trained, length=len(images))
@@ -241,6 +238,36 @@ def test_the_page_is_whole_and_needs_no_other_file(tmp_path: Path) -> None:
         assert Image.open(io.BytesIO(base64.b64decode(data))).size == (20, 10)
     assert text.count('"http') == text.count("<script") == text.count("<link") == 0 and "<b>" not in text
     assert "2 pairs, 1 single shoe." in page.text and "Pair 1, 71 %." in page.text and "Pair 2, 99 %." in page.text
+
+
+def test_the_page_shows_what_the_network_saw_and_says_why_to_look_again(tmp_path: Path) -> None:
+    left = replace(shown("a.jpg"), cut_out=shown("a").jpeg, doubt="is too dark")
+    right = replace(shown("b.jpg"), cut_out=shown("b").jpeg, doubt="is blurred")
+    path = tmp_path / "match.html"
+    matches = [ShownMatch(left, right, 0.9, None, None, unsure=True)]
+    write_page(path, matches, [ShownSingle(left, None, None)], gallery="a heap", threshold=0.5)
+    page = Page()
+    page.feed(path.read_text())
+    assert [image["alt"] for image in page.images] == [
+        "left shoe: a.jpg", "right shoe: b.jpg", "", "", "single shoe: a.jpg",
+    ]  # fmt: skip
+    assert "Look again: the left photo is too dark and the right photo is blurred." in page.text
+    assert "a.jpg. Its photo is too dark." in page.text
+
+
+def test_a_photo_that_is_too_dark_makes_its_pair_doubtful(
+    shoepair: Command, trained: Path, drawn_photos: Path, tmp_path: Path
+) -> None:
+    heap = tmp_path / "heap"
+    heap.mkdir()
+    for path in sorted((drawn_photos / "train").iterdir())[:2]:
+        Image.open(path).point(lambda value: value // 16).save(heap / path.name)
+    outcome = shoepair("match", "heap", "--checkpoint", str(trained), "--threshold", "0.001")
+    assert outcome.code == 0, outcome.err
+    with Path("outputs/match/pairs.csv").open() as file:
+        (row,) = csv.DictReader(file)
+    assert row["sure"] == "false"
+    assert row["reasons"] == "the left photo is too dark; the right photo is too dark"
 
 
 def test_a_heap_that_does_not_fit_on_one_sheet_comes_on_several(tmp_path: Path) -> None:

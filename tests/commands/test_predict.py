@@ -144,6 +144,21 @@ def test_many_pairs_are_answered_row_by_row(shoepair: Command, trained: Path, ph
     assert [json.loads(line)["sentence"] for line in lines] == [answer["sentence"] for answer in answers]
 
 
+def test_a_photo_that_is_too_dark_makes_no_verdict(shoepair: Command, trained: Path, photos: list[Path]) -> None:
+    Image.open(photos[0]).point(lambda value: value // 16).save("dark.png")
+    said = "Not sure: the left photo is too dark; take it again with more light."
+    outcome = shoepair("predict", "dark.png", str(photos[1]), "--checkpoint", str(trained))
+    assert outcome.code == 0 and outcome.out == said + "\n"
+    answer = json.loads(shoepair("predict", "dark.png", str(photos[1]), "--json", "--checkpoint", str(trained)).out)
+    assert answer["answer"] == "not sure" and answer["reasons"] == ["the left photo is too dark"]
+    assert isinstance(answer["same"], bool) and 0 < answer["probability"] < 1
+    Path("pairs.csv").write_text(f"left,right\ndark.png,{photos[1]}\n{photos[0]},{photos[1]}\n")
+    outcome = shoepair("predict", "--pairs", "pairs.csv", "--checkpoint", str(trained))
+    first, second = csv.DictReader(StringIO(outcome.out))
+    assert (first["answer"], first["sentence"]) == ("not sure", said)
+    assert (second["answer"] == "not sure") == second["sentence"].startswith("Not sure")
+
+
 def test_of_many_pairs_those_that_cannot_be_used_are_named(
     shoepair: Command, trained: Path, photos: list[Path]
 ) -> None:

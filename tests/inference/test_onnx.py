@@ -70,7 +70,7 @@ def test_every_approach_exports_to_the_same_probabilities(settings: dict, temper
                 stage.get_buffer("running_var").abs_().add_(0.1)
     images = np.random.default_rng(0).integers(0, 256, (2, 30, 3, 1, 1), dtype=np.uint8).repeat(16, 3).repeat(16, 4)
     trained = TrainedNetwork(network, network_settings(**settings, image_size=16), {}, Calibration(temperature, (), ()))
-    logits = temperature * trained.score(*(normalise(torch.from_numpy(side)) for side in images))
+    logits = temperature * trained.score(*(torch.from_numpy(side) for side in images))
     last = [module for module in network.modules() if isinstance(module, nn.Linear)][-1]
     with torch.no_grad():  # logits around 0, or all probabilities would be 0 or 1
         for scaled in last.parameters():

@@ -157,3 +157,22 @@ def test_the_rate_holds_for_pairs_that_nobody_looked_at() -> None:
         threshold = Calibration(1.0, tuple(different.tolist()), ()).threshold(0.1)
         kept.append(0.5 * math.erfc(threshold / math.sqrt(2)) <= 0.1)
     assert 0.93 <= np.mean(kept) <= 0.99
+
+
+@pytest.mark.parametrize("answered", [0.5, 0.9, 1.0])
+def test_the_margin_lets_the_surest_pairs_through(answered: float) -> None:
+    random = np.random.default_rng(3)
+    same, different = random.normal(3, 2, 50), random.normal(-2, 1, 200)
+    calibration = Calibration(1.7, tuple(np.sort(different)), tuple(np.sort(same)))
+    margin = calibration.margin(answered)
+
+    def part(limit: float) -> float:
+        return float(np.mean([np.mean(np.abs(logits) / 1.7 >= limit) for logits in (same, different)]))
+
+    assert part(margin) >= answered - 1e-9
+    higher = min((x for x in np.abs(np.r_[same, different]) / 1.7 if x > margin), default=math.inf)
+    assert part(higher) < answered
+
+
+def test_without_pairs_of_both_kinds_there_is_no_margin() -> None:
+    assert Calibration(1.0, (), (1.0,)).margin() == Calibration(1.0, (-1.0,), ()).margin() == 0.0

@@ -159,7 +159,8 @@ def write_report(
     from shoepair.reports import matches as report
 
     names = [path.name if len(folders) == 1 else path.as_posix() for path in gallery.paths]
-    shoes = [report.ShownShoe(name, jpeg) for name, jpeg in zip(names, gallery.thumbnails, strict=True)]
+    cut_outs: Sequence[bytes | None] = gallery.cut_outs or [None] * len(names)
+    shoes = [report.ShownShoe(*one) for one in zip(names, gallery.thumbnails, cut_outs, gallery.doubts, strict=True)]
 
     def probable(logit: float) -> float | None:
         return probability_of(logit) if math.isfinite(logit) else None
@@ -171,7 +172,7 @@ def write_report(
             probable(m.logit) or 0.0,
             None if m.runner_up is None else shoes[m.runner_up],
             probable(m.runner_up_logit),
-            unsure=m.distance(limit) < UNSURE_MARGIN,
+            unsure=m.distance(limit) < UNSURE_MARGIN or any(gallery.doubts[shoe] for shoe in (m.left, m.right)),
         )
         for m in matches
     ]

@@ -123,20 +123,22 @@ def _answer_many(
     """One row for each pair. Raises UserError in the end if some could not be used."""
     writer = csv.writer(sys.stdout, lineterminator="\n")
     if not as_json:
-        writer.writerow(["left", "right", "same", "probability", "sentence"])
+        writer.writerow(["left", "right", "same", "probability", "sentence", "answer"])
     unusable: list[UserError] = []
     for (left, right), answer in zip(names, _with_progress(answers, len(names)), strict=True):
         if isinstance(answer, UserError):
             unusable.append(answer)
-            row = {"left": left, "right": right, "same": None, "probability": None, "sentence": f"Cannot say: {answer}"}
+            said = f"Cannot say: {answer}"
+            row = {"left": left, "right": right, "same": None, "probability": None, "sentence": said, "answer": None}
             if as_json:
-                print(json.dumps(row | {"threshold": None}))
+                print(json.dumps(row | {"threshold": None, "reasons": []}))
             else:
                 writer.writerow(["" if value is None else value for value in row.values()])
         elif as_json:
             print(_as_json({"left": left, "right": right}, answer))
         else:
-            writer.writerow([left, right, str(answer.same).lower(), f"{answer.probability:.4f}", answer.sentence])
+            same, probability = str(answer.same).lower(), f"{answer.probability:.4f}"
+            writer.writerow([left, right, same, probability, answer.sentence, answer.answer])
     if unusable:
         raise UserError(f"{path}: {len(unusable)} of {len(names)} pairs cannot be used; the first: {unusable[0]}")
 
@@ -156,6 +158,8 @@ def _as_json(names: dict[str, str], verdict: "Verdict") -> str:
             "same": verdict.same,
             "probability": round(verdict.probability, 6),
             "sentence": verdict.sentence,
+            "answer": verdict.answer,
             "threshold": round(verdict.threshold, 6),
+            "reasons": list(verdict.reasons),
         }
     )

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -12,9 +12,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from shoepair.data.layout import LEFT, RIGHT
 from shoepair.data.photos import open_upright, to_square, upright
 from shoepair.data.shoes import normalise
 from shoepair.errors import UserError
+from shoepair.inference.doubts import REMEDIES, look
 from shoepair.inference.network import Explanation, TrainedNetwork, load_trained
 from shoepair.metrics.scores import probability_of
 from shoepair.runs.find import find_checkpoint
@@ -23,7 +25,7 @@ from shoepair.runs.find import find_checkpoint
 # C = 3 (RGB) or 4 (RGB and alpha), or (H, W) in grey.
 Photo = str | Path | Image.Image | np.ndarray | Tensor
 
-SURE = 0.65  # below this, for either answer, the sentence says that the network is not sure
+SURE = 0.65  # below this, for either answer, no network is sure
 BATCH = 32  # pairs that are read and judged at a time
 
 
@@ -32,16 +34,35 @@ class Verdict:
     """What a network says of two shoes.
 
     Attributes:
-        same: whether they are from the same pair.
+        same: whether they are from the same pair, be it sure or not.
         probability: that they are, from 0 to 1, as the network sees it, calibrated on its validation pairs.
         sentence: the verdict in plain words.
         threshold: the probability above which two shoes were called the same pair.
+        sure: whether the verdict is to be relied on; False: the answer is "not sure".
+        reasons: what is wrong with the photos, such as "the left photo is too dark".
     """
 
     same: bool
     probability: float
     sentence: str
     threshold: float = 0.5
+    sure: bool = True
+    reasons: tuple[str, ...] = ()
+
+    @property
+    def answer(self) -> str:
+        """ "same", "different" or "not sure"."""
+        if not self.sure:
+            return "not sure"
+        return "same" if self.same else "different"
+
+
+@dataclass(frozen=True)
+class _Square:
+    """A photo as a square, (3, image_size, image_size) uint8, and what part of it the photo fills across and down."""
+
+    pixels: np.ndarray
+    extent: tuple[float, float]
 
 
 class ShoeClassifier:
@@ -49,12 +70,14 @@ class ShoeClassifier:
 
     Args:
         threshold: the calibrated logit above which two shoes are called the same pair.
+        margin: the calibrated logit, either way, below which it is not sure.
     """
 
-    def __init__(self, trained: TrainedNetwork, checkpoint: Path, threshold: float = 0.0) -> None:
+    def __init__(self, trained: TrainedNetwork, checkpoint: Path, threshold: float = 0.0, margin: float = 0.0) -> None:
         self.trained = trained
         self.checkpoint = checkpoint
         self.threshold = threshold
+        self.margin = margin
 
     def compare(self, left: Photo, right: Photo) -> Verdict:
         """Whether two photos of single shoes, a left and a right one, show the same pair.
@@ -75,7 +98,8 @@ class ShoeClassifier:
         both = self._read_pair((left, right))
         if isinstance(both, UserError):
             raise both
-        explanation = self.trained.explain(*normalise(torch.from_numpy(both))[:, None])
+        photos = torch.from_numpy(np.stack([square.pixels for square in both]))
+        explanation = self.trained.explain(*self.trained.see(photos)[:, None])
         if explanation is None:
             raise UserError(
                 f"{self.checkpoint}: this network compares no places of cut-outs, so that there is nothing to show; "
@@ -101,18 +125,29 @@ class ShoeClassifier:
                 for both in squares:
                     yield both if isinstance(both, UserError) else next(verdicts)
 
-    def _read_pair(self, pair: tuple[Photo, Photo]) -> np.ndarray | UserError:
-        """(2, 3, image_size, image_size) uint8: left and right."""
+    def _read_pair(self, pair: tuple[Photo, Photo]) -> list[_Square] | UserError:
+        """Left and right."""
+        squares = []
         try:
-            return np.stack([to_square(open_photo(photo), self.trained.image_size) for photo in pair])
+            for photo in pair:
+                squares.append(_Square(*squared(open_photo(photo), self.trained.image_size)))
         except UserError as error:
             return error
+        return squares
 
-    def _judge(self, pairs: Sequence[np.ndarray]) -> list[Verdict]:
+    def _judge(self, pairs: Sequence[list[_Square]]) -> list[Verdict]:
         if not pairs:
             return []
-        left, right = normalise(torch.from_numpy(np.stack(pairs))).unbind(1)  # (B, 3, H, W) each
-        return [verdict_of(logit, self.threshold) for logit in self.trained.score(left, right).tolist()]
+        squares = [square for both in zip(*pairs, strict=True) for square in both]  # left ones, then right ones
+        photos = torch.from_numpy(np.stack([square.pixels for square in squares]))
+        found = self.trained.find_shoes(photos)
+        doubts = look(normalise(photos), found, [square.extent for square in squares]).doubts()
+        left, right = self.trained.see(photos, found).chunk(2)
+        logits = self.trained.score(left, right).tolist()
+        return [
+            doubted(verdict_of(logit, self.threshold, self.margin), *both)
+            for logit, *both in zip(logits, doubts[: len(pairs)], doubts[len(pairs) :], strict=True)
+        ]
 
 
 def load_classifier(
@@ -132,26 +167,47 @@ def load_classifier(
     """
     path = find_checkpoint(str(checkpoint), str(output_dir))
     trained = load_trained(path)
-    return ShoeClassifier(trained, path, 0.0 if max_fmr is None else trained.threshold(max_fmr))
+    if max_fmr is not None:  # that rate says what is sure enough
+        return ShoeClassifier(trained, path, trained.threshold(max_fmr))
+    return ShoeClassifier(trained, path, margin=trained.margin)
 
 
-def verdict_of(logit: float, threshold: float = 0.0) -> Verdict:
-    """What a calibrated logit means where two shoes are the same pair above a threshold, a calibrated logit as well."""
+def verdict_of(logit: float, threshold: float = 0.0, margin: float = 0.0) -> Verdict:
+    """What a calibrated logit means where two shoes are the same pair above a threshold, a calibrated logit as well.
+
+    Args:
+        margin: of logits nearer to 0 it is not sure, nor of probabilities below SURE.
+    """
     same_pair, limit = probability_of(logit), probability_of(threshold)
-    same = logit > threshold
-    return Verdict(same, same_pair, _sentence(same_pair, likely=logit > 0, same=same, limit=limit), limit)
-
-
-def _sentence(same_pair: float, *, likely: bool, same: bool, limit: float) -> str:
-    sure = same_pair if likely else 1 - same_pair
-    percent, asked = (min(max(math.floor(100 * value), 1), 99) for value in (sure, same_pair))  # it is never certain
+    likely, same = logit > 0, logit > threshold
+    probable = same_pair if likely else 1 - same_pair
+    percent, asked = (min(max(math.floor(100 * value), 1), 99) for value in (probable, same_pair))  # never certain
+    sure = False
     if likely and not same:
-        return f"Not sure enough, {asked} % for the same pair."
-    if same and limit != 0.5 and same_pair < SURE:  # so many false matches are allowed
-        return f"Taken for the same pair, with only {asked} % for it."
-    if sure < SURE:
-        return f"Not sure, {asked} % for the same pair: look again with more light."
-    return f"{'Same pair' if likely else 'Different pairs'}, {percent} % sure."
+        sentence = f"Not sure enough, {asked} % for the same pair."
+    elif same and limit != 0.5 and same_pair < SURE:  # so many false matches are allowed
+        sure, sentence = True, f"Taken for the same pair, with only {asked} % for it."
+    elif probable < SURE or abs(logit) < margin:
+        sentence = f"Not sure, {asked} % for the same pair: look again with more light."
+    else:
+        sure, sentence = True, f"{'Same pair' if likely else 'Different pairs'}, {percent} % sure."
+    return Verdict(same, same_pair, sentence, limit, sure)
+
+
+def doubted(verdict: Verdict, left: str | None, right: str | None) -> Verdict:
+    """A verdict on photos of which something may be wrong: keys of REMEDIES, None if nothing is."""
+    wrong = [(f"the {side} photo", doubt) for side, doubt in ((LEFT, left), (RIGHT, right)) if doubt is not None]
+    if not wrong:
+        return verdict
+    reasons = tuple(f"{photo} {doubt}" for photo, doubt in wrong)
+    sentence = f"Not sure: {' and '.join(reasons)}; {REMEDIES[wrong[0][1]]}."
+    return replace(verdict, sure=False, sentence=sentence, reasons=reasons)
+
+
+def squared(photo: Image.Image, image_size: int) -> tuple[np.ndarray, tuple[float, float]]:
+    """A photo as a square, (3, image_size, image_size) uint8, and what part of it the photo fills across and down."""
+    longest = max(photo.size)
+    return to_square(photo, image_size), (photo.width / longest, photo.height / longest)
 
 
 def open_photo(photo: Photo) -> Image.Image:
@@ -166,6 +222,8 @@ def open_photo(photo: Photo) -> Image.Image:
             raise UserError(f"{path}: {'this is a folder, expected a photo' if path.is_dir() else 'no such file'}.")
         try:
             return open_upright(path)
+        except UserError as error:
+            raise UserError(f"{path}: {error}.") from error
         except Exception as error:  # pillow raises many kinds for broken files; each means the same here
             raise UserError(
                 f"{path}: this cannot be read as an image ({type(error).__name__}); expected a photo such as a JPEG "

@@ -5,7 +5,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,11 +16,11 @@ from torch import Tensor
 from tqdm import tqdm
 
 from shoepair.data.layout import LEFT, RIGHT
-from shoepair.data.photos import to_square
 from shoepair.data.shoes import normalise
 from shoepair.errors import UserError
 from shoepair.files import read_rows
-from shoepair.inference.classifier import open_photo
+from shoepair.inference.classifier import open_photo, squared
+from shoepair.inference.doubts import look
 from shoepair.inference.network import TrainedNetwork
 
 Step = TypeVar("Step")
@@ -32,7 +32,7 @@ VALUES_AT_ONCE = 8_000_000  # of these pairs' embeddings, each side: 32 MB
 # partner is one of the 50 likeliest for 98.5 % (sides unknown: 97.2), of 200 for 99.7 % (99.1), of 400 for all (99.7).
 SHORTLIST = 200
 ROWS_AT_ONCE = 1_000  # of shoes, to find their likeliest candidates
-THUMBNAIL_PX = 144
+THUMBNAIL_PX, CUT_OUT_PX = 144, 96
 SIDE = re.compile(r"(?<![a-z])(left|right)(?![a-z])", re.IGNORECASE)
 
 
@@ -44,14 +44,18 @@ class Gallery:
         paths: of the photos.
         sides: "left", "right" or None (unknown), in the same order.
         thumbnails: small JPEG files, in the same order.
+        cut_outs: still smaller ones of what the network sees, if it sees cut-outs; else empty.
+        doubts: what is wrong with each photo, as in doubts.REMEDIES; None: nothing is.
         seen: what the network needs of each shoe: the embeddings of its views (num_shoes, num_views, C) where it is
-            siamese, else its image (num_shoes, 3, H, W) uint8.
+            siamese, else its image or cut-out (num_shoes, 3 or 4, H, W) uint8.
     """
 
     paths: list[Path]
     sides: list[str | None]
     thumbnails: list[bytes]
     seen: Tensor
+    cut_outs: list[bytes] = field(default_factory=list)
+    doubts: list[str | None] = field(default_factory=list)
 
 
 def list_photos(folders: Sequence[Path]) -> list[Path]:
@@ -65,7 +69,12 @@ def list_photos(folders: Sequence[Path]) -> list[Path]:
     for folder in folders:
         if not folder.is_dir():
             raise UserError(f"{folder}: no such folder.")
-        found = [path for path in sorted(folder.iterdir()) if Image.EXTENSION.get(path.suffix.lower()) in Image.OPEN]
+        found = []
+        for path in sorted(folder.iterdir()):
+            if Image.EXTENSION.get(path.suffix.lower()) in Image.OPEN and not path.name.startswith("."):
+                found.append(path)
+            elif path.suffix.lower() in (".heic", ".heif"):
+                print(f"Left out {path}: pillow does not read HEIC photos; save it as a JPEG.", file=sys.stderr)
         if not found:
             raise UserError(f"{folder}: there is no photo in it; expected files such as shoe.jpg, one for each shoe.")
         paths += found
@@ -105,6 +114,8 @@ def read_gallery(paths: Sequence[Path], sides: Sequence[str | None], trained: Tr
     """
     kept: list[int] = []
     thumbnails: list[bytes] = []
+    cut_outs: list[bytes] = []
+    doubts: list[str | None] = []
     seen: Tensor | None = None  # of all photos at once: of thousands, joining pieces would hold the embeddings twice
     for batch in progress(range(0, len(paths), BATCH), "Photos", "batch"):
         rows = range(batch, min(batch + BATCH, len(paths)))
@@ -112,31 +123,51 @@ def read_gallery(paths: Sequence[Path], sides: Sequence[str | None], trained: Tr
             read = list(pool.map(lambda row: _read(paths[row], trained.image_size), rows))
         for error in (error for error in read if isinstance(error, UserError)):
             print(f"Left out {error}", file=sys.stderr)
-        usable = [(row, *both) for row, both in zip(rows, read, strict=True) if not isinstance(both, UserError)]
+        usable = [(row, one) for row, one in zip(rows, read, strict=True) if not isinstance(one, UserError)]
         if not usable:
             continue
-        images = torch.from_numpy(np.stack([image for _, image, _ in usable]))
-        encoded = images if trained.siamese is None else trained.encode(normalise(images))
+        photos = torch.from_numpy(np.stack([one.pixels for _, one in usable]))
+        found = trained.find_shoes(photos)
+        doubts += look(normalise(photos), found, [one.extent for _, one in usable]).doubts()
+        images = trained.see(photos, found)
+        if trained.sees_cut_outs:
+            cut_outs += [
+                _small_jpeg(Image.fromarray(image[:3].permute(1, 2, 0).numpy()), CUT_OUT_PX) for image in images
+            ]
+        encoded = images if trained.siamese is None else trained.encode(images)
         if seen is None:
             seen = encoded.new_empty((len(paths), *encoded.shape[1:]))
         seen[len(kept) : len(kept) + len(usable)] = encoded
-        kept += [row for row, _, _ in usable]
-        thumbnails += [thumbnail for _, _, thumbnail in usable]
+        kept += [row for row, _ in usable]
+        thumbnails += [one.thumbnail for _, one in usable]
     if seen is None:
         raise UserError(f"{paths[0].parent}: none of its {len(paths)} photos can be read as an image.")
-    return Gallery([paths[row] for row in kept], [sides[row] for row in kept], thumbnails, seen[: len(kept)])
+    kept_paths, kept_sides = [paths[row] for row in kept], [sides[row] for row in kept]
+    return Gallery(kept_paths, kept_sides, thumbnails, seen[: len(kept)], cut_outs, doubts)
 
 
-def _read(path: Path, image_size: int) -> tuple[np.ndarray, bytes] | UserError:
-    """What the network sees of a photo, and a thumbnail as a JPEG file."""
+@dataclass(frozen=True)
+class _Read:
+    """A photo as a square, what part of it the photo fills across and down, and a small JPEG file of it."""
+
+    pixels: np.ndarray
+    extent: tuple[float, float]
+    thumbnail: bytes
+
+
+def _read(path: Path, image_size: int) -> _Read | UserError:
     try:
         photo = open_photo(path)
     except UserError as error:
         return error
-    small = ImageOps.contain(photo, (THUMBNAIL_PX, THUMBNAIL_PX))
+    pixels, extent = squared(photo, image_size)
+    return _Read(pixels, extent, _small_jpeg(photo, THUMBNAIL_PX))
+
+
+def _small_jpeg(image: Image.Image, side: int) -> bytes:
     file = io.BytesIO()
-    small.save(file, "JPEG", quality=80)
-    return to_square(photo, image_size), file.getvalue()
+    ImageOps.contain(image, (side, side)).save(file, "JPEG", quality=80)
+    return file.getvalue()
 
 
 def score_gallery(gallery: Gallery, trained: TrainedNetwork, length: int = SHORTLIST) -> np.ndarray:
@@ -219,7 +250,7 @@ def _score_images(images: Tensor, left: np.ndarray, right: np.ndarray, trained: 
     logits = []
     for start in progress(range(0, len(left), BATCH), "Pairs of photos", "batch"):
         chosen = slice(start, start + BATCH)
-        one, other = (normalise(images[torch.from_numpy(side[chosen])]) for side in (left, right))
+        one, other = (images[torch.from_numpy(side[chosen])] for side in (left, right))
         logits.append(trained.score(one, other))
     return torch.cat(logits).numpy()
 

@@ -5,6 +5,7 @@ Knows nothing of Lightning, whose import alone takes longer than judging two pho
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from shoepair.config.approaches import NetworkSettings
 from shoepair.data.shoes import normalise, to_bytes
 from shoepair.errors import UserError
 from shoepair.metrics.calibration import Calibration
-from shoepair.models.cutout import turned
+from shoepair.models.cutout import CutOut, largest_piece, turned
 from shoepair.models.local import similar_places
 from shoepair.models.networks import PairNetwork, build_network
 from shoepair.models.siamese import SiameseNetwork
@@ -76,15 +77,40 @@ class TrainedNetwork:
         """What encodes each shoe by itself and compares embeddings; None if the network sees pairs only."""
         return self.network.siamese
 
-    @torch.inference_mode()
-    def score(self, left: Tensor, right: Tensor) -> Tensor:
-        """(B,) calibrated logits of pairs, positive means "same pair"; RGB in [-0.5, 0.5], each (B, 3, H, W)."""
-        return score_photos(self.network, left, right, hflip=self.tta_hflip) / self.temperature
+    @property
+    def sees_cut_outs(self) -> bool:
+        return self.network.cut_out is not None
 
     @torch.inference_mode()
-    def encode(self, photos: Tensor) -> Tensor:
-        """(B, 3, H, W) in [-0.5, 0.5] -> (B, num_views, C). Only of a siamese network."""
-        return self.network.encode_views(prepared(self.network, photos), hflip=self.tta_hflip)
+    def find_shoes(self, photos: Tensor) -> Tensor:
+        """How likely a shoe covers each place of photos: uint8 (B, 3, H, W) -> (B, 1, MASK_PX, MASK_PX)."""
+        return self._cut_out.likely(normalise(photos))
+
+    @cached_property
+    def _cut_out(self) -> CutOut:
+        return self.network.cut_out or CutOut(self.image_size).eval()
+
+    @torch.inference_mode()
+    def see(self, photos: Tensor, found: Tensor | None = None) -> Tensor:
+        """What the network sees of photos, uint8 (B, 3, H, W): these, or cut-outs, uint8 (B, 4, h, w).
+
+        Args:
+            found: what find_shoes gives, if it is known.
+        """
+        if self.network.cut_out is None:
+            return photos
+        found = self.find_shoes(photos) if found is None else found
+        return to_bytes(self.network.cut_out.lay(normalise(photos), largest_piece(found)))
+
+    @torch.inference_mode()
+    def score(self, left: Tensor, right: Tensor) -> Tensor:
+        """(B,) calibrated logits of pairs of what `see` gives, positive means "same pair"."""
+        return self.network.score(normalise(left), normalise(right), hflip=self.tta_hflip) / self.temperature
+
+    @torch.inference_mode()
+    def encode(self, seen: Tensor) -> Tensor:
+        """What `see` gives, (B, ...) -> (B, num_views, C). Only of a siamese network."""
+        return self.network.encode_views(normalise(seen), hflip=self.tta_hflip)
 
     @torch.inference_mode()
     def compare(self, one: Tensor, other: Tensor) -> Tensor:
@@ -99,19 +125,24 @@ class TrainedNetwork:
 
     @torch.inference_mode()
     def explain(self, left: Tensor, right: Tensor) -> Explanation | None:
-        """What it sees of one pair, each (1, 3, H, W), and which places are alike; None if it compares none."""
+        """What `see` gives of one pair, each (1, 4, h, w), and which places are alike; None if it compares none."""
         network = self.network
         if network.cut_out is None or network.siamese is None:
             return None
-        cut_outs = torch.cat([prepared(network, left), prepared(network, right)])
-        embeddings = network.encode_views(cut_outs, hflip=False)
+        cut_outs = torch.cat([left, right])
+        embeddings = self.encode(cut_outs)
         view = int(network.compare_ways(embeddings[:1], embeddings[1:]).argmax())  # that which counts
         one, other = (network.siamese.local_features(shoe) for shoe in (embeddings[:1, 0], embeddings[1:, view]))
         if one is None or other is None:
             return None
         seen = torch.cat([cut_outs[:1], turned(cut_outs[1:]) if view else cut_outs[1:]])
         alike, links = similar_places(one, other)
-        return Explanation(to_bytes(seen).numpy(), alike.numpy(), links.numpy())
+        return Explanation(seen.numpy(), alike.numpy(), links.numpy())
+
+    @property
+    def margin(self) -> float:
+        """The calibrated logit, either way, from which it is sure; see Calibration.margin. 0 without calibration."""
+        return 0.0 if self.calibration is None else self.calibration.margin()
 
     def threshold(self, max_fmr: float) -> float:
         """The calibrated logit from which two shoes are the same pair, for a highest false match rate.
@@ -133,17 +164,6 @@ class TrainedNetwork:
 def trained_on_hflip(config: Mapping[str, Any]) -> bool:
     """Whether the run of this configuration was trained on mirrored pairs too."""
     return bool((config.get("data", {}).get("augment") or {}).get("hflip"))
-
-
-def score_photos(network: PairNetwork, left: Tensor, right: Tensor, *, hflip: bool) -> Tensor:
-    """(B,) logits of pairs of photos, RGB in [-0.5, 0.5], each (B, 3, H, W)."""
-    return network.score(prepared(network, left), prepared(network, right), hflip=hflip)
-
-
-def prepared(network: PairNetwork, photos: Tensor) -> Tensor:
-    """What a network sees of photos, as it saw them in training, where cut-outs are kept as bytes."""
-    images = network.prepared(photos)
-    return images if network.cut_out is None else normalise(to_bytes(images))
 
 
 def load_trained(path: str | Path) -> TrainedNetwork:

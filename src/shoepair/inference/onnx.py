@@ -60,7 +60,6 @@ def write_onnx(trained: "TrainedNetwork", path: Path) -> None:
 
     from shoepair import __version__
     from shoepair.data.shoes import normalise
-    from shoepair.inference.network import score_photos
     from shoepair.models.fused import plain_stages
     from shoepair.models.networks import PairNetwork
 
@@ -70,7 +69,7 @@ def write_onnx(trained: "TrainedNetwork", path: Path) -> None:
             self.network = cast(PairNetwork, plain_stages(trained.network))
 
         def forward(self, left: Tensor, right: Tensor) -> Tensor:
-            logits = score_photos(self.network, normalise(left), normalise(right), hflip=trained.tta_hflip)
+            logits = self.network.score(normalise(left), normalise(right), hflip=trained.tta_hflip)
             return torch.sigmoid(logits / trained.temperature)
 
     size = trained.image_size
@@ -111,8 +110,6 @@ def largest_difference(trained: "TrainedNetwork", path: Path) -> float:
     import onnxruntime
     import torch
 
-    from shoepair.data.shoes import normalise
-
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     random, size, largest = np.random.default_rng(0), trained.image_size, 0.0
     for num_pairs in (1, 2, 7):
@@ -122,7 +119,7 @@ def largest_difference(trained: "TrainedNetwork", path: Path) -> float:
         images[:, ::2] ^= random.integers(0, 32, images[:, ::2].shape, dtype=np.uint8)
         left, right = np.ascontiguousarray(images)
         (found,) = session.run(None, {"left": left, "right": right})
-        expected = torch.sigmoid(trained.score(*(normalise(torch.from_numpy(side)) for side in (left, right))))
+        expected = torch.sigmoid(trained.score(torch.from_numpy(left), torch.from_numpy(right)))
         if found.shape != expected.shape:
             return float("inf")
         largest = max(largest, float(np.abs(found - expected.numpy()).max()))

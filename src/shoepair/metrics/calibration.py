@@ -13,6 +13,7 @@ import numpy as np
 from shoepair.errors import UserError
 
 LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 0.05, 20.0
+ANSWERED = 0.9  # of pairs, the surest: of the others a network says that it is not sure
 CONFIDENCE = 0.95  # that the false match rate is no higher than was wanted, one-sided
 
 
@@ -75,6 +76,22 @@ class Calibration:
                 "pairs no finite score; train it again with a lower optimizer.lr."
             )
         return limit / self.temperature
+
+    def margin(self, answered: float = ANSWERED) -> float:
+        """The calibrated logit, either way, that the surest part of validation's pairs reach, same and different pairs
+        alike in sum: for refusing the others. 0 where one of the two kinds has no pair.
+
+        Args:
+            answered: this part; from 0 to 1.
+        """
+        if not self.different or not self.same:
+            return 0.0
+        both = (self.different, self.same)
+        sureness = np.abs(np.concatenate([np.asarray(logits, dtype=float) for logits in both])) / self.temperature
+        weight = np.concatenate([np.full(len(logits), 0.5 / len(logits)) for logits in both])
+        order = np.argsort(sureness)
+        first = int(np.searchsorted(np.cumsum(weight[order]), 1 - answered, side="right"))
+        return float(np.nan_to_num(sureness[order[min(first, len(order) - 1)]], posinf=0.0))
 
     def called_same(self, threshold: float) -> tuple[int, int]:
         """How many of validation's different and of its same pairs lie above a calibrated logit."""

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from PIL import Image, ImageOps
 
+from shoepair.data.layout import LEFT, RIGHT
 from shoepair.reports.contact_sheet import Item, contact_sheet, in_rows
 from shoepair.reports.tables import probability_in_percent
 
@@ -19,10 +20,19 @@ COLUMNS, TILES_A_SHEET = 5, 200  # a tile is a pair or two single shoes; what do
 
 @dataclass(frozen=True)
 class ShownShoe:
-    """A shoe as the report shows it: its file and a small JPEG of it."""
+    """A shoe as the report shows it.
+
+    Attributes:
+        name: of its file.
+        jpeg: a small picture of its photo.
+        cut_out: one of what the network sees, if it sees cut-outs.
+        doubt: what is wrong with its photo, to be said after "the left photo".
+    """
 
     name: str
     jpeg: bytes
+    cut_out: bytes | None = None
+    doubt: str | None = None
 
 
 @dataclass(frozen=True)
@@ -34,7 +44,13 @@ class ShownMatch:
     probability: float
     runner_up: ShownShoe | None
     runner_up_probability: float | None
-    unsure: bool  # the runner-up would do as well, or nearly, or it is hardly above the threshold
+    unsure: bool  # the runner-up would do as well, or nearly, or it is hardly above the threshold, or see reasons
+
+    @property
+    def reasons(self) -> list[str]:
+        """What is wrong with the photos, such as "the left photo is blurred"."""
+        sides = ((LEFT, self.left), (RIGHT, self.right))
+        return [f"the {side} photo {shoe.doubt}" for side, shoe in sides if shoe.doubt is not None]
 
 
 @dataclass(frozen=True)
@@ -50,10 +66,11 @@ def write_tables(folder: Path, matches: Sequence[ShownMatch], singles: Sequence[
     """pairs.csv and singles.csv."""
     with (folder / "pairs.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["left", "right", "probability", "runner_up", "runner_up_probability"])
+        writer.writerow(["left", "right", "probability", "runner_up", "runner_up_probability", "sure", "reasons"])
         for m in matches:
             runner_up = ("", "") if m.runner_up is None else (m.runner_up.name, _number(m.runner_up_probability))
-            writer.writerow([m.left.name, m.right.name, _number(m.probability), *runner_up])
+            sure = "false" if m.unsure else "true"
+            writer.writerow([m.left.name, m.right.name, _number(m.probability), *runner_up, sure, "; ".join(m.reasons)])
     with (folder / "singles.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["shoe", "nearest", "probability"])
@@ -99,6 +116,7 @@ li.unsure { border: 2px solid var(--warn); }
 li p { margin: .4rem 0 0; }
 .photos { display: flex; gap: .4rem; }
 .photos img { flex: 1 1 0; min-width: 0; max-width: 144px; height: 120px; object-fit: contain; }
+.cut-outs img { height: 72px; margin-top: .3rem; }
 .runner-up { font-size: .9em; display: flex; gap: .5rem; align-items: center; }
 .runner-up img { height: 56px; }
 .unsure strong { color: var(--warn); }
@@ -141,8 +159,11 @@ def write_page(
 
 def _match_item(number: int, m: ShownMatch) -> str:
     photos = f'<div class="photos">{_picture(m.left, "left shoe")}{_picture(m.right, "right shoe")}</div>'
+    if m.left.cut_out is not None and m.right.cut_out is not None:
+        photos += f'<div class="photos cut-outs">{_decoration(m.left.cut_out)}{_decoration(m.right.cut_out)}</div>'
     title = f"<strong>Pair {number}, {probability_in_percent(m.probability)}.</strong>"
-    said = f"<p>{title} Left {_name(m.left)}, right {_name(m.right)}.</p>"
+    look_again = f" Look again: {html.escape(' and '.join(m.reasons))}." if m.reasons else ""
+    said = f"<p>{title} Left {_name(m.left)}, right {_name(m.right)}.{look_again}</p>"
     runner_up = ""
     if m.runner_up is not None:
         picture = _picture(m.runner_up, "the next best") if m.unsure else ""  # as a picture only where it is needed
@@ -155,12 +176,24 @@ def _single_item(s: ShownSingle) -> str:
     nearest = ""
     if s.nearest is not None:
         nearest = f" Nearest: {_name(s.nearest)}, {probability_in_percent(s.probability)}."
-    return f'<li><div class="photos">{_picture(s.shoe, "single shoe")}</div><p>{_name(s.shoe)}.{nearest}</p></li>'
+    doubt = "" if s.shoe.doubt is None else f" Its photo {html.escape(s.shoe.doubt)}."
+    return (
+        f'<li><div class="photos">{_picture(s.shoe, "single shoe")}</div><p>{_name(s.shoe)}.{nearest}{doubt}</p></li>'
+    )
 
 
 def _picture(shoe: ShownShoe, what: str) -> str:
-    data = base64.b64encode(shoe.jpeg).decode("ascii")
-    return f'<img src="data:image/jpeg;base64,{data}" alt="{html.escape(f"{what}: {shoe.name}")}">'
+    return _image(shoe.jpeg, f"{what}: {shoe.name}")
+
+
+def _decoration(jpeg: bytes) -> str:
+    """A picture that says nothing more to those who do not see it."""
+    return _image(jpeg, "")
+
+
+def _image(jpeg: bytes, text: str) -> str:
+    data = base64.b64encode(jpeg).decode("ascii")
+    return f'<img src="data:image/jpeg;base64,{data}" alt="{html.escape(text)}">'
 
 
 def _name(shoe: ShownShoe) -> str:

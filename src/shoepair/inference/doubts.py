@@ -1,0 +1,110 @@
+"""What makes a photo unfit for a verdict: no whole shoe where the segmenter looks for one, no light, no sharpness.
+
+The limits were set on the 558 photos of the course's training people, of which none is doubted, and on the same photos
+darker, brighter, blurred, moved out of the picture and without a shoe.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d
+
+from shoepair.models.cutout import MASK_PX, largest_piece
+
+SMALLEST_SHOE = 0.02  # of the square
+SECOND_PIECE = 0.6  # of the largest one
+CUT_OFF = 0.9  # of the square root of the shoe's area: more than its width
+DARKEST_LIGHT = 0.16  # sRGB, that the brightest twentieth of a photo reaches
+BLOWN_OUT, WHITE = 0.6, 0.98  # this part of the shoe is as good as white
+BLURRED = 0.58
+
+# What may be wrong, to be said after "the left photo", and what helps.
+REMEDIES = {
+    "is too dark": "take it again with more light",
+    "shows no shoe": "lay one shoe on a plain floor",
+    "is too bright": "take it again with less light",
+    "shows more than one thing": "lay one shoe alone",
+    "shows only a part of the shoe": "take it again from farther away",
+    "is blurred": "take it again and hold the camera still",
+}
+
+
+@dataclass(frozen=True)
+class Looks:
+    """What is measured of photos, (B,) each.
+
+    Attributes:
+        shoe: part of the square that the shoe covers.
+        second_piece: size of the second largest piece that looks like a shoe, of the largest.
+        cut_off: length of the shoe's outline along the photo's edges, of the square root of its area.
+        light: what the brightest twentieth of the photo reaches, from 0 to 1.
+        white: part of the shoe that is as good as white.
+        sharpness: fine detail of the shoe in units of its coarser detail, so that contrast does not matter.
+    """
+
+    shoe: Tensor
+    second_piece: Tensor
+    cut_off: Tensor
+    light: Tensor
+    white: Tensor
+    sharpness: Tensor
+
+    def doubts(self) -> list[str | None]:
+        """The first thing that is wrong with each photo, a key of REMEDIES; None: nothing is."""
+        wrong = torch.stack(
+            [
+                self.light < DARKEST_LIGHT,
+                self.shoe < SMALLEST_SHOE,
+                self.white > BLOWN_OUT,
+                self.second_piece > SECOND_PIECE,
+                self.cut_off > CUT_OFF,
+                self.sharpness < BLURRED,
+            ]
+        )
+        words = list(REMEDIES)
+        return [words[int(photo.int().argmax())] if photo.any() else None for photo in wrong.T]
+
+
+@torch.inference_mode()
+def look(photos: Tensor, found: Tensor, extents: Sequence[tuple[float, float]]) -> Looks:
+    """Measure photos.
+
+    Args:
+        photos: RGB in [-0.5, 0.5], (B, 3, H, H).
+        found: how likely a shoe covers each place, as CutOut.likely gives it.
+        extents: what part of the square each photo fills across and down; the rest is padding.
+    """
+    piece = largest_piece(found) > 0.5
+    others = (found > 0.5) & ~piece
+    second = (largest_piece(others.float()) > 0.5).flatten(1).sum(1)
+    covered = piece.flatten(1).sum(1)
+    area = covered.clamp_min(1)
+    seen = adaptive_avg_pool2d(photos, MASK_PX) + 0.5
+    grey = photos.mean(1, keepdim=True)
+    smooth = avg_pool2d(grey, 3, 1, 1)
+    smoother = avg_pool2d(avg_pool2d(smooth, 3, 1, 1), 3, 1, 1)
+    fine, coarse = (
+        (adaptive_avg_pool2d(detail.abs(), MASK_PX) * piece).sum((1, 2, 3))
+        for detail in (grey - smooth, smooth - smoother)
+    )
+    edge = torch.stack([_edge(*extent) for extent in extents]).to(piece.device)
+    return Looks(
+        shoe=covered / MASK_PX**2,
+        second_piece=second / area,
+        cut_off=(edge & piece[:, 0]).flatten(1).sum(1) / area.sqrt(),
+        light=seen.amax(1).flatten(1).quantile(0.95, dim=1),
+        white=((seen.amin(1, keepdim=True) > WHITE) & piece).flatten(1).sum(1) / area,
+        sharpness=torch.where(covered > 0, fine / coarse.clamp_min(1e-6), 1.0),
+    )
+
+
+def _edge(across: float, down: float) -> Tensor:
+    """Which places lie along the edges of a photo that fills this part of the square: (MASK_PX, MASK_PX) bool."""
+    edge = torch.zeros(MASK_PX, MASK_PX, dtype=torch.bool)
+    left, top = (min(round(MASK_PX * (1 - part) / 2), MASK_PX // 2 - 1) for part in (across, down))
+    right, bottom = MASK_PX - 1 - left, MASK_PX - 1 - top
+    edge[[top, bottom], left : right + 1] = True
+    edge[top : bottom + 1, left] = edge[top : bottom + 1, right] = True
+    return edge
