@@ -1,15 +1,19 @@
+import io
 import logging
+import os
 import shutil
+import struct
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from settings import train_settings
 
 from shoepair.data.datamodule import ShoePairDataModule
-from shoepair.data.photos import pad_to_square, read_photos, read_square
+from shoepair.data.photos import open_upright, pad_to_square, read_photos, read_square, to_square, upright
 from shoepair.data.synthetic.collection import draw_shoes
 from shoepair.errors import UserError
 
@@ -124,3 +128,76 @@ def test_no_person_appears_in_two_splits_of_the_real_photos(real_photos: Path, f
             assert shoes[left].person == shoes[right].person and shoes[left].person in people[split]
             assert (shoes[left].pair == shoes[right].pair) == (label == 1)
             assert (shoes[left].side, shoes[right].side) == ("left", "right")
+
+
+@pytest.mark.parametrize("mode", Image.MODES)
+def test_every_kind_of_pixels_keeps_its_brightness_or_is_refused_by_name(mode: str) -> None:
+    """What pillow makes of the same picture in each of its modes; of 16 bits, the same in 16 bits."""
+    picture = Image.fromarray(np.linspace(40, 200, 32 * 32).reshape(32, 32).astype(np.uint8))
+    if mode.startswith("I"):
+        image = Image.fromarray(np.asarray(picture).astype(np.uint16 if ";" in mode else np.int32) * 257)
+    elif mode == "LAB":
+        image = Image.new("LAB", (32, 32))
+    else:
+        through = {"RGBa": "RGBA", "La": "LA", "PA": "P"}.get(mode)
+        image = (picture.convert(through) if through else picture).convert(mode)
+    if mode in ("F", "LAB"):
+        with pytest.raises(UserError, match=f"of the kind {mode}, which does not say what is white"):
+            upright(image)
+        return
+    assert np.asarray(upright(image)).mean() == pytest.approx(120, abs=8 if mode in ("1", "P", "PA") else 2)
+
+
+def test_sixteen_bits_in_a_file_are_not_cut_off(tmp_path: Path) -> None:
+    values = np.linspace(0, 65535, 64 * 64).reshape(64, 64).astype(np.uint16)
+    for name in ("photo.png", "photo.tif"):
+        Image.fromarray(values).save(tmp_path / name)
+        square = read_square(tmp_path / name, 64)
+        assert square.mean() == pytest.approx(127, abs=1.5) and len(np.unique(square)) > 200
+
+
+@pytest.mark.parametrize(("width", "height"), [(20_000, 10), (1, 60_000), (3, 2), (1, 1), (101, 100)])
+def test_a_strip_is_scaled_before_it_is_padded(width: int, height: int) -> None:
+    started = time.perf_counter()
+    square = to_square(Image.new("RGB", (width, height), (200, 100, 50)), 56)
+    assert square.shape == (3, 56, 56) and (square == np.array([200, 100, 50])[:, None, None]).all()
+    assert time.perf_counter() - started < 2
+
+
+def test_what_is_no_regular_file_is_left_out_and_nothing_hangs(photos: Path, caplog: pytest.LogCaptureFixture) -> None:
+    pipe = photos / "train" / "u777_1_left_m.jpg"
+    os.mkfifo(pipe)
+    (photos / "train" / "u777_1_right_m.jpg").symlink_to("/dev/zero")
+    assert len(read_photos(photos, 64)["train"].images) == 24
+    assert caplog.text.count("it is no regular file") == 2
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [(0x0100, 2, 4, 0x00313233), (0x011A, 2, 4, 0x31323334), (0x0111, 2, 3, 0x00414243), (0x010E, 5, 1, 2),
+     (0x0131, 12, 1, 3), (0x8769, 4, 1, 999)],
+)  # fmt: skip
+def test_a_turned_photo_with_another_odd_tag_is_upright(tmp_path: Path, odd: tuple[int, int, int, int]) -> None:
+    """Most of these pillow's own exif_transpose cannot write back."""
+    tags = b"".join(struct.pack("<HHII", *tag) for tag in ((0x0112, 3, 1, 6), odd))
+    exif = b"Exif\0\0" + struct.pack("<2sHIH", b"II", 42, 8, 2) + tags + b"\0\0\0\0"
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 12, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "turned.png", exif=exif)
+    seen = open_upright(tmp_path / "turned.png")
+    assert seen.size == (8, 12) and np.array_equal(np.asarray(seen), np.rot90(pixels, -1))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_orientation_is_that_of_pillow(orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    file = io.BytesIO()
+    Image.fromarray(np.random.default_rng(1).integers(0, 256, (6, 9, 3), dtype=np.uint8)).save(file, "PNG", exif=exif)
+    expected = np.asarray(ImageOps.exif_transpose(Image.open(file)))
+    assert np.array_equal(np.asarray(upright(Image.open(file))), expected)
+
+
+def test_a_photo_too_large_for_pillow_is_read(tmp_path: Path) -> None:
+    Image.new("RGB", (20_000, 10_000), (10, 200, 30)).save(tmp_path / "huge.jpg", quality=50)
+    square = read_square(tmp_path / "huge.jpg", 32)
+    assert np.abs(square.astype(int) - np.array([10, 200, 30])[:, None, None]).max() < 4

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
 
 from shoepair.data.cache import cached_images, digest
 from shoepair.data.layout import LEFT, NAME, RIGHT, SPLITS, check_photo_root
@@ -18,7 +19,18 @@ from shoepair.errors import UserError
 
 log = logging.getLogger(__name__)
 
-READER_VERSION = "2"  # another one whenever read_square reads a photo differently, or the record changes
+ORIENTATION = 0x0112  # the EXIF tag
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+HUGE_SHRINK = 8  # of JPEG files too large for pillow's limit: by as much as their decoder can
+READER_VERSION = "3"  # another one whenever read_square reads a photo differently, or the record changes
 
 
 def read_photos(root: str | Path, image_size: int, cache_dir: str | Path | None = None) -> dict[str, ShoeSet]:
@@ -116,7 +128,7 @@ def _shoes_by_name(folder: Path) -> dict[Shoe, Path]:
 
 def _content(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return path.read_bytes() if path.is_file() else b""  # a named pipe would never end
     except OSError:  # a broken link, or not ours to read: reading it as an image will say so
         return b""
 
@@ -131,7 +143,8 @@ def _read_into(images: np.ndarray, row: int, path: Path, image_size: int) -> str
     try:
         images[row] = read_square(path, image_size)
     except Exception as error:  # pillow raises many kinds for broken files; each means the same here
-        return f"{type(error).__name__}: {error}".replace(str(path), path.name)
+        kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
+        return f"{kind}{error}".replace(str(path), path.name)
     return None
 
 
@@ -158,23 +171,71 @@ def read_square(path: str | Path, image_size: int) -> np.ndarray:
 
 
 def open_upright(path: str | Path) -> Image.Image:
-    """A photo as it is to be looked at: turned as its EXIF orientation says, RGB without alpha."""
+    """A photo as it is to be looked at: turned as its EXIF orientation says, RGB without alpha.
+
+    Raises:
+        OSError or others of pillow's, if it is no regular file or cannot be read.
+        UserError: if its pixels have no brightness that is known.
+    """
+    if not Path(path).is_file():
+        raise OSError("it is no regular file")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # a large photo is no attack
-        with Image.open(path) as opened:
+        warnings.filterwarnings("ignore", message="Corrupt EXIF data")  # nobody can do anything about it
+        try:
+            opened: Image.Image = Image.open(path)
+        except Image.DecompressionBombError:
+            opened = _open_huge_jpeg(path)
+        with opened:
             return upright(opened)
 
 
+def _open_huge_jpeg(path: str | Path) -> Image.Image:
+    """Pillow refuses 180 megapixels, but of a JPEG file its decoder gives a smaller image at once."""
+    image = JpegImageFile(path)
+    image.draft("RGB", (max(1, image.width // HUGE_SHRINK), max(1, image.height // HUGE_SHRINK)))
+    return image
+
+
 def upright(image: Image.Image) -> Image.Image:
-    return ImageOps.exif_transpose(image).convert("RGB")
+    """Turned as its EXIF orientation says, RGB without alpha. Raises UserError as open_upright does."""
+    try:
+        orientation = image.getexif().get(ORIENTATION)
+    except Exception:  # of metadata that are broken
+        orientation = None
+    image = in_eight_bits(image)
+    return image.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else image
+
+
+def in_eight_bits(image: Image.Image) -> Image.Image:
+    """RGB with the same brightness, whatever the mode: pillow's own conversion cuts off what is above 255.
+
+    Raises:
+        UserError: of modes that do not say what is white.
+    """
+    unknown = image.mode in ("F", "LAB")
+    if image.mode == "I" or image.mode.startswith("I;16"):
+        values = np.asarray(image).astype(np.int64)
+        sixteen = image.mode != "I" or values.max(initial=0) > 255
+        unknown = not 0 <= values.min(initial=0) <= values.max(initial=0) <= 65535
+        image = Image.fromarray((values >> (8 if sixteen else 0)).clip(0, 255).astype(np.uint8))
+    if unknown:
+        raise UserError(f"its pixels are of the kind {image.mode}, which does not say what is white; save it as a JPEG")
+    if image.mode in ("La", "RGBa"):  # premultiplied; only these two conversions are known
+        image = image.convert("LA" if image.mode == "La" else "RGBA")
+    return image.convert("RGB")
 
 
 def to_square(image: Image.Image, image_size: int) -> np.ndarray:
-    """(3, image_size, image_size) uint8 of an upright RGB image: padded with its edge colour, scaled."""
-    image = pad_to_square(image)
-    if image.size != (image_size, image_size):
-        image = image.resize((image_size, image_size), Image.Resampling.BILINEAR, reducing_gap=3.0)
-    return np.asarray(image).transpose(2, 0, 1)
+    """(3, image_size, image_size) uint8 of an upright RGB image: scaled, padded with its edge colour."""
+    longest = max(image.size)
+    width, height = (max(1, round(side * image_size / longest)) for side in image.size)
+    if image.size != (
+        width,
+        height,
+    ):  # first: a square of a long strip would be too large for any memory
+        image = image.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=3.0)
+    return np.asarray(pad_to_square(image)).transpose(2, 0, 1)
 
 
 def pad_to_square(image: Image.Image) -> Image.Image:
