@@ -13,6 +13,7 @@ from PIL import Image
 
 from shoepair.config.messages import accepts, allowed
 from shoepair.config.schema import SyntheticSettings
+from shoepair.config.typed import as_typed
 from shoepair.data.synthetic.render import DRAWN_SIZE_PX
 from shoepair.errors import UserError
 from shoepair.reports.contact_sheet import Item, beside, contact_sheet, in_rows, shoe_image
@@ -108,7 +109,7 @@ def draw(
     return (
         f"Drawn    {num_shoes} shoes into {', '.join(f'{folder}/{split}' for split in sets)}\n"
         f"Sheet    {sheet}\n"
-        f"Train    shoepair train data=photos data.root={folder}"
+        f"Train    shoepair train data=photos {as_typed('data.root', folder)}"
     )
 
 

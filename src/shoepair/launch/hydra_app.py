@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import hydra
 from omegaconf import DictConfig
 
+from shoepair.config.typed import as_typed
 from shoepair.errors import UserError
 from shoepair.launch.hydra_private import explain, parse_overrides, raising
 from shoepair.launch.naming import naming_override  # the module registers the resolvers that conf/ uses
@@ -88,7 +89,8 @@ def _whole_sweep() -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         if Sweep.current is not None:
-            print(f"\nGo on with the same command and hydra.sweep.dir={Sweep.current.folder}", file=sys.stderr)
+            folder = as_typed("hydra.sweep.dir", Sweep.current.folder)
+            print(f"\nGo on with the same command and {folder}", file=sys.stderr)
         raise
     except Exception as error:
         if Sweep.current is None or "No trials are completed" not in str(error):  # so Optuna ends when all jobs failed

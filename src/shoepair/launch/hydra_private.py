@@ -9,7 +9,7 @@ from typing import Any
 
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Override, QuotedString
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
@@ -49,6 +49,17 @@ def parse_overrides(typed: Sequence[str]) -> list[Override]:
         return OverridesParser.create().parse_overrides(list(typed))
     except OverrideParseException:
         return []
+
+
+def text_of(override: Override) -> str | None:
+    """The value of an override that is to be a text as it was typed, without quotes; None for null.
+
+    Override.value() makes numbers of what is not quoted, and no longer knows what was.
+    """
+    value = override._value
+    if isinstance(value, QuotedString):
+        return value.text
+    return None if value is None else str(override.input_line).partition("=")[2]
 
 
 @contextlib.contextmanager

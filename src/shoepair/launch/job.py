@@ -45,6 +45,7 @@ def train_job(config: DictConfig) -> float | None:
                 folder.refuse_used(run_dir)
             else:
                 refuse_changed(run_dir, settings)
+                settings = settings.model_copy(update={"resume": where_it_was(run_dir)})
             with folder.recorded(run_dir, settings.plain()):
                 from shoepair.training.environment import limit_threads
                 from shoepair.training.train import train
@@ -84,12 +85,32 @@ def take_up(run_dir: Path, settings: TrainSettings) -> str | None:
     before = read_json(run_dir / "config.json")
     if before is None and folder.read_status(run_dir, mine=True).name == folder.UNKNOWN:
         return None
-    if same_settings(before, settings) and folder.last_checkpoint(run_dir).is_file():
-        log.info("Going on with %s", run_dir)
-        return str(run_dir)
+    if same_settings(before, settings):
+        try:
+            return where_it_was(run_dir)
+        except UserError as error:
+            log.info("%s", error)
     log.info("Starting anew in %s", run_dir)
     folder.clear(run_dir)
     return None
+
+
+def where_it_was(run_dir: Path) -> str | None:
+    """What `resume` is to be for a run that goes on: `run_dir`, or None where none of its epochs had ended.
+
+    Raises:
+        UserError: if its last checkpoint is broken.
+    """
+    from shoepair.runs.checkpoint import read_checkpoint
+
+    last = folder.last_checkpoint(run_dir)
+    if not last.is_file():
+        log.info("Starting anew in %s: none of its epochs had ended", run_dir)
+        folder.clear(run_dir)
+        return None
+    read_checkpoint(last, key="resume")
+    log.info("Going on with %s", run_dir)
+    return str(run_dir)
 
 
 @contextlib.contextmanager

@@ -23,10 +23,13 @@ from shoepair.config.schema import (
     TableSettings,
     TrainSettings,
 )
+from shoepair.config.typed import quoted
 from shoepair.data.layout import check_photo_root, check_table
 from shoepair.errors import UserError, one_line
 from shoepair.launch.hydra_private import explain, jobs_of_sweep
+from shoepair.launch.resume import refuse_changed
 from shoepair.runs.find import find_checkpoint
+from shoepair.runs.folder import refuse_running, refuse_used, relative_to_here
 
 NAMES_OF_RUNS = ("checkpoint", "init_from", "approach.ensemble_with")
 
@@ -116,7 +119,15 @@ def plain_values(config: DictConfig) -> dict[str, Any]:
 
 
 def _check_run(config: DictConfig) -> None:
-    _note_files(config, [(config, read_settings(config))])
+    settings = read_settings(config)
+    run_dir = relative_to_here(config.hydra.run.dir)
+    # Before Hydra writes: its notes on a refused start must not take the place of those on the run that is there.
+    if isinstance(settings, TrainSettings) and settings.resume is not None:
+        refuse_changed(run_dir, settings)
+    else:
+        refuse_used(run_dir)
+    refuse_running(run_dir)
+    _note_files(config, [(config, settings)])
 
 
 def _check_every_job(config: DictConfig) -> None:
@@ -148,8 +159,7 @@ def _note_files(config: DictConfig, checked: list[tuple[DictConfig, TrainSetting
         file = OmegaConf.select(OmegaConf.create(checked[0][1].plain()), key)
         if len(names) > 1 or file is None or file in names:
             continue
-        quoted = file.replace("'", "\\'")
-        typed = [override for override in typed if override.partition("=")[0] != key] + [f"{key}='{quoted}'"]
+        typed = [override for override in typed if override.partition("=")[0] != key] + [f"{key}={quoted(file)}"]
         with flag_override(config, ["readonly", "struct"], False):
             OmegaConf.update(config, key, file)
     with flag_override(config.hydra, ["readonly", "struct"], False):

@@ -1,5 +1,6 @@
 """`resume=FOLDER`: what was typed for a run before, what was typed now, and what may change between the two."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,9 +9,10 @@ from omegaconf import OmegaConf
 
 from shoepair.config.compat import todays_override
 from shoepair.config.schema import TrainSettings
+from shoepair.config.typed import quoted
 from shoepair.errors import UserError
 from shoepair.files import read_json
-from shoepair.runs.folder import last_checkpoint
+from shoepair.launch.hydra_private import parse_overrides, text_of
 from shoepair.runs.read import NO_SETTINGS, flat_settings
 
 
@@ -20,9 +22,10 @@ def replay_resumed(arguments: list[str]) -> list[str]:
     Raises:
         UserError: if there is no such run, or a key that was typed may not change.
     """
-    folder = next((a.partition("=")[2] for a in reversed(arguments) if a.startswith("resume=")), "")
-    if folder in ("", "null"):
-        return arguments
+    typed = next((a for a in reversed(arguments) if a.startswith("resume=")), "")
+    folder = next((text_of(override) for override in parse_overrides([typed])), None)
+    if not folder:
+        return arguments  # none, or one that Hydra will say it cannot read
     recorded = Path(folder, ".hydra", "overrides.yaml")
     if not recorded.is_file():
         raise UserError(f"resume={folder}: expected the folder of an interrupted run; there is no {recorded}.")
@@ -32,7 +35,9 @@ def replay_resumed(arguments: list[str]) -> list[str]:
     _refuse_typed_changes(folder, now)
     loaded: Any = OmegaConf.to_container(OmegaConf.load(recorded))
     before = [todays_override(override) for override in loaded]
-    before = [o for o in before if o.partition("=")[0].lstrip("+~") not in now | {"sweep", "launcher"}]
+    # Only settings: a folder that comes from somebody else must not say where Hydra writes.
+    before = [o for o in before if (name := o.partition("=")[0].lstrip("+~")) not in now | {"sweep", "launcher"}
+              and not re.match(r"hydra\b", name)]  # fmt: skip
     started: Any = OmegaConf.load(recorded.with_name("hydra.yaml")).hydra
     if started.mode == "MULTIRUN" and not any(o.startswith("test=") for o in [*before, *arguments]):
         before.append("test=false")
@@ -41,7 +46,7 @@ def replay_resumed(arguments: list[str]) -> list[str]:
         own = [source.path for source in started.runtime.config_sources if source.provider == "command-line"]
         flags = [flag for path in own for flag in ("--config-dir", path)]
     place = next(i for i, a in enumerate(arguments) if a.startswith("resume="))  # overrides must stand side by side
-    return [*flags, *arguments[:place], *before, f"hydra.run.dir={folder}", *arguments[place:]]
+    return [*flags, *arguments[:place], *before, f"hydra.run.dir={quoted(folder)}", *arguments[place:]]
 
 
 def may_change(scheduler: str) -> set[str]:
@@ -72,13 +77,15 @@ def refuse_changed(run_dir: Path, settings: TrainSettings) -> None:
     """An interrupted run goes on as it was started, also where files that it was composed of have changed since.
 
     Raises:
-        UserError: if they have, or if it left no checkpoint to go on from.
+        UserError: if they have, or if no run was in this folder.
     """
-    if not last_checkpoint(run_dir).is_file():
+    config = read_json(run_dir / "config.json")
+    if config is None:
         raise UserError(
-            f"resume={run_dir}: expected the folder of an interrupted run; there is no checkpoints/last.ckpt in it."
+            f"resume={run_dir}: expected the folder of an interrupted run; there is no config.json in it that can be "
+            "read."
         )
-    before, now = flat_settings(read_json(run_dir / "config.json") or {}), flat_settings(settings.plain())
+    before, now = flat_settings(config), flat_settings(settings.plain())
     for key in sorted((before.keys() | now.keys()) - may_change(settings.scheduler.target)):
         if before.get(key) != now.get(key):
             raise UserError(

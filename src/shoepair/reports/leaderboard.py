@@ -2,11 +2,13 @@
 
 import csv
 import re
+import shlex
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from shoepair.config.typed import as_typed
 from shoepair.reports.tables import between, markdown_table, text_table
 from shoepair.runs.folder import COMPLETED
 from shoepair.runs.leaderboard import ABSENT, Setting, differing_keys, gather, short_names
@@ -167,6 +169,6 @@ def best_lines(setting: Setting, folder: Path) -> list[str]:
     return [
         f"Best run      {run.path}",
         f"Train again   {run.command}",
-        f"Evaluate      shoepair evaluate checkpoint={folder}",
-        f"Look at runs  tensorboard --logdir {folder}",
+        f"Evaluate      shoepair evaluate {as_typed('checkpoint', folder)}",
+        f"Look at runs  tensorboard --logdir {shlex.quote(str(folder))}",
     ]

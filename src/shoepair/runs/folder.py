@@ -7,6 +7,7 @@ import contextlib
 import logging
 import os
 import shutil
+import signal
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,6 +16,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from shoepair.config.typed import as_typed
 from shoepair.errors import UserError
 from shoepair.files import read_json, write_json
 
@@ -22,6 +24,7 @@ log = logging.getLogger(__name__)
 
 RUNNING, COMPLETED, FAILED, INTERRUPTED, UNKNOWN = "running", "completed", "failed", "interrupted", "unknown"
 LOCK = ".lock"
+TERMINATED = 128 + signal.SIGTERM  # what a shell says of a process that this signal ended
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,7 @@ class Status:
     """How a run ended, or that it goes on.
 
     Attributes:
-        name: running, completed, failed, interrupted (by Ctrl-C, or its process is gone), or unknown.
+        name: running, completed, failed, interrupted (by Ctrl-C or SIGTERM, or its process is gone), or unknown.
         reason: of a failed run, the exception.
         since: when it became so; empty if unknown.
     """
@@ -96,8 +99,8 @@ def recorded(run_dir: Path, config: Mapping[str, Any]) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        name = INTERRUPTED if isinstance(error, KeyboardInterrupt) else FAILED
-        set_status(run_dir, name, f"{type(error).__name__}: {error}")
+        ended = isinstance(error, KeyboardInterrupt) or (isinstance(error, SystemExit) and error.code == TERMINATED)
+        set_status(run_dir, INTERRUPTED if ended else FAILED, f"{type(error).__name__}: {error}")
         raise
     set_status(run_dir, COMPLETED)
 
@@ -106,8 +109,15 @@ def refuse_used(run_dir: Path) -> None:
     """Raises UserError if a run has been in this folder."""
     if is_main_process() and (run_dir / "status.json").is_file():
         raise UserError(
-            f"{run_dir} holds another run: leave hydra.run.dir away, or go on with that run by resume={run_dir}."
+            f"{run_dir} holds another run: leave hydra.run.dir away, or go on with that run by "
+            f"{as_typed('resume', run_dir)}."
         )
+
+
+def refuse_running(run_dir: Path) -> None:
+    """Raises UserError if another process is in this folder."""
+    if is_main_process() and _has_process(run_dir):
+        raise UserError(f"{run_dir}: another process trains this run; wait for it, or end it.")
 
 
 def clear(run_dir: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from lightning import LightningModule, Trainer
-from lightning.pytorch.callbacks import Callback, WeightAveraging
+from lightning.pytorch.callbacks import Callback, EarlyStopping, WeightAveraging
 from torch import Tensor
 from tqdm import tqdm
 
@@ -89,6 +89,29 @@ class StopOnDivergence(Callback):
                 f"the training loss is {loss} in epoch {trainer.current_epoch + 1}: lower optimizer.lr, "
                 "or set trainer.gradient_clip_val"
             )
+
+
+class EarlyStop(EarlyStopping):
+    """Stops where validation accuracy has not risen for some epochs; a run that had stopped so and is resumed stops at
+    once, unless it is given more patience.
+
+    Args:
+        patience: in epochs.
+    """
+
+    def __init__(self, patience: int) -> None:
+        super().__init__(monitor="val/accuracy", mode="max", patience=patience)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        super().load_state_dict(state_dict | {"patience": self.patience})
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        trainer.should_stop = trainer.should_stop or self.wait_count >= self.patience
+
+    @property
+    def state_key(self) -> str:
+        """As Lightning's own, whose state older runs left."""
+        return super().state_key.replace(type(self).__qualname__, EarlyStopping.__qualname__, 1)
 
 
 class SeedEveryEpoch(Callback):

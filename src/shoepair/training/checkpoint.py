@@ -1,6 +1,7 @@
 """Checkpoints and LightningModules: which epochs are kept, how one is read, and what a run leaves in best.ckpt."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,11 +25,47 @@ log = logging.getLogger(__name__)
 OF_TRAINING = {"optimizer_states", "lr_schedulers", "callbacks", "current_model_state", "averaging_state"}
 
 
-class CompatibleCheckpointIO(TorchCheckpointIO):
-    """Reads what an older version wrote as if it had been written today, so that an interrupted run goes on."""
+class CheckpointFiles(TorchCheckpointIO):
+    """Writes checkpoints that are whole or not there, and reads what an older version wrote as if it was today's.
+
+    Lightning's own writes elsewhere, into $TMPDIR, and copies: a kill or a full disk then leaves half a file.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as partial:
+            torch.save(checkpoint, partial)
 
     def load_checkpoint(self, path: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
         return with_todays_names(super().load_checkpoint(path, *args, **kwargs))
+
+
+class MovableCheckpoint(ModelCheckpoint):
+    """A ModelCheckpoint that also goes on in a folder that was moved or copied.
+
+    Lightning's keeps absolute paths, and where the folder is another one, forgets which epoch was the best.
+    """
+
+    @property
+    def state_key(self) -> str:
+        """As Lightning's own, whose state older runs left."""
+        return super().state_key.replace(type(self).__qualname__, ModelCheckpoint.__qualname__, 1)
+
+    OF_PATHS = ("best_model_path", "kth_best_model_path", "last_model_path")
+
+    def state_dict(self) -> dict[str, Any]:
+        return self._with_paths(super().state_dict(), lambda path: Path(path).name) | {"dirpath": None}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        folder = Path(self.dirpath or "")
+        here = self._with_paths(state_dict, lambda path: str(folder / Path(path).name))
+        super().load_state_dict(here | {"dirpath": self.dirpath})
+
+    def _with_paths(self, state: dict[str, Any], change: Callable[[str], str]) -> dict[str, Any]:
+        changed = {name: change(state[name]) if state.get(name) else "" for name in self.OF_PATHS}
+        best = {change(path): score for path, score in state.get("best_k_models", {}).items()}
+        return state | changed | {"best_k_models": best}
 
 
 def kept_checkpoint(run_dir: Path, keep: str, *, weights_only: bool) -> ModelCheckpoint:
@@ -39,7 +76,7 @@ def kept_checkpoint(run_dir: Path, keep: str, *, weights_only: bool) -> ModelChe
         weights_only: false where weights are averaged: for such checkpoints Lightning 2.6 does not ask callbacks, and
             would save the weights that are not averaged. write_kept() takes the rest away.
     """
-    return ModelCheckpoint(
+    return MovableCheckpoint(
         dirpath=run_dir / "checkpoints",
         filename="best",
         monitor="val/rank" if keep == "best" else None,
@@ -52,7 +89,7 @@ def kept_checkpoint(run_dir: Path, keep: str, *, weights_only: bool) -> ModelChe
 
 def last_epoch_checkpoint(run_dir: Path) -> ModelCheckpoint:
     """Keeps all that is needed to go on after the last whole epoch."""
-    return ModelCheckpoint(
+    return MovableCheckpoint(
         dirpath=run_dir / "checkpoints",
         filename="last",
         enable_version_counter=False,

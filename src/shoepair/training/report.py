@@ -1,12 +1,14 @@
 """What a run says and shows: its first and last lines, its pictures in its folder and in TensorBoard."""
 
 import logging
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lightning import Trainer
 
 from shoepair.config.schema import TrainSettings
+from shoepair.config.typed import as_typed
 from shoepair.data.datamodule import ShoePairDataModule
 from shoepair.files import write_json
 from shoepair.metrics.predictions import Predictions, write_predictions
@@ -42,8 +44,8 @@ def closing(settings: TrainSettings, results: Results, run_dir: Path, *, in_swee
     log.info("%s\n%s", splits_table(results.splits), temperature_line(results.temperature))
     log.info("\nPictures       %s/curves.png, mistakes.png, pairs.png", run_dir)
     if not in_sweep:
-        log.info("Look at runs   tensorboard --logdir %s", settings.output_dir)
-        log.info("Measure again  shoepair evaluate checkpoint=%s", run_dir)
+        log.info("Look at runs   tensorboard --logdir %s", shlex.quote(settings.output_dir))
+        log.info("Measure again  shoepair evaluate %s", as_typed("checkpoint", run_dir))
 
 
 def write(

@@ -1,20 +1,24 @@
 """Lightning's Trainer: built here only, for training and for finding the device of an evaluation."""
 
 import logging
+import os
 from pathlib import Path
 from typing import Any
 
 from lightning import Trainer
-from lightning.pytorch.callbacks import Callback, EarlyStopping
-from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.plugins.environments import ClusterEnvironment, LightningEnvironment, SLURMEnvironment
+from lightning.pytorch.plugins.io import CheckpointIO
+from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
 
 from shoepair.config.schema import DeviceSettings, TrainSettings
+from shoepair.config.typed import as_typed
 from shoepair.data.datamodule import ShoePairDataModule
 from shoepair.errors import UserError, one_line
 from shoepair.models.module import PairModule
-from shoepair.runs.folder import last_checkpoint
-from shoepair.training.callbacks import SeedEveryEpoch, StopOnDivergence, moving_average
-from shoepair.training.checkpoint import CompatibleCheckpointIO, kept_checkpoint, last_epoch_checkpoint
+from shoepair.runs.folder import TERMINATED, last_checkpoint
+from shoepair.training.callbacks import EarlyStop, SeedEveryEpoch, StopOnDivergence, moving_average
+from shoepair.training.checkpoint import CheckpointFiles, kept_checkpoint, last_epoch_checkpoint
 from shoepair.training.tensorboard import EpochLogger
 
 log = logging.getLogger(__name__)
@@ -32,7 +36,7 @@ def build_trainer(settings: TrainSettings, run_dir: Path, callbacks: list[Callba
     if settings.ema_decay is not None:
         callbacks.append(moving_average(settings.ema_decay))
     if settings.early_stopping.patience is not None:
-        callbacks.append(EarlyStopping(monitor="val/accuracy", mode="max", patience=settings.early_stopping.patience))
+        callbacks.append(EarlyStop(settings.early_stopping.patience))
     return _trainer(
         settings.trainer,
         default_root_dir=run_dir,
@@ -40,7 +44,7 @@ def build_trainer(settings: TrainSettings, run_dir: Path, callbacks: list[Callba
         callbacks=callbacks,
         log_every_n_steps=1,
         num_sanity_val_steps=0,
-        plugins=[CompatibleCheckpointIO()],
+        checkpoint_io=CheckpointFiles(),
     )
 
 
@@ -49,17 +53,33 @@ def evaluation_trainer(settings: DeviceSettings, run_dir: Path) -> Trainer:
     return _trainer(settings, default_root_dir=run_dir, logger=False, enable_checkpointing=False)
 
 
-def _trainer(settings: DeviceSettings, **ours: Any) -> Trainer:
+def _trainer(settings: DeviceSettings, checkpoint_io: CheckpointIO | None = None, **ours: Any) -> Trainer:
+    plugins: list[Any] = [plugin for plugin in (checkpoint_io, cluster_environment()) if plugin is not None]
     try:
         return Trainer(
             enable_progress_bar=False,
             enable_model_summary=False,
             use_distributed_sampler=False,
+            plugins=plugins,
             **ours,
             **settings.plain(),
         )
     except (MisconfigurationException, TypeError, ValueError) as error:  # an accelerator that is not there, for one
         raise UserError(f"trainer: {one_line(str(error))}") from error
+
+
+def cluster_environment() -> ClusterEnvironment | None:
+    """Who starts the processes of a training with several devices; None: Lightning finds out (torchrun, for one).
+
+    Under SLURM, Lightning takes the number of tasks that were asked for as its own, also where srun started one of
+    them, and saves and requeues by itself, into the current folder. Here, what SLURM started counts; requeueing is the
+    business of submitit and of resume=.
+    """
+    if not SLURMEnvironment.detect():
+        return None
+    if int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")) > 1:
+        return SLURMEnvironment(auto_requeue=False)
+    return LightningEnvironment()
 
 
 def fit(trainer: Trainer, module: PairModule, data: ShoePairDataModule, resume: str | None, run_dir: Path) -> None:
@@ -69,12 +89,16 @@ def fit(trainer: Trainer, module: PairModule, data: ShoePairDataModule, resume: 
         resume: the folder of that run.
     Raises:
         KeyboardInterrupt: after Ctrl-C, of which Lightning makes a SystemExit.
+        SystemExit: after SIGTERM, with what a shell says of a process that it ended.
     """
     ckpt_path = None if resume is None else str(last_checkpoint(resume))
     try:
         trainer.fit(module, datamodule=data, ckpt_path=ckpt_path, weights_only=True)
+    except SIGTERMException:
+        log.info("Terminated. Go on with: shoepair train %s", as_typed("resume", run_dir))
+        raise SystemExit(TERMINATED) from None
     except SystemExit:
         if trainer.interrupted:
-            log.info("Interrupted. Go on with: shoepair train resume=%s", run_dir)
+            log.info("Interrupted. Go on with: shoepair train %s", as_typed("resume", run_dir))
             raise KeyboardInterrupt from None
         raise
