@@ -36,16 +36,12 @@ class Row:
         name: of its line; its folder's with _ for what is no letter.
         overrides: what is typed for it, besides data, folds and folders.
         drawn: whether the same network is trained on drawn shoes first, by the experiment's own first step.
-        after: of which row the network that was trained on drawn shoes is trained further instead.
-        beside: of which row the network that was trained on drawn shoes is trained further beside the encoder.
         lost: it stands in the second table, of what was tried and not kept; the test people are not looked at.
     """
 
     name: str
     overrides: Sequence[str]
     drawn: bool = False
-    after: str | None = None
-    beside: str | None = None
     lost: bool = False
 
     @property
@@ -55,61 +51,33 @@ class Row:
 
 ALONE = ("optimizer.lr=2e-3", "trainer.max_epochs=40")  # without drawn shoes, as many steps again
 
-HANDHELD = ("augment=handheld", "negative_weight=2")
-
 FROZEN = (
-    "approach.frozen=true",
-    "approach.unfreeze_from=null",
+    "approach.cutout=null",
     "approach.local_layer=null",
-    "data.same_side_negatives=0",
+    "approach.copies=0",
+    "augment=flips",
+    "data.augment.rot180=0",
     "trainer.max_epochs=30",
     "optimizer.lr=1e-3",
     "ema_decay=0.99",
 )
 
-ALL_OF_IT = (
-    "approach.unfreeze_from=null",
-    "approach.local_layer=null",
-    "data.same_side_negatives=0",
-    "data.image_size=160",
-    "negative_weight=1.25",
-    "trainer.max_epochs=8",
-)
-
 ROWS = (
-    Row("best_pretrained", ["experiment=best_pretrained"], drawn=True, beside="best_dual"),
-    Row("pretrained, frozen", ["experiment=best_pretrained", *FROZEN]),
+    Row("best_pretrained", ["experiment=best_pretrained"]),
     Row("best_dual", ["experiment=best_dual"], drawn=True),
     Row("best_single", ["experiment=best_single"], drawn=True),
-    Row(
-        "best_pretrained, handheld",
-        ["experiment=best_pretrained", *HANDHELD],
-        after="best_pretrained",
-        beside="best_dual",
-    ),
-    Row("best_dual, handheld", ["experiment=best_dual", *HANDHELD], drawn=True),
-    Row("cutout_pretrained", ["experiment=cutout_pretrained"]),
+    Row("best_dual, handheld", ["experiment=best_dual", "augment=handheld", "negative_weight=2"], drawn=True),
     Row("cutout_dual", ["experiment=cutout_dual"], drawn=True),
     Row("histogram", ["approach=histogram", "keep=last"]),
     Row("original_dual", ["experiment=original_dual", "keep=last"]),
     Row("original_single", ["experiment=original_single", "keep=last"]),
     Row("dual, no drawn shoes", ["experiment=best_dual", *ALONE], lost=True),
-    Row("dual, means compared", ["experiment=best_dual", "approach.fusion=compare"], drawn=True, lost=True),
     Row(
-        "dual, means compared, no drawn shoes",
-        ["experiment=best_dual", "approach.fusion=compare", *ALONE],
+        "pretrained, frozen, whole photos",
+        ["experiment=best_pretrained", *FROZEN],
         lost=True,
     ),
-    Row(
-        "pretrained, no drawn shoes",
-        ["experiment=best_pretrained", "negative_weight=1.75"],
-        beside="best_dual",
-        lost=True,
-    ),
-    Row("pretrained, all of it, 160 pixels", ["experiment=best_pretrained", *ALL_OF_IT], beside="best_dual", lost=True),
 )
-ROW = {row.name: row for row in ROWS}
-
 KINDS = ("accuracy_same", "accuracy_different")
 
 
@@ -131,42 +99,28 @@ def main() -> None:
 
 def measure(row: Row, photos: Path, out: Path, *, weights: str | None, test: bool) -> None:
     """Train what is missing of a row."""
-    first = first_of(row)
-    overrides = overrides_of(row, out, weights, step="" if first is None else "/finetune")
-    if first is not None:
-        overrides.append(f"init_from={learn_drawn(first, out, weights)}")
+    overrides = overrides_of(row, weights, step="/finetune" if row.drawn else "")
+    if row.drawn:
+        drawn = out / row.folder / "drawn"
+        once([*overrides_of(row, weights, step="/pretrain"), "test=false"], drawn)
+        overrides.append(f"init_from={drawn}")
     overrides += ["data=photos", f"data.root={photos}"]
     run(["sweep=folds", *overrides, f"hydra.sweep.dir={out / row.folder / 'folds'}"])
     if test and not row.lost:
         once([*overrides, "data.validate_on_train=true", "test=true"], out / row.folder / "all")
 
 
-def overrides_of(row: Row, out: Path, weights: str | None, step: str) -> list[str]:
-    """What is typed for a row, or for a step of its experiment; the network beside its own has been trained."""
+def overrides_of(row: Row, weights: str | None, step: str) -> list[str]:
+    """What is typed for a row, or for a step of its experiment."""
     overrides = [f"{override}{step}" if override.startswith("experiment=") else override for override in row.overrides]
     if weights is not None and any("pretrained" in override for override in overrides):
         overrides.append(f"approach.weights={weights}")
-    if row.beside is not None:
-        overrides.append(f"approach.ensemble_with={learn_drawn(ROW[row.beside], out, weights)}")
     return overrides
 
 
-def first_of(row: Row) -> Row | None:
-    """The row whose network, trained on drawn shoes, a row's network starts as."""
-    return row if row.drawn else ROW[row.after] if row.after is not None else None
-
-
-def learn_drawn(row: Row, out: Path, weights: str | None) -> Path:
-    """Train a row's network on drawn shoes, unless that is done; where it is."""
-    once([*overrides_of(row, out, weights, step="/pretrain"), "test=false"], out / row.folder / "drawn")
-    return out / row.folder / "drawn"
-
-
 def seconds_on_drawn(row: Row, out: Path) -> float:
-    """Those of its own network and of the one beside it."""
-    first = first_of(row)
-    results = read_json(out / first.folder / "drawn" / "results.json") if first is not None else None
-    return (results or {"seconds": 0})["seconds"] + (seconds_on_drawn(ROW[row.beside], out) if row.beside else 0)
+    results = read_json(out / row.folder / "drawn" / "results.json") if row.drawn else None
+    return (results or {"seconds": 0})["seconds"]
 
 
 def once(overrides: Sequence[str], run_dir: Path) -> None:
@@ -215,9 +169,7 @@ def table(rows: Sequence[Row], settings: dict[str, Setting], out: Path, best: st
         test = splits.get("test")
         lines.append([
             row.name,
-            f"`{' '.join(row.overrides)}`" + (", drawn shoes first" if row.drawn else "")
-            + (f", after drawn shoes as {row.after}" if row.after else "")
-            + (", the one beside it drawn shoes first" if row.beside and first_of(row) is None else ""),
+            f"`{' '.join(row.overrides)}`" + (", drawn shoes first" if row.drawn else ""),
             f"{setting.completed[0].results['num_parameters']:,}",
             mean_and_spread(setting.figures("val", "accuracy")),
             between(setting.interval),

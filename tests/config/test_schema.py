@@ -161,7 +161,7 @@ def test_an_option_of_augment_goes_with_any_experiment_and_what_is_typed_wins() 
     assert train_settings("augment=handheld", "mode=sanity").data.augment is None
 
 
-@pytest.mark.parametrize("name", ["best_dual", "best_single", "best_pretrained"])
+@pytest.mark.parametrize("name", ["best_dual", "best_single"])
 def test_both_steps_of_an_experiment_train_the_same_network(name: str) -> None:
     first, second = (train_settings(f"experiment={name}/{step}", "data.root=x")
                      if step == "finetune" else train_settings(f"experiment={name}/{step}")

@@ -18,7 +18,7 @@ SETTINGS = ("data.num_people=12", "data.num_test_people=0", "trainer.max_epochs=
 EXPERIMENTS = {
     "best_dual": (),
     "best_single": (),
-    "best_pretrained": ("approach.weights=null", "data.image_size=64"),
+    "best_pretrained": ("approach.weights=null", "approach.cutout=64"),
     "original_dual": (),
     "original_single": (),
 }

@@ -59,6 +59,10 @@ class Camera:
         shrink = float(torch.empty(()).uniform_(1.5, 3.5))
         return cls(shrink, 0.3 + 0.7 * blur, 0.05 * noise, 20 + 70 * quality)
 
+    def of(self, rows: Tensor) -> "Camera":
+        """The same for some of the images."""
+        return Camera(self.shrink, self.blur[rows], self.noise[rows], self.quality[rows])
+
     def take(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) in [-0.5, 0.5]."""
         side = images.shape[-1]
@@ -212,12 +216,13 @@ def _lit(images: Tensor, gradient: float) -> Tensor:
 
 def _degraded(left: Tensor, right: Tensor, chance: float) -> tuple[Tensor, Tensor]:
     """Some pairs made worse by one camera, of half of these one of the two only."""
-    chosen, alone, which = _chance(chance, left), _chance(0.5, left), _chance(0.5, left)
+    chosen, alone, which = (_chance(part, left).flatten() for part in (chance, 0.5, 0.5))
     camera = Camera.draw(len(left), left.device)
-    return (
-        torch.where(chosen & ~(alone & which), camera.take(left), left),
-        torch.where(chosen & ~(alone & ~which), camera.take(right), right),
-    )
+    taken = []
+    for images, spared in ((left, alone & which), (right, alone & ~which)):
+        rows = torch.nonzero(chosen & ~spared).flatten()  # the others need not be computed
+        taken.append(images.index_copy(0, rows, camera.of(rows).take(images[rows])))
+    return taken[0], taken[1]
 
 
 def compressed(images: Tensor, quality: Tensor) -> Tensor:

@@ -103,7 +103,7 @@ class ShoeClassifier:
         if explanation is None:
             raise UserError(
                 f"{self.checkpoint}: this network compares no places of cut-outs, so that there is nothing to show; "
-                "train one with approach=dual approach.cutout=112 or experiment=cutout_pretrained."
+                "train one with approach=dual approach.cutout=112 or experiment=best_pretrained."
             )
         return explanation
 
