@@ -13,7 +13,7 @@ from conftest import TINY, Command
 from settings import network_settings
 from torch import nn
 
-from shoepair.data.shoes import normalise
+from shoepair.data.photos import read_square
 from shoepair.inference.network import TrainedNetwork, load_trained
 from shoepair.inference.onnx import export, largest_difference, write_onnx
 from shoepair.metrics.calibration import Calibration
@@ -38,7 +38,7 @@ print(json.dumps([probability.tolist(), session.get_modelmeta().custom_metadata_
 """
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
     found, facts = json.loads(said.stdout)
-    left, right = (normalise(torch.from_numpy(side)) for side in images)
+    left, right = (torch.from_numpy(side) for side in images)
     expected = torch.sigmoid(load_trained(trained / "checkpoints" / "best.ckpt").score(left, right))
     np.testing.assert_allclose(found, expected.numpy(), atol=1e-4)
     assert (facts["approach"], facts["image_size"], facts["threshold"]) == ("dual", "32", "0.5")
@@ -82,6 +82,21 @@ def test_every_approach_exports_to_the_same_probabilities(settings: dict, temper
     (found,) = session.run(None, {"left": images[0], "right": images[1]})
     expected = torch.sigmoid((logits - logits.mean()) / logits.std() / temperature)
     np.testing.assert_allclose(found, expected.numpy(), atol=1e-4)
+
+
+@pytest.mark.slow
+def test_a_network_that_sees_cut_outs_is_exported_with_the_segmenter(shoepair: Command, drawn_photos: Path) -> None:
+    assert shoepair(*TINY, "data.image_size=112", "approach.cutout=32", "hydra.run.dir=outputs/run").code == 0
+    outcome = shoepair("export", "--checkpoint", "outputs/run", "--out", "shoes.onnx")
+    assert outcome.code == 0, outcome.err
+    trained = load_trained("outputs/run/checkpoints/best.ckpt")
+    photos = np.stack([read_square(path, 112) for path in sorted((drawn_photos / "train").iterdir())])
+    left, right = photos[::2], photos[1::2]
+    session = onnxruntime.InferenceSession("shoes.onnx")
+    (found,) = session.run(None, {"left": left, "right": right})
+    seen = (trained.see(torch.from_numpy(np.ascontiguousarray(side))) for side in (left, right))
+    np.testing.assert_allclose(found, torch.sigmoid(trained.score(*seen)).numpy(), atol=1e-3)
+    assert found.std() > 1e-4
 
 
 def test_plain_stages_compute_the_same(tmp_path: Path) -> None:

@@ -92,15 +92,8 @@ class TrainedNetwork:
 
     @torch.inference_mode()
     def see(self, photos: Tensor, found: Tensor | None = None) -> Tensor:
-        """What the network sees of photos, uint8 (B, 3, H, W): these, or cut-outs, uint8 (B, 4, h, w).
-
-        Args:
-            found: what find_shoes gives, if it is known.
-        """
-        if self.network.cut_out is None:
-            return photos
-        found = self.find_shoes(photos) if found is None else found
-        return to_bytes(self.network.cut_out.lay(normalise(photos), largest_piece(found)))
+        """See seen_by. `found`: what find_shoes gives, if it is known."""
+        return seen_by(self.network, photos, found)
 
     @torch.inference_mode()
     def score(self, left: Tensor, right: Tensor) -> Tensor:
@@ -164,6 +157,19 @@ class TrainedNetwork:
 def trained_on_hflip(config: Mapping[str, Any]) -> bool:
     """Whether the run of this configuration was trained on mirrored pairs too."""
     return bool((config.get("data", {}).get("augment") or {}).get("hflip"))
+
+
+def seen_by(network: PairNetwork, photos: Tensor, found: Tensor | None = None) -> Tensor:
+    """What a network sees of photos, uint8 (B, 3, H, W): these, or cut-outs, uint8 (B, 4, h, w).
+
+    Args:
+        found: how likely a shoe covers each place, if it is known.
+    """
+    cut_out = network.cut_out
+    if cut_out is None:
+        return photos
+    images = normalise(photos)
+    return to_bytes(cut_out.lay(images, largest_piece(cut_out.likely(images) if found is None else found)))
 
 
 def load_trained(path: str | Path) -> TrainedNetwork:

@@ -32,11 +32,6 @@ def export(checkpoint: Path, out: Path) -> str:
     trained = load_trained(checkpoint)
     if not trained.network.exportable:
         raise UserError(f"--checkpoint {checkpoint}: expected another approach; {trained.approach} is not exported.")
-    if trained.network.cut_out is not None:  # torch's exporter takes it, but for many minutes
-        raise UserError(
-            f"--checkpoint {checkpoint}: expected a network that sees whole photos (approach.cutout=null); one that "
-            "sees cut-outs is not exported yet."
-        )
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with replacing(out) as partial:
@@ -60,6 +55,7 @@ def write_onnx(trained: "TrainedNetwork", path: Path) -> None:
 
     from shoepair import __version__
     from shoepair.data.shoes import normalise
+    from shoepair.inference.network import seen_by
     from shoepair.models.fused import plain_stages
     from shoepair.models.networks import PairNetwork
 
@@ -69,7 +65,8 @@ def write_onnx(trained: "TrainedNetwork", path: Path) -> None:
             self.network = cast(PairNetwork, plain_stages(trained.network))
 
         def forward(self, left: Tensor, right: Tensor) -> Tensor:
-            logits = self.network.score(normalise(left), normalise(right), hflip=trained.tta_hflip)
+            seen = (normalise(seen_by(self.network, photos)) for photos in (left, right))
+            logits = self.network.score(*seen, hflip=trained.tta_hflip)
             return torch.sigmoid(logits / trained.temperature)
 
     size = trained.image_size
@@ -119,7 +116,7 @@ def largest_difference(trained: "TrainedNetwork", path: Path) -> float:
         images[:, ::2] ^= random.integers(0, 32, images[:, ::2].shape, dtype=np.uint8)
         left, right = np.ascontiguousarray(images)
         (found,) = session.run(None, {"left": left, "right": right})
-        expected = torch.sigmoid(trained.score(torch.from_numpy(left), torch.from_numpy(right)))
+        expected = torch.sigmoid(trained.score(*(trained.see(torch.from_numpy(side)) for side in (left, right))))
         if found.shape != expected.shape:
             return float("inf")
         largest = max(largest, float(np.abs(found - expected.numpy()).max()))

@@ -75,7 +75,9 @@ class PairNetwork(nn.Module):
 
     def encode_views(self, images: Tensor, *, hflip: bool) -> Tensor:
         """(B, 3 or 4, H, W) -> (B, num_views, C): embeddings of a siamese network, as compare_views wants them."""
-        return torch.stack([self.encode(view) for view in self._views(images, hflip=hflip)], dim=1)
+        views, num = self._views(images, hflip=hflip), images.shape[0]  # not len(images), as in SiameseNetwork.forward
+        embeddings = self.encode(torch.cat(views) if len(views) > 1 else images)
+        return torch.stack([embeddings[view * num : (view + 1) * num] for view in range(len(views))], dim=1)
 
     def compare_views(self, one: Tensor, other: Tensor) -> Tensor:
         """(B,) logits of what encode_views gives, as score() finds them."""
