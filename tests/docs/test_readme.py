@@ -92,8 +92,9 @@ def test_the_python_example_of_the_readme_runs(
     Path("outputs").symlink_to(trained.parent)
     (example,) = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
     exec(compile(example, "README.md", "exec"), {})
-    first, facts, again, _ = capsys.readouterr().out.splitlines()
+    first, answer, facts, again, _ = capsys.readouterr().out.splitlines()
     assert "sure" in first and first == again and facts.split()[0] in ("True", "False")
+    assert answer.startswith("not sure (") == first.startswith("Not sure")
     assert len(example.splitlines()) <= 10
 
 

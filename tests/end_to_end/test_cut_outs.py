@@ -68,8 +68,6 @@ def test_predict_explains_itself(shoepair: Command, drawn_photos: Path, trained:
         assert picture.width > 600 and picture.height > 900
     refused = shoepair("predict", *photos, "--checkpoint", str(trained), "--explain", "why.png")
     assert refused.code == 2 and "compares no places of cut-outs" in refused.err
-    refused = shoepair("export", "--checkpoint", "outputs/run")
-    assert refused.code == 2 and "is not exported yet" in refused.err
     refused = shoepair("predict", "--stacked", photos[0], "--explain", "why.png")
     assert refused.code == 2 and "--explain: expected LEFT and RIGHT" in refused.err
     refused = shoepair("predict", *photos, "--checkpoint", "outputs/run", "--explain", "no/such/folder/why.png")

@@ -87,7 +87,6 @@ def test_raw_and_calibrated_loss_are_those_of_the_logits(trained: Path) -> None:
 
 def test_the_logits_that_are_kept_are_those_of_all_pairs_within_validation_people(trained: Path) -> None:
     """Every left with every right shoe of a person, scored one by one."""
-    from shoepair.data.shoes import normalise
     from shoepair.data.synthetic.collection import draw_shoes
     from shoepair.inference.network import load_trained
 
@@ -97,7 +96,7 @@ def test_the_logits_that_are_kept_are_those_of_all_pairs_within_validation_peopl
     for person in shoes.people[4:]:
         for i, (left, _) in enumerate(shoes.pairs_of[person]):
             for j, (_, right) in enumerate(shoes.pairs_of[person]):
-                one, other = (normalise(shoes.images[row : row + 1]) for row in (left, right))
+                one, other = (shoes.images[row : row + 1] for row in (left, right))
                 expected[i == j].append(float(network.score(one, other)) * network.temperature)
     assert network.calibration is not None
     np.testing.assert_allclose(network.calibration.same, sorted(expected[True]), atol=1e-4)

@@ -17,14 +17,14 @@ SMALLEST_SHOE = 0.02  # of the square
 SECOND_PIECE = 0.6  # of the largest one
 CUT_OFF = 0.9  # of the square root of the shoe's area: more than its width
 DARKEST_LIGHT = 0.16  # sRGB, that the brightest twentieth of a photo reaches
-BLOWN_OUT, WHITE = 0.6, 0.98  # this part of the shoe is as good as white
+BLOWN_OUT, WHITE = 0.6, 0.98  # this part of the shoe is as good as white, or nearly all of the photo
 BLURRED = 0.58
 
 # What may be wrong, to be said after "the left photo", and what helps.
 REMEDIES = {
     "is too dark": "take it again with more light",
-    "shows no shoe": "lay one shoe on a plain floor",
     "is too bright": "take it again with less light",
+    "shows no shoe": "lay one shoe on a plain floor",
     "shows more than one thing": "lay one shoe alone",
     "shows only a part of the shoe": "take it again from farther away",
     "is blurred": "take it again and hold the camera still",
@@ -40,6 +40,7 @@ class Looks:
         second_piece: size of the second largest piece that looks like a shoe, of the largest.
         cut_off: length of the shoe's outline along the photo's edges, of the square root of its area.
         light: what the brightest twentieth of the photo reaches, from 0 to 1.
+        shade: what the darkest twentieth of the photo stays below.
         white: part of the shoe that is as good as white.
         sharpness: fine detail of the shoe in units of its coarser detail, so that contrast does not matter.
     """
@@ -48,6 +49,7 @@ class Looks:
     second_piece: Tensor
     cut_off: Tensor
     light: Tensor
+    shade: Tensor
     white: Tensor
     sharpness: Tensor
 
@@ -56,8 +58,8 @@ class Looks:
         wrong = torch.stack(
             [
                 self.light < DARKEST_LIGHT,
+                (self.white > BLOWN_OUT) | (self.shade > WHITE),
                 self.shoe < SMALLEST_SHOE,
-                self.white > BLOWN_OUT,
                 self.second_piece > SECOND_PIECE,
                 self.cut_off > CUT_OFF,
                 self.sharpness < BLURRED,
@@ -95,6 +97,7 @@ def look(photos: Tensor, found: Tensor, extents: Sequence[tuple[float, float]]) 
         second_piece=second / area,
         cut_off=(edge & piece[:, 0]).flatten(1).sum(1) / area.sqrt(),
         light=seen.amax(1).flatten(1).quantile(0.95, dim=1),
+        shade=seen.amin(1).flatten(1).quantile(0.05, dim=1),
         white=((seen.amin(1, keepdim=True) > WHITE) & piece).flatten(1).sum(1) / area,
         sharpness=torch.where(covered > 0, fine / coarse.clamp_min(1e-6), 1.0),
     )

@@ -122,11 +122,11 @@ def _check_run(config: DictConfig) -> None:
     settings = read_settings(config)
     run_dir = relative_to_here(config.hydra.run.dir)
     # Before Hydra writes: its notes on a refused start must not take the place of those on the run that is there.
+    refuse_running(run_dir)
     if isinstance(settings, TrainSettings) and settings.resume is not None:
         refuse_changed(run_dir, settings)
     else:
         refuse_used(run_dir)
-    refuse_running(run_dir)
     _note_files(config, [(config, settings)])
 
 
