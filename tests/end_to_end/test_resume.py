@@ -131,7 +131,7 @@ def test_a_refused_start_leaves_the_run_that_has_the_folder_as_it_was(shoepair: 
     assert shoepair("resume=outputs/run").code == 0
 
 
-@pytest.mark.parametrize("name", ["ü = ö", "a, (b)", "[c] #2", "~d; e", 'f\'g "h"', "back\\slash", "null"])
+@pytest.mark.parametrize("name", ["ü = a, (b) [c] #2 ~d; e", 'f\'g "h" back\\slash', "null"])
 def test_a_folder_may_be_called_anything(shoepair: Command, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     folder = Path("outputs", name)
     stop_in(2, monkeypatch, shoepair, *FOUR, f"hydra.run.dir={quoted(str(folder))}")
