@@ -111,6 +111,7 @@ def test_a_turned_photo_is_seen_upright(classifier: ShoeClassifier, photos: list
     [
         ("nowhere.jpg", "nowhere.jpg: no such file."),
         (".", "this is a folder"),
+        ("/dev/zero", "/dev/zero: this is no regular file"),
         (np.zeros((8, 8, 3)), "an array of float64: expected uint8"),
         (torch.zeros(3, 8, 8), "an array of float32: expected uint8"),
         (np.zeros((2, 3, 8, 8), np.uint8), "an array of shape (2, 3, 8, 8)"),

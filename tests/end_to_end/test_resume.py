@@ -19,6 +19,7 @@ from lightning import LightningModule, Trainer
 
 from shoepair.config.typed import as_typed, quoted
 from shoepair.launch.hydra_private import parse_overrides, text_of
+from shoepair.launch.job import where_it_was
 from shoepair.training.callbacks import StopOnDivergence
 from shoepair.training.checkpoint import CheckpointFiles
 
@@ -114,6 +115,16 @@ def test_a_run_that_ended_before_its_first_epoch_starts_anew(
     assert shoepair(*FOUR, "hydra.run.dir=outputs/whole").code == 0
     run, whole = (json.loads(Path(f"outputs/{name}/results.json").read_text()) for name in ("run", "whole"))
     assert run["splits"] == whole["splits"]
+
+
+def test_a_further_process_of_ddp_leaves_what_the_first_one_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert where_it_was(tmp_path) is None and (tmp_path / "config.json").is_file()
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    assert where_it_was(tmp_path) is None and not (tmp_path / "config.json").exists()
 
 
 def test_a_refused_start_leaves_the_run_that_has_the_folder_as_it_was(shoepair: Command) -> None:

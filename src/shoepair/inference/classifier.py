@@ -219,7 +219,8 @@ def open_photo(photo: Photo) -> Image.Image:
     if isinstance(photo, str | Path):
         path = Path(photo)
         if not path.is_file():
-            raise UserError(f"{path}: {'this is a folder, expected a photo' if path.is_dir() else 'no such file'}.")
+            what = "this is a folder, expected a photo" if path.is_dir() else "no such file"
+            raise UserError(f"{path}: {'this is no regular file' if path.exists() and not path.is_dir() else what}.")
         try:
             return open_upright(path)
         except UserError as error:

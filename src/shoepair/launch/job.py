@@ -105,8 +105,9 @@ def where_it_was(run_dir: Path) -> str | None:
 
     last = folder.last_checkpoint(run_dir)
     if not last.is_file():
-        log.info("Starting anew in %s: none of its epochs had ended", run_dir)
-        folder.clear(run_dir)
+        if folder.is_main_process():  # the further ones of ddp come here when the first one is training already
+            log.info("Starting anew in %s: none of its epochs had ended", run_dir)
+            folder.clear(run_dir)
         return None
     read_checkpoint(last, key="resume")
     log.info("Going on with %s", run_dir)
