@@ -16,6 +16,10 @@ class Diverged(FloatingPointError):  # noqa: N818 - as above
     """The loss of a run is no longer a number; the message says what to change."""
 
 
+class Pruned(Exception):  # noqa: N818 - as above
+    """A search has ended a run that is hopeless; the message says after which epoch."""
+
+
 def one_line(text: str) -> str:
     """A message of several lines as one."""
     lines = (line.strip() for line in text.splitlines())

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from shoepair.runs.folder import COMPLETED, relative_to_here
+from shoepair.runs.folder import ENDED_WELL, relative_to_here
 
 if TYPE_CHECKING:
     from shoepair.runs.read import Run
@@ -42,7 +42,7 @@ class Sweep(Callback):
         return read_runs([self.folder])[0]
 
     def end(self) -> bool:
-        """Say how the jobs ended, and write the leaderboard. Returns whether each one completed."""
+        """Say how the jobs ended, and write the leaderboard. Returns whether each one completed, or was pruned."""
         from shoepair.commands.compare import compare
         from shoepair.reports.leaderboard import count_statuses
 
@@ -54,7 +54,7 @@ class Sweep(Callback):
         if num_before:
             counts += f"; {num_before} of them from before, {len(runs) - num_before} run now"
         print(f"\n{compare([self.folder], self.folder)}\n\n{counts}")
-        return all(run.status.name == COMPLETED for run in runs)
+        return all(run.status.name in ENDED_WELL for run in runs)
 
     def _ended_before(self, run: "Run") -> bool:
         return bool(run.status.since) and datetime.fromisoformat(run.status.since) < self.started

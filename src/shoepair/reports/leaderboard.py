@@ -10,7 +10,7 @@ from typing import Any
 
 from shoepair.config.typed import as_typed
 from shoepair.reports.tables import between, markdown_table, text_table
-from shoepair.runs.folder import COMPLETED
+from shoepair.runs.folder import ENDED_WELL
 from shoepair.runs.leaderboard import ABSENT, Setting, differing_keys, gather, short_names
 from shoepair.runs.read import Run
 
@@ -83,7 +83,7 @@ def problem_lines(runs: Sequence[Run], unreadable: Sequence[str]) -> list[str]:
     lines = [
         f"{run.status.name.capitalize()}: {run.path}{': ' + run.status.reason if run.status.reason else ''}"
         for run in runs
-        if run.status.name != COMPLETED
+        if run.status.name not in ENDED_WELL
     ]
     return lines + [f"Not read: {line}" for line in unreadable]
 

@@ -17,12 +17,14 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from shoepair.config.typed import as_typed
-from shoepair.errors import UserError
+from shoepair.errors import Pruned, UserError
 from shoepair.files import read_json, write_json
 
 log = logging.getLogger(__name__)
 
 RUNNING, COMPLETED, FAILED, INTERRUPTED, UNKNOWN = "running", "completed", "failed", "interrupted", "unknown"
+PRUNED = "pruned"  # ended by a search, since it was hopeless; no failure
+ENDED_WELL = (COMPLETED, PRUNED)
 LOCK = ".lock"
 TERMINATED = 128 + signal.SIGTERM  # what a shell says of a process that this signal ended
 
@@ -32,8 +34,9 @@ class Status:
     """How a run ended, or that it goes on.
 
     Attributes:
-        name: running, completed, failed, interrupted (by Ctrl-C or SIGTERM, or its process is gone), or unknown.
-        reason: of a failed run, the exception.
+        name: running, completed, pruned (by a search), failed, interrupted (by Ctrl-C or SIGTERM, or its process is
+            gone), or unknown.
+        reason: of a failed run, the exception; of a pruned one, after which epoch.
         since: when it became so; empty if unknown.
     """
 
@@ -98,6 +101,9 @@ def recorded(run_dir: Path, config: Mapping[str, Any]) -> Iterator[None]:
     set_status(run_dir, RUNNING)
     try:
         yield
+    except Pruned as pruned:
+        set_status(run_dir, PRUNED, str(pruned))
+        raise
     except BaseException as error:
         ended = isinstance(error, KeyboardInterrupt) or (isinstance(error, SystemExit) and error.code == TERMINATED)
         set_status(run_dir, INTERRUPTED if ended else FAILED, f"{type(error).__name__}: {error}")
