@@ -1,6 +1,7 @@
 """What a torture counts: of what was tried, how much ended in the right result, and how much in one line.
 
-Every driver in this folder has `run(count, seed) -> Counts`, and can be run by itself: PYTHONPATH=tests python -m torture.NAME 50
+Every driver in this folder has `run(count, seed) -> Counts`, and can be run by itself:
+`PYTHONPATH=tests python -m torture.NAME 50 0`.
 """
 
 import os
