@@ -43,6 +43,7 @@ class EpochLogger(TensorBoardLogger):
         by_epoch = dict(metrics)
         epoch = by_epoch.pop("epoch", None)  # Lightning adds it; as a curve it would only take room
         super().log_metrics(by_epoch, step if epoch is None else int(epoch) + 1)
+        self.experiment.flush()  # or the curves of a run that is killed would end minutes before it
 
     def save(self) -> None:
         """Hydra keeps the configuration: no hparams.yaml beside it."""

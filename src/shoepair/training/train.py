@@ -13,6 +13,7 @@ from shoepair.training import report, sanity
 from shoepair.training.callbacks import EpochLines, quiet_lightning
 from shoepair.training.checkpoint import build_module, read_checkpoint, write_kept
 from shoepair.training.environment import choose_precision, keep_freed_memory
+from shoepair.training.event_log import GoesOn
 from shoepair.training.predictions import calibrate_module, measured, predict_splits, show_shoes
 from shoepair.training.tensorboard import FirstPairs, HyperparameterRow
 from shoepair.training.trainer import build_trainer, fit
@@ -40,7 +41,8 @@ def train(settings: TrainSettings, run_dir: Path, *, test: bool, overrides: list
     data.setup()
     module = build_module(settings)
     lines, row = EpochLines(), HyperparameterRow(settings)
-    trainer = build_trainer(settings, run_dir, [lines, row, FirstPairs(run_dir), *sanity.callbacks(settings, lines)])
+    callbacks = [lines, GoesOn(run_dir, lines), row, FirstPairs(run_dir), *sanity.callbacks(settings, lines)]
+    trainer = build_trainer(settings, run_dir, callbacks)
     report.opening(settings, data, module, trainer, run_dir)
 
     started = time.perf_counter()

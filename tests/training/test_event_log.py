@@ -1,0 +1,106 @@
+"""After a kill and a resume the TensorBoard log has each epoch's figures, each of them once."""
+
+import signal
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from conftest import TINY, Command
+from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
+from torch.utils.tensorboard import SummaryWriter
+
+from shoepair.training.event_log import rewrite
+
+CURVES = {"train/loss", "train/accuracy", "val/loss", "val/accuracy", "val/accuracy_same", "val/accuracy_different"}
+RUN = (*TINY, "trainer.max_epochs=4", "test=false", "hydra.run.dir=outputs/run")
+
+
+def steps(folder: Path) -> dict[str, list[int]]:
+    """tag -> the steps that it has, of all files, with whatever is there twice."""
+    found: dict[str, list[int]] = {}
+    for file in sorted(folder.glob("*tfevents*")):
+        for event in EventFileLoader(str(file)).Load():
+            for value in event.summary.value:
+                found.setdefault(value.tag, []).append(event.step)
+    return found
+
+
+def is_whole(folder: Path, num_epochs: int) -> None:
+    found = steps(folder)
+    assert set(found) >= CURVES
+    for tag in (*CURVES, "lr"):
+        assert sorted(found[tag]) == list(range(1, num_epochs + 1)), tag
+    twice = [(tag, step) for tag, all_steps in found.items() for step, n in Counter(all_steps).items() if n > 1]
+    assert not [key for key in twice if key[0] != "_hparams_/session_start_info"]
+    assert "best/accuracy" in found and "train/pairs" in found
+
+
+# Where the process dies: (what it dies before or after, at which call of it).
+MOMENTS = {
+    "validation of an epoch is logged, its checkpoint is not written": ("before", "CheckpointFiles.save_checkpoint", 3),
+    "the best epoch is written, the last one is not": ("before", "CheckpointFiles.save_checkpoint", 4),
+    "its checkpoint is written, its training is not logged": ("before", "EpochLogger.log_metrics", 4),
+    "all is logged": ("after", "EpochLogger.log_metrics", 4),
+    "the figures of the best epoch are logged, its results are not written": ("after", "HyperparameterRow.end", 1),
+}  # fmt: skip
+KILLS = """
+import os, signal, sys
+from shoepair.cli import main
+from shoepair.training import checkpoint, tensorboard
+place, (owner, name), number = sys.argv.pop(1), sys.argv.pop(1).split("."), int(sys.argv.pop(1))
+kind = next(getattr(module, owner) for module in (checkpoint, tensorboard) if hasattr(module, owner))
+usual, calls = getattr(kind, name), 0
+
+def counted(*arguments, **more):
+    global calls
+    calls += 1
+    if calls == number and place == "before":
+        os.kill(os.getpid(), signal.SIGKILL)
+    given = usual(*arguments, **more)
+    if calls == number:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return given
+
+setattr(kind, name, counted)
+main()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_killed_runs_log_is_whole_after_it_has_gone_on(shoepair: Command, tmp_path: Path, moment: str) -> None:
+    place, what, number = MOMENTS[moment]
+    command = [sys.executable, "-c", KILLS, place, what, str(number), "train", *RUN]
+    killed = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    outcome = shoepair("resume=outputs/run")
+    assert outcome.code == 0, outcome.err
+    is_whole(Path("outputs/run"), 4)
+
+
+def test_a_run_that_is_resumed_when_it_is_complete_has_its_log_once(shoepair: Command) -> None:
+    assert shoepair(*RUN, "scheduler=constant").code == 0
+    before = steps(Path("outputs/run"))
+    outcome = shoepair("resume=outputs/run", "trainer.max_epochs=5")
+    assert outcome.code == 0, outcome.err
+    is_whole(Path("outputs/run"), 5)
+    assert set(steps(Path("outputs/run"))) == set(before)
+
+
+def test_what_a_kill_tore_or_doubled_is_mended_by_what_the_checkpoint_knows(tmp_path: Path) -> None:
+    for log, epochs in (("first", (1, 2)), ("second", (2, 3, 4))):
+        with SummaryWriter(str(tmp_path), filename_suffix=f".{log}") as writer:
+            for epoch in epochs:
+                writer.add_scalar("val/loss", epoch / 10, epoch, walltime=1000 + epoch)
+            writer.add_scalar("best/loss", 0.2, 2)
+    first, second = sorted(tmp_path.iterdir(), key=lambda path: path.name.endswith("second"))
+    first.write_bytes(first.read_bytes()[:-5])  # in the middle of best/loss
+    second.write_bytes(second.read_bytes()[:-200])
+    for _ in range(2):  # as often as one likes
+        rewrite(tmp_path, {"val/loss": [0.1, 0.2, 0.3], "train/loss": [3.0, 2.0, 1.0], "val/rank": [0.0, 0.0, 0.0]})
+        assert steps(tmp_path) == {"val/loss": [1, 2, 3], "train/loss": [1, 2, 3]}
+    (file,) = tmp_path.glob("*tfevents*")
+    events = [event for event in EventFileLoader(str(file)).Load() if event.summary.value]
+    assert [event.wall_time for event in events[:2]] == [1001, 1002]
