@@ -201,3 +201,31 @@ def test_a_photo_too_large_for_pillow_is_read(tmp_path: Path) -> None:
     Image.new("RGB", (20_000, 10_000), (10, 200, 30)).save(tmp_path / "huge.jpg", quality=50)
     square = read_square(tmp_path / "huge.jpg", 32)
     assert np.abs(square.astype(int) - np.array([10, 200, 30])[:, None, None]).max() < 4
+
+
+@pytest.mark.parametrize(
+    ("size", "longest", "decoded"),
+    [((1600, 1200), 200, (200, 150)), ((1600, 1200), 201, (400, 300)), ((1201, 1600), 448, (601, 800)),
+     ((300, 400), 401, (300, 400)), ((1600, 9), 100, (200, 2))],
+)  # fmt: skip
+def test_a_jpeg_file_is_decoded_at_the_smallest_size_that_is_enough(
+    tmp_path: Path, size: tuple[int, int], longest: int, decoded: tuple[int, int]
+) -> None:
+    for mode in ("RGB", "L", "CMYK"):
+        Image.new(mode, size).save(tmp_path / "photo.jpg")
+        assert open_upright(tmp_path / "photo.jpg", longest).size == decoded
+    assert open_upright(tmp_path / "photo.jpg").size == size
+    Image.new("RGB", size).save(tmp_path / "photo.png")
+    assert open_upright(tmp_path / "photo.png", longest).size == size
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_large_jpeg_file_looks_as_if_it_were_decoded_whole(tmp_path: Path, orientation: int) -> None:
+    small = np.random.default_rng(0).integers(0, 256, (24, 32, 3), dtype=np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    image = Image.fromarray(small).resize((1600, 1200), Image.Resampling.BICUBIC)
+    image.save(tmp_path / "photo.jpg", quality=92, exif=exif)
+    quick, whole = read_square(tmp_path / "photo.jpg", 64), to_square(open_upright(tmp_path / "photo.jpg"), 64)
+    difference = np.abs(quick.astype(int) - whole)
+    assert difference.mean() < 1 and difference.max() < 12

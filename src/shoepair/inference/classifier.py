@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from shoepair.data.layout import LEFT, RIGHT
-from shoepair.data.photos import open_upright, to_square, upright
+from shoepair.data.photos import FINER, open_upright, to_square, upright
 from shoepair.data.shoes import normalise
 from shoepair.errors import UserError
 from shoepair.inference.doubts import REMEDIES, look
@@ -130,7 +130,8 @@ class ShoeClassifier:
         squares = []
         try:
             for photo in pair:
-                squares.append(_Square(*squared(open_photo(photo), self.trained.image_size)))
+                opened = open_photo(photo, FINER * self.trained.image_size)
+                squares.append(_Square(*squared(opened, self.trained.image_size)))
         except UserError as error:
             return error
         return squares
@@ -210,9 +211,11 @@ def squared(photo: Image.Image, image_size: int) -> tuple[np.ndarray, tuple[floa
     return to_square(photo, image_size), (photo.width / longest, photo.height / longest)
 
 
-def open_photo(photo: Photo) -> Image.Image:
+def open_photo(photo: Photo, longest: int | None = None) -> Image.Image:
     """A photo as an upright RGB image.
 
+    Args:
+        longest: so many pixels of its longest side are enough; see open_upright.
     Raises:
         UserError: if it cannot be read, or is of another type or shape than Photo says.
     """
@@ -222,7 +225,7 @@ def open_photo(photo: Photo) -> Image.Image:
             what = "this is a folder, expected a photo" if path.is_dir() else "no such file"
             raise UserError(f"{path}: {'this is no regular file' if path.exists() and not path.is_dir() else what}.")
         try:
-            return open_upright(path)
+            return open_upright(path, longest)
         except UserError as error:
             raise UserError(f"{path}: {error}.") from error
         except Exception as error:  # pillow raises many kinds for broken files; each means the same here
