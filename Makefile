@@ -2,38 +2,46 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: train test test-slow check weights bench docs install
+.PHONY: help train test test-slow check format weights bench docs wheel install
 
-train: install
+help:  ## this list
+	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
+
+train: install  ## sets up .venv, draws shoes, trains the dual approach
 	$(BIN)/shoepair train
 
-test: install check
+test: install check  ## checks and quick tests
 	$(BIN)/pytest --ignore tests/test_architecture.py
 
-test-slow: install
+test-slow: install  ## what takes longer
 	$(BIN)/pytest -m slow
 
-check: install
+check: install  ## lint, format, types, the rule of rooms
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest tests/test_architecture.py
 
+format: install  ## puts code into shape
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+wheel:  ## dist/, from the files under version control
+	$(PYTHON) -m venv $(VENV)-build && $(VENV)-build/bin/pip install --quiet build && $(VENV)-build/bin/python -m build
+
 # Done once, and again when what is to be installed has changed.
-install: $(VENV)/installed
+install: $(VENV)/installed  ## .venv with everything
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
-# The pages that are written from the code.
-docs: install
+docs: install  ## the pages that are written from the code
 	$(BIN)/python docs/write_configuration.py
 
-# What travels with the package, learned anew from drawn shoes.
-weights: install
+weights: install  ## what travels with the package, learned anew from drawn shoes
 	$(BIN)/python -m shoepair.training.segmenter src/shoepair/models/segmenter.pt
 
-bench: install
+bench: install  ## speed, side by side with torch's own layers
 	$(BIN)/python benchmarks/bench.py
