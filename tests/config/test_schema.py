@@ -12,7 +12,8 @@ from settings import network_settings, train_settings
 
 from shoepair.config.compat import RENAMED_KEYS
 from shoepair.config.schema import known_keys
-from shoepair.config.targets import GIVEN_BY_US, TRAINER, parameters_of
+from shoepair.config.targets import parameters_of
+from shoepair.config.trainer import NOT_HERE, TrainerSettings
 
 CONF = Path(__file__).parents[2] / "conf"
 
@@ -26,10 +27,10 @@ MISTAKES = [
     ("optimizer=adamm", "optimizer=adamm: no such option; choose from adam, adamw, sgd."),
     ("experiment=mine", "experiment=mine: no such option; choose from best_dual, best_pretrained,"),
     ("optimizer=null", "Config group override must be a string or a list"),
-    ("optimizer.lr=fast", "optimizer.lr=fast: expected a number of at least 0."),
-    ("optimizer.lr=-1", "optimizer.lr=-1: expected a number of at least 0."),
-    ("optimizer.lr=nan", "optimizer.lr=nan: expected a number of at least 0."),
-    ("optimizer.lr=true", "optimizer.lr=true: expected a number of at least 0."),
+    ("optimizer.lr=fast", "optimizer.lr=fast: expected a number from 0 to 1e+30."),
+    ("optimizer.lr=-1", "optimizer.lr=-1: expected a number from 0 to 1e+30."),
+    ("optimizer.lr=nan", "optimizer.lr=nan: expected a number from 0 to 1e+30."),
+    ("optimizer.lr=true", "optimizer.lr=true: expected a number from 0 to 1e+30."),
     ("approach.kernel_size=4", "approach.kernel_size=4: expected an odd whole number (same padding needs one), at"),
     ("approach.stages=1000000000", "approach.stages=1000000000: expected a whole number from 1 to 8."),
     ("optimizer.betas=[0.9,1]", "optimizer.betas=1: expected two numbers from 0 to 1 (not included)."),
@@ -68,12 +69,27 @@ MISTAKES = [
     ("data.hardness=1.5", "data.hardness=1.5: expected a number from 0 to 1."),
     ("+trainer.sync_batchnorm=true", "trainer.sync_batchnorm=true: expected false"),
     ("data.augment=3", "data.augment=3: expected an option or settings"),
+    ("+trainer.limit_train_batches=0", "trainer.limit_train_batches=0: expected a whole number from 1 to 1,000,000"),
+    ("trainer.limit_train_batches=2", "trainer.limit_train_batches: this key has no value yet; add it by +trainer"),
+    ("+trainer.min_epochs=99", "trainer.min_epochs=99: expected at most trainer.max_epochs=40."),
+    ("optimizer=sgd optimizer.momentum=0", "optimizer.momentum=0: expected more than 0 with optimizer.nesterov=true."),
+    ("scheduler=plateau scheduler.interval=step", "scheduler.interval=step: expected epoch, since ReduceLROnPlateau"),
+    ("approach.width=1024 approach.stages=8 data.image_size=256", "approach=dual: these settings make a network of"),
+    ("trainer.devices=1000", "trainer.devices=1000: expected auto, -1, a number of devices"),
+    ("trainer.devices=[0,0]", "trainer.devices=[0, 0]: expected auto"),
+    ("data.num_workers=1000000000000", "data.num_workers=1000000000000: expected a whole number from 0 to 64."),
+    (f"seed={10**400}", "seed=(a number of more than 80 digits): expected a whole number from 0 to 4,294,967,295."),
+    (f"optimizer.lr={10**400}", "optimizer.lr=(a number of more than 80 digits): expected a number from 0 to 1e+30."),
+    (f"data=photos data.root={'r' * 3000}", f"data.root={'r' * 77}...: expected at most 1,000 letters."),
+    (f"data.cache_dir={'c' * 300}", f"data.cache_dir={'c' * 77}...: expected a path whose names have at most"),
+    ("plugins=[1]", "plugins=1: expected a list of text."),
+    ("optimizer._target_=3", "optimizer._target_=3: expected the name of a class with its module, such as"),
     ("~approach", "approach=(removed): expected an option or settings"),
     ("~data.batch_size", "data.batch_size was removed: give it a value"),
     ("optimizer.lr=${nothing}", "Interpolation key 'nothing' not found"),
     ("optimizer.lr==3", "optimizer.lr==3: this is no setting (extraneous input '=')."),
     ("trian", "trian: no such command; the commands are train, evaluate, compare, predict, match, export, draw"),
-    ("-m optimizer.lr=1e-3,fast", "optimizer.lr=fast: expected a number of at least 0. (in the job optimizer.lr=fast"),
+    ("-m optimizer.lr=1e-3,fast", "optimizer.lr=fast: expected a number from 0 to 1e+30. (in the job optimizer.lr="),
     ("-m seed=0,1 trainer=ddp", "trainer.devices=2: expected 1 in a multirun"),
     ("-m approach=single,dul", "approach=dul: no such option; choose from dual, histogram, pretrained, single."),
     ("evaluate", "checkpoint has no value: give checkpoint=latest"),
@@ -125,10 +141,23 @@ def test_a_key_that_its_target_knows_may_be_added(added: str) -> None:
 
 def test_parameters_are_those_of_the_class_itself() -> None:
     """They are read from its source, without importing it."""
-    assert parameters_of(TRAINER) == set(inspect.signature(Trainer.__init__).parameters) - GIVEN_BY_US
     adam = parameters_of("torch.optim.Adam")
     assert adam is not None and "amsgrad" in adam and "lrr" not in adam
     assert parameters_of("somewhere.Else") is None
+
+
+def test_each_argument_of_the_trainer_is_a_key_or_is_answered_by_what_does_the_same() -> None:
+    ours, refused = set(TrainerSettings.model_fields), set(NOT_HERE)
+    assert not ours & refused and ours | refused == set(inspect.signature(Trainer.__init__).parameters) - {"self"}
+
+
+@pytest.mark.parametrize("name", NOT_HERE)
+def test_an_argument_of_the_trainer_that_is_not_for_here_is_refused_before_anything_is_made(
+    shoepair: Command, tmp_path: Path, name: str
+) -> None:
+    outcome = shoepair(f"+trainer.{name}=1")
+    assert outcome.code == 2 and outcome.err == f"shoepair: trainer.{name}=1: {NOT_HERE[name]}\n"
+    assert not list(tmp_path.iterdir())
 
 
 def options(group: str) -> list[str]:

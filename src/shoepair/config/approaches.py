@@ -10,13 +10,14 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.metadata import entry_points
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Le
 from pydantic import Field, InstanceOf
 
-from shoepair.config.values import Allowed, Count, Odd, Positive, Proportion, Section, Text, key
+from shoepair.config.values import Allowed, Odd, Place, Proportion, Section, Text, Units, Weight, key
 from shoepair.errors import UserError, one_line
 
 ENTRY_POINTS = "shoepair.approaches"  # of installed packages: name = "module that registers it"
@@ -41,6 +42,10 @@ class ApproachSettings(Section):
     @property
     def halvings(self) -> int:
         """How often the network halves the image, which must be divisible so often."""
+        return 0
+
+    def num_weights(self, image_size: int) -> int:
+        """About how many weights the network has; 0 where its settings cannot make it too large."""
         return 0
 
     @property
@@ -80,12 +85,20 @@ class ConvolutionSettings(ApproachSettings):
     stages: Annotated[int, Ge(1), Le(8)] = key("Stages of convolution, norm, ReLU and 2 x 2 pooling.")
     norm: Literal["batch", "none"] = key("After the convolutions and the first linear layer.")
     pooling: Literal["max", "average"] = key("Of each stage.")
-    hidden_units: Count = key("Of the head.")
+    hidden_units: Units = key("Of the head.")
     dropout: Proportion = key("Before each of the head's two linear layers.")
 
     @property
     def halvings(self) -> int:
         return self.stages
+
+    def num_weights(self, image_size: int) -> int:
+        channels = [4, *(self.width * 2**stage for stage in range(self.stages))]
+        last, side = channels[-1], (self.cutout or image_size) // 2**self.stages
+        features = {"stack": 2 * last * side**2, "compare": 2 * last, "local": 4 * last}[self.fusion]
+        projection = last**2 if self.fusion == "local" else 0
+        stages = sum(before * after for before, after in pairwise(channels)) * self.kernel_size**2
+        return stages + projection + features * self.hidden_units
 
     @property
     def cutout_side(self) -> int | None:
@@ -113,9 +126,9 @@ class PretrainedSettings(ApproachSettings):
         "With frozen=true: so many augmented copies of each shoe are seen besides, before training.", before=0
     )
     encoder: Annotated[
-        str, Field(pattern=r"^(torchvision|timm)/[\w.-]+$"), Allowed("torchvision/NAME or timm/NAME")
+        str, Field(pattern=r"^(torchvision|timm)/[\w.-]{1,200}$"), Allowed("torchvision/NAME or timm/NAME")
     ] = key("A model of torchvision, or timm/NAME of timm (pip install 'shoepair[timm]'); most want image_size=224.")
-    weights: Text | None = key("default: the library's own, downloaded once; FILE: of that model; null: random ones.")
+    weights: Place | None = key("default: the library's own, downloaded once; FILE: of that model; null: random ones.")
     frozen: bool = key("true: shoes are encoded once and only the head is trained; false: the encoder is trained, too.")
     unfreeze_from: Text | None = key(
         "With frozen=false: the first part of the encoder that is trained, such as blocks.5; null: all of it.",
@@ -126,14 +139,14 @@ class PretrainedSettings(ApproachSettings):
         "of the heads' logits counts, each divided by its standard deviation. null: none.",
         before=None,
     )
-    encoder_lr_scale: Positive = key("The encoder's learning rate = encoder_lr_scale x optimizer.lr.")
-    hidden_units: Count = key("Of the head.")
+    encoder_lr_scale: Weight = key("The encoder's learning rate = encoder_lr_scale x optimizer.lr.")
+    hidden_units: Units = key("Of the head.")
     dropout: Proportion = key("Before each of the head's two linear layers.")
-    ensemble_with: Text | None = key(
+    ensemble_with: Place | None = key(
         "A trained dual network (a run's folder, or a checkpoint) that is trained further beside the encoder, as one "
         "more head. null: none."
     )
-    ensemble_lr_scale: Positive = key("That network's learning rate = ensemble_lr_scale x optimizer.lr.")
+    ensemble_lr_scale: Weight = key("That network's learning rate = ensemble_lr_scale x optimizer.lr.")
 
     def check(self) -> None:
         if self.copies and not self.frozen:
@@ -281,7 +294,7 @@ def load_plugins(plugins: Iterable[str]) -> None:
                 spec.loader.exec_module(module)
             else:
                 importlib.import_module(plugin)
-        except Exception as error:  # whatever somebody's module raises
+        except (Exception, SystemExit) as error:  # whatever somebody's module raises
             sys.modules.pop(f"shoepair_plugin_{path.stem}", None)
             raise UserError(
                 f"plugins={plugin}: it cannot be imported ({type(error).__name__}: {one_line(str(error))}); expected a "

@@ -120,8 +120,8 @@ def _todays_weights(weights: Mapping[str, Any], *, stacked: bool) -> dict[str, A
 
 
 def _is_fractional(field: FieldInfo) -> bool:
-    kinds = [field.annotation, *get_args(field.annotation)]
-    return any(kind is float or getattr(kind, "__origin__", None) is float for kind in kinds)
+    kinds = [getattr(kind, "__origin__", kind) for kind in (field.annotation, *get_args(field.annotation))]
+    return float in kinds and int not in kinds
 
 
 def _belongs(key: str, flat: Mapping[str, Any]) -> bool:

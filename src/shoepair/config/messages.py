@@ -10,6 +10,7 @@ from pydantic.fields import FieldInfo
 
 from shoepair.config.compat import RENAMED_KEYS, RENAMED_VALUES
 from shoepair.config.schema import known_keys, leaves_of, section_in
+from shoepair.config.trainer import NOT_HERE, TrainerSettings
 from shoepair.config.values import Allowed, Section
 from shoepair.errors import UserError
 
@@ -56,6 +57,10 @@ def _first_mistake(section: type[Section], error: ValidationError, name: str) ->
     renamed = RENAMED_VALUES.get((dotted, value)) if isinstance(value, str) else None
     if renamed is not None:
         return UserError(f"{dotted}={value} is now {dotted}={renamed}.")
+    if first["type"] == "string_too_long":
+        return UserError(f"{dotted}={shown(value)}: expected at most {first['ctx']['max_length']:,} letters.")
+    if first["type"] == "value_error" and allowed(field) in ("text", "text, or null", "a list of text"):
+        return UserError(f"{dotted}={shown(value)}: expected {first['ctx']['error']}.")
     return UserError(f"{dotted}={shown(value)}: expected {allowed(field)}.")  # of a list, the item that is wrong
 
 
@@ -126,14 +131,25 @@ def _digits(number: float) -> str:
 
 def shown(value: Any) -> str:
     """A value as it is typed, and not longer than a line."""
+    if type(value) is int and abs(value) >= 10**80:
+        return "(a number of more than 80 digits)"  # Python refuses to write some of them down
     text = "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def unknown_key(key: str, siblings: Iterable[str], value: Any = None) -> UserError:
-    """The error for a key that nothing reads, with the nearest one that something does."""
+    """The error for a key that nothing reads, with the nearest one that something does.
+
+    Args:
+        value: that it was given; None if that is not known.
+    """
     if key in RENAMED_KEYS:
         return UserError(f"{key} is now {RENAMED_KEYS[key]}.")
+    section, _, name = key.partition(".")
+    if section == "trainer" and name in NOT_HERE:
+        return UserError(f"{key}{'' if value is None else f'={shown(value)}'}: {NOT_HERE[name]}")
+    if section == "trainer" and name in TrainerSettings.model_fields:
+        return UserError(f"{key}: this key has no value yet; add it by +{key}=VALUE.")
     parent, _, name = key.rpartition(".")
     siblings = sorted(siblings)
     elsewhere = [known for known in known_keys() if known.rpartition(".")[0] != parent]

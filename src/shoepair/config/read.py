@@ -4,18 +4,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from shoepair.config.approaches import NetworkSettings, approach_named, load_plugins
-from shoepair.config.messages import shown, unknown_key, validated
+from shoepair.config.messages import accepts, shown, unknown_key, validated
 from shoepair.config.schema import DATA, DeviceSettings, EvaluateDataSettings, EvaluateSettings, TrainSettings
-from shoepair.config.targets import TRAINER, parameters_of
+from shoepair.config.targets import parameters_of
 from shoepair.config.values import OpenSection
 from shoepair.errors import UserError
+
+MOST_WEIGHTS = 100_000_000  # with gradients and the averages of Adam, 1.6 GB
 
 
 def read_train_settings(plain: Mapping[str, Any]) -> TrainSettings:
     """The settings of a training run, each key and all together checked; what files they name is not looked up."""
     plain = dict(plain)
-    plugins = plain.get("plugins", [])
-    load_plugins(plugins if isinstance(plugins, list) else [])
+    _load_plugins(plain)
     name = _name_of("approach", plain)
     plain["approach"] = validated(approach_named(name).settings, plain["approach"], "approach")
     name = _name_of("data", plain)
@@ -24,24 +25,17 @@ def read_train_settings(plain: Mapping[str, Any]) -> TrainSettings:
     _refuse_null(plain["data"])
     plain["data"] = validated(DATA[name], plain["data"], "data")
     settings = validated(TrainSettings, plain)
-    for section, target in (
-        ("optimizer", settings.optimizer.target),
-        ("scheduler", settings.scheduler.target),
-        ("trainer", TRAINER),
-    ):
-        _refuse_unknown_arguments(getattr(settings, section), section, target)
+    _refuse_unknown_arguments(settings.optimizer, "optimizer", settings.optimizer.target)
+    _refuse_unknown_arguments(settings.scheduler, "scheduler", settings.scheduler.target)
     _check_together(settings)
     return settings
 
 
 def read_evaluate_settings(plain: Mapping[str, Any]) -> EvaluateSettings:
     """The settings of an evaluation, each key checked."""
-    plugins = plain.get("plugins", [])
-    load_plugins(plugins if isinstance(plugins, list) else [])
+    _load_plugins(plain)
     plain = dict(plain) | {"data": validated(EvaluateDataSettings, plain.get("data"), "data")}
-    settings = validated(EvaluateSettings, plain)
-    _refuse_unknown_arguments(settings.trainer, "trainer", TRAINER)
-    return settings
+    return validated(EvaluateSettings, plain)
 
 
 def read_network_settings(plain: Mapping[str, Any]) -> NetworkSettings:
@@ -56,6 +50,14 @@ def read_network_settings(plain: Mapping[str, Any]) -> NetworkSettings:
             "member": None if member is None else read_network_settings(member),
         },
     )
+
+
+def _load_plugins(plain: Mapping[str, Any]) -> None:
+    """Before the rest is checked, since only then it is known which approaches there are. What is no list of paths is
+    left to that check."""
+    plugins = plain.get("plugins", [])
+    if accepts(TrainSettings.model_fields["plugins"], plugins):
+        load_plugins(plugins)
 
 
 def _name_of(section: str, plain: Mapping[str, Any]) -> Any:
@@ -81,9 +83,7 @@ def _refuse_unknown_arguments(section: OpenSection, name: str, target: str) -> N
     for key in sorted(added):
         if known is None or key in known:
             continue
-        own = [field.alias or key for key, field in type(section).model_fields.items()]
-        siblings = own if name == "trainer" else known | {"_target_"}
-        raise unknown_key(f"{name}.{key}", [f"{name}.{sibling}" for sibling in siblings])
+        raise unknown_key(f"{name}.{key}", [f"{name}.{sibling}" for sibling in known | {"_target_"}])
 
 
 def _check_together(settings: TrainSettings) -> None:
@@ -120,11 +120,38 @@ def _check_together(settings: TrainSettings) -> None:
         )
     if settings.mode == "sanity" and settings.sanity is None:
         raise UserError("sanity was removed: mode=sanity needs sanity.accuracy, sanity.loss_gap and sanity.patience.")
-    if (settings.trainer.model_extra or {}).get("sync_batchnorm"):
+    if (settings.trainer.min_epochs or 1) > settings.trainer.max_epochs:
         raise UserError(
-            "trainer.sync_batchnorm=true: expected false, since Lightning would replace whole stages of the network, "
-            "which hold their batch norm, ReLU and pooling in one."
+            f"trainer.min_epochs={settings.trainer.min_epochs}: expected at most trainer.max_epochs="
+            f"{settings.trainer.max_epochs}."
         )
+    _check_optimizer(settings)
+    num_weights = approach.num_weights(data.image_size)
+    if num_weights > MOST_WEIGHTS:
+        raise UserError(
+            f"approach={approach.name}: these settings make a network of some {num_weights:,} weights; expected at "
+            f"most {MOST_WEIGHTS:,}; lower approach.width, stages, kernel_size or hidden_units, or data.image_size."
+        )
+
+
+def _check_optimizer(settings: TrainSettings) -> None:
+    optimizer, scheduler = settings.optimizer, settings.scheduler
+    if _class_name(optimizer.target) == "SGD" and optimizer.nesterov and not optimizer.momentum:
+        raise UserError(
+            f"optimizer.momentum={optimizer.momentum:g}: expected more than 0 with optimizer.nesterov=true."
+        )
+    if _class_name(scheduler.target) == "ReduceLROnPlateau":
+        if scheduler.interval != "epoch":
+            raise UserError(
+                f"scheduler.interval={scheduler.interval}: expected epoch, since ReduceLROnPlateau follows the "
+                "validation loss, which each epoch has once."
+            )
+        if scheduler.factor == 1:
+            raise UserError("scheduler.factor=1: expected less than 1, since ReduceLROnPlateau would change nothing.")
+
+
+def _class_name(target: str) -> str:
+    return target.rpartition(".")[2]
 
 
 def asks_for_several_devices(settings: DeviceSettings) -> bool:

@@ -9,19 +9,21 @@ from pydantic import InstanceOf, create_model
 from pydantic.fields import FieldInfo
 
 from shoepair.config.approaches import APPROACHES, ApproachSettings
+from shoepair.config.trainer import DeviceSettings, TrainerSettings
 from shoepair.config.values import (
-    Allowed,
     Betas,
     Chance,
+    ClassName,
     Count,
-    Devices,
     Fraction,
     NotNegative,
     OpenSection,
-    Positive,
+    Place,
     Proportion,
+    Rate,
     Section,
     Text,
+    Weight,
     key,
 )
 
@@ -79,9 +81,9 @@ class DataSettings(Section):
     fold: Annotated[int, Ge(0), Le(999)] | None = key(
         "From 0 to folds - 1: this part of the people validates, all others train; null: train_fraction decides."
     )
-    cache_dir: Text | None = key("Where shoes are kept once they are decoded or drawn; null: ~/.cache/shoepair.")
+    cache_dir: Place | None = key("Where shoes are kept once they are decoded or drawn; null: ~/.cache/shoepair.")
     validate_on_train: bool = key("Validate on the training people, as mode=sanity does.")
-    num_workers: Annotated[int, Ge(0), Le(256)] = key(
+    num_workers: Annotated[int, Ge(0), Le(64)] = key(
         "Processes that gather batches; the shoes are in memory, so 0 is fastest."
     )
     augment: AugmentSettings | None = key("For training only; null: none.")
@@ -105,7 +107,7 @@ class PhotosSettings(DataSettings):
     """Photos in the layout of the course."""
 
     name: Literal["photos"] = key("ROOT/train, test_m, test_w with u<person>_<pair>_<left|right>_<m|w>.jpg.")
-    root: Text = key("The folder that holds train/.")
+    root: Place = key("The folder that holds train/.")
     download: bool = key("Fetch the photos of the course into root if they are not there.")
 
 
@@ -113,7 +115,7 @@ class TableSettings(DataSettings):
     """Photos under any names."""
 
     name: Literal["table"] = key("Photos under any names, listed in a CSV file with a row for each shoe.")
-    file: Text = key(
+    file: Place = key(
         f"The CSV file: columns {', '.join(TABLE_COLUMNS)}, and if you like split (train, test_m, test_w)."
     )
 
@@ -126,8 +128,8 @@ DATA: dict[str, type[DataSettings]] = {"synthetic": SyntheticSettings, "photos":
 class OptimizerSettings(OpenSection):
     """Goes to the class that `_target_` names; any other argument of it can be added: +optimizer.amsgrad=true."""
 
-    target: Text = key("The class.", alias="_target_")
-    lr: NotNegative = key("Learning rate.")
+    target: ClassName = key("The class.", alias="_target_")
+    lr: Rate = key("Learning rate.")
     weight_decay: NotNegative = key("Weight decay.", default=0.0)
     betas: Betas = key("Of adam and adamw.", default=[0.9, 0.999])
     momentum: Proportion = key("Of sgd.", default=0.0)
@@ -137,39 +139,21 @@ class OptimizerSettings(OpenSection):
 class SchedulerSettings(OpenSection):
     """Goes to the class that `_target_` names; any other argument of it can be added."""
 
-    target: Text = key("The class.", alias="_target_")
+    target: ClassName = key("The class.", alias="_target_")
     interval: Literal["epoch", "step"] = key("When the learning rate changes.")
-    factor: Chance = key("Of constant and plateau.", default=1.0)
+    factor: Annotated[float, Ge(1e-6), Le(1)] = key("Of constant and plateau.", default=1.0)
     patience: Annotated[int, Ge(0), Le(1_000_000)] = key("Of plateau: epochs.", default=0)
     T_max: Count = key("Of cosine: epochs.", default=1)
-    eta_min: NotNegative = key("Of cosine: the lowest learning rate.", default=0.0)
-    max_lr: Positive = key("Of onecycle: the highest learning rate.", default=1.0)
-    total_steps: Count | None = key("Of onecycle; null: all steps of the run.", default=None)
+    eta_min: Rate = key("Of cosine: the lowest learning rate.", default=0.0)
+    max_lr: Rate = key("Of onecycle: the highest learning rate.", default=1.0)
+    total_steps: Annotated[int, Ge(1), Le(10**12)] | None = key(
+        "Of onecycle; null: all steps of the run.", default=None
+    )
     pct_start: Chance = key("Of onecycle: the part of the steps in which the rate rises.", default=0.3)
-    div_factor: Positive = key("Of onecycle: max_lr / the first rate.", default=25.0)
-    final_div_factor: Positive = key("Of onecycle: the first rate / the last one.", default=1e4)
-
-
-class DeviceSettings(OpenSection):
-    """What a network computes on; goes to lightning.Trainer."""
-
-    accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps", "tpu", "hpu"] = key("What computes.")
-    devices: Devices = key("How many of it, or which.")
-    strategy: Text = key("Of several devices, such as ddp.", default="auto")
-    deterministic: Annotated[bool | Literal["warn"], Allowed("true, false or warn")] = key(
-        "The same command and seed give the same metrics."
+    div_factor: Weight = key("Of onecycle: max_lr / the first rate.", default=25.0)
+    final_div_factor: Annotated[float, Ge(1e-6), Le(1e30)] = key(
+        "Of onecycle: the first rate / the last one.", default=1e4
     )
-
-
-class TrainerSettings(DeviceSettings):
-    """Goes to lightning.Trainer; any other argument of it can be added: +trainer.limit_train_batches=10."""
-
-    max_epochs: Count = key("Epochs.")
-    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = key(
-        "auto: bf16-mixed where the device computes in bfloat16 (some CPUs, most GPUs), else 32-true."
-    )
-    gradient_clip_val: NotNegative | None = key("The largest norm of the gradient; null: any.")
-    accumulate_grad_batches: Count = key("Batches whose gradients are added before each step.")
 
 
 class EarlyStoppingSettings(Section):
@@ -195,9 +179,9 @@ class TrainSettings(Section):
     mode: Literal["fit", "sanity"] = key("sanity: can it learn at all? Six people, who validate as well.")
     seed: Annotated[int, Ge(0), Le(2**32 - 1)] = key("Of weights, order, dropout and augmentation.")
     test: bool | None = key("Look at the test sets when training is done; null: in a single run, not in a multirun.")
-    init_from: Text | None = key("A checkpoint (a file, a run's folder, latest) to start from; null: random weights.")
-    resume: Text | None = key("Folder of an interrupted run: it goes on as it was started.")
-    negative_weight: Positive = key("Of a different pair in the training loss; a same pair counts 1.")
+    init_from: Place | None = key("A checkpoint (a file, a run's folder, latest) to start from; null: random weights.")
+    resume: Place | None = key("Folder of an interrupted run: it goes on as it was started.")
+    negative_weight: Weight = key("Of a different pair in the training loss; a same pair counts 1.")
     keep: Literal["best", "last"] = key(
         "The weights that a run ends with: of the best epoch by validation accuracy, or of the last one."
     )
@@ -205,8 +189,8 @@ class TrainSettings(Section):
         "0.99: an exponential moving average of the weights, of which each step keeps so much, is what validates and "
         "is kept; null: none."
     )
-    output_dir: Text = key("Where runs are written.")
-    plugins: list[Text] = key("Modules or Python files that add approaches of your own.", before=[])
+    output_dir: Place = key("Where runs are written.")
+    plugins: list[Place] = key("Modules or Python files that add approaches of your own.", before=[])
     approach: InstanceOf[ApproachSettings]
     data: InstanceOf[DataSettings]
     optimizer: OptimizerSettings
@@ -247,9 +231,9 @@ EvaluateDataSettings: type[Section] = create_model(
 class EvaluateSettings(Section):
     """All settings of an evaluation."""
 
-    checkpoint: Text = key("A file, the folder of a run (what it kept) or of several (the best one), or latest.")
-    output_dir: Text = key("Where runs are written.")
-    plugins: list[Text] = key("Modules or Python files that add approaches of your own.")
+    checkpoint: Place = key("A file, the folder of a run (what it kept) or of several (the best one), or latest.")
+    output_dir: Place = key("Where runs are written.")
+    plugins: list[Place] = key("Modules or Python files that add approaches of your own.")
     data: InstanceOf[Section]
     trainer: DeviceSettings
 

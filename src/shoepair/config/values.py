@@ -1,9 +1,10 @@
 """What a value may be: types with their bounds, under names of their own. The bounds are as wide as anybody can use."""
 
+import re
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from annotated_types import Ge, Gt, Le, Lt, MinLen
+from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 
@@ -50,23 +51,50 @@ def _odd(value: int) -> int:
 
 
 def _devices(value: Any) -> Any:
-    numbers = value if isinstance(value, list) else [value]
-    if value == "auto" or (isinstance(value, str) and value):
+    if value == "auto" or value in (-1, "-1"):
         return value
-    if not numbers or not all(isinstance(n, int) and not isinstance(n, bool) and -1 <= n < 10_000 for n in numbers):
+    if isinstance(value, str):
+        numbers: list[Any] = [int(number) for number in value.split(",")] if DEVICE_NUMBERS.fullmatch(value) else []
+    else:
+        numbers = value if isinstance(value, list) else [value]
+    if not all(type(number) is int and 0 <= number <= MOST_DEVICES for number in numbers):
         raise ValueError("no devices")
-    if value == 0:
-        raise ValueError("none")
+    if not 0 < len(set(numbers)) == len(numbers) or value in (0, "0"):
+        raise ValueError("none, or one of them twice")
     return value
 
 
-Text = Annotated[str, MinLen(1)]
+def _text(value: str) -> str:
+    if "\0" in value or any("\ud800" <= letter <= "\udfff" for letter in value):  # what of argv was no UTF-8
+        raise ValueError("text in UTF-8 without zero bytes")
+    return value
+
+
+def _path(value: str) -> str:
+    if any(len(name.encode()) > 255 for name in value.split("/")):
+        raise ValueError("a path whose names have at most 255 bytes")
+    return value
+
+
+MOST_DEVICES = 64
+DEVICE_NUMBERS = re.compile(r"\d{1,2}(,\d{1,2})*")
+
+Text = Annotated[str, MinLen(1), MaxLen(1000), AfterValidator(_text)]
+Place = Annotated[str, MinLen(1), MaxLen(1000), AfterValidator(_text), AfterValidator(_path)]
+# What an optimizer or a scheduler is: it is imported when it is built.
+ClassName = Annotated[
+    str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$"), MaxLen(200),
+    Allowed("the name of a class with its module, such as torch.optim.Adam"),
+]  # fmt: skip
 Fraction = Annotated[float, Gt(0), Lt(1)]
 Chance = Annotated[float, Ge(0), Le(1)]
 Proportion = Annotated[float, Ge(0), Lt(1)]
-Positive = Annotated[float, Gt(0)]
-NotNegative = Annotated[float, Ge(0)]
+# The products of what follows stay below 3e38, where float32 ends.
+Rate = Annotated[float, Ge(0), Le(1e30)]
+Weight = Annotated[float, Ge(1e-6), Le(1e6)]
+NotNegative = Annotated[float, Ge(0), Le(1e6)]
 Count = Annotated[int, Ge(1), Le(1_000_000)]
+Units = Annotated[int, Ge(1), Le(65_536)]
 Odd = Annotated[
     int, Ge(1), Le(101), AfterValidator(_odd), Allowed("an odd whole number (same padding needs one), at most 101")
 ]

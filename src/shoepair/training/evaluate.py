@@ -9,7 +9,7 @@ from typing import Any
 from lightning import seed_everything
 
 from shoepair.config.read import read_train_settings
-from shoepair.config.schema import DATA, EvaluateSettings, TrainSettings
+from shoepair.config.schema import DATA, EvaluateSettings, TrainerSettings, TrainSettings
 from shoepair.data.datamodule import ShoePairDataModule
 from shoepair.errors import UserError
 from shoepair.runs.results import Results
@@ -55,7 +55,10 @@ def settings_to_measure(config: Mapping[str, Any], asked: EvaluateSettings) -> T
     # Nothing is trained: however few people are left for that, a batch of them need not be full; what the weights came
     # from may be gone.
     approach = {key: None if key in ("weights", "ensemble_with") else v for key, v in config["approach"].items()}
-    changed = {"data": data | {"drop_last": False}, "approach": approach, "resume": None, "init_from": None}
+    # Older runs could be given any argument of Lightning's Trainer.
+    trainer = {key: value for key, value in config["trainer"].items() if key in TrainerSettings.model_fields}
+    changed: dict[str, Any] = {"data": data | {"drop_last": False}, "approach": approach, "trainer": trainer}
+    changed |= {"resume": None, "init_from": None}
     return read_train_settings({**config, **changed})
 
 

@@ -43,6 +43,8 @@ def closing(settings: TrainSettings, results: Results, run_dir: Path, *, in_swee
     log.info("\n%s epoch %d of %d, %.0f s\n", which, results.best_epoch, results.num_epochs, results.seconds)
     log.info("%s\n%s", splits_table(results.splits), temperature_line(results.temperature))
     log.info("\nPictures       %s/curves.png, mistakes.png, pairs.png", run_dir)
+    for profile in sorted(run_dir.glob("fit-profile*.txt")):
+        log.info("Profile        %s", profile)
     if not in_sweep:
         log.info("Look at runs   tensorboard --logdir %s", shlex.quote(settings.output_dir))
         log.info("Measure again  shoepair evaluate %s", as_typed("checkpoint", run_dir))

@@ -9,6 +9,7 @@ from lightning import Trainer
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.plugins.environments import ClusterEnvironment, LightningEnvironment, SLURMEnvironment
 from lightning.pytorch.plugins.io import CheckpointIO
+from lightning.pytorch.profilers import AdvancedProfiler, SimpleProfiler
 from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
 
 from shoepair.config.schema import DeviceSettings, TrainSettings
@@ -22,6 +23,8 @@ from shoepair.training.checkpoint import CheckpointFiles, kept_checkpoint, last_
 from shoepair.training.tensorboard import EpochLogger
 
 log = logging.getLogger(__name__)
+
+PROFILERS: dict[str, Any] = {"simple": SimpleProfiler, "advanced": AdvancedProfiler}
 
 
 def build_trainer(settings: TrainSettings, run_dir: Path, callbacks: list[Callback]) -> Trainer:
@@ -55,6 +58,9 @@ def evaluation_trainer(settings: DeviceSettings, run_dir: Path) -> Trainer:
 
 def _trainer(settings: DeviceSettings, checkpoint_io: CheckpointIO | None = None, **ours: Any) -> Trainer:
     plugins: list[Any] = [plugin for plugin in (checkpoint_io, cluster_environment()) if plugin is not None]
+    given = settings.plain()
+    if "profiler" in given:  # of itself it would print its table where quiet_lightning() silences it
+        given["profiler"] = PROFILERS[given["profiler"]](dirpath=ours["default_root_dir"], filename="profile")
     try:
         return Trainer(
             enable_progress_bar=False,
@@ -62,7 +68,7 @@ def _trainer(settings: DeviceSettings, checkpoint_io: CheckpointIO | None = None
             use_distributed_sampler=False,
             plugins=plugins,
             **ours,
-            **settings.plain(),
+            **given,
         )
     except (MisconfigurationException, TypeError, ValueError) as error:  # an accelerator that is not there, for one
         raise UserError(f"trainer: {one_line(str(error))}") from error
@@ -88,12 +94,15 @@ def fit(trainer: Trainer, module: PairModule, data: ShoePairDataModule, resume: 
     Args:
         resume: the folder of that run.
     Raises:
+        UserError: for what Lightning finds out only when it begins.
         KeyboardInterrupt: after Ctrl-C, of which Lightning makes a SystemExit.
         SystemExit: after SIGTERM, with what a shell says of a process that it ended.
     """
     ckpt_path = None if resume is None else str(last_checkpoint(resume))
     try:
         trainer.fit(module, datamodule=data, ckpt_path=ckpt_path, weights_only=True)
+    except MisconfigurationException as error:
+        raise UserError(f"trainer: {one_line(str(error))}") from error
     except SIGTERMException:
         log.info("Terminated. Go on with: shoepair train %s", as_typed("resume", run_dir))
         raise SystemExit(TERMINATED) from None
