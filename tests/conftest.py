@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from real_browser import browser, chromium  # noqa: F401 - fixtures
 
 from shoepair.cli import main
 from shoepair.data.synthetic.collection import draw_shoes

@@ -10,7 +10,7 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "shoepair"
 FLOORS = {
     "errors": 0,
-    "files": 1,
+    "files": 1, "texts": 1,
     "config": 2, "metrics": 2,
     "data": 3, "models": 3,
     "runs": 4,
@@ -27,7 +27,19 @@ KNOWS = {
     "lightning": {"training", "models/module.py", "data/datamodule.py"},
 }
 # No torch when they are imported, so that mistakes, help and tables answer in less than a second.
-WITHOUT_TORCH = {"errors", "files", "config", "metrics", "runs", "reports", "commands", "launch", "cli", "__init__"}
+WITHOUT_TORCH = {
+    "errors",
+    "files",
+    "texts",
+    "config",
+    "metrics",
+    "runs",
+    "reports",
+    "commands",
+    "launch",
+    "cli",
+    "__init__",
+}
 TORCH = {"torch", "torchvision", "torchmetrics", "lightning", "timm"}
 
 

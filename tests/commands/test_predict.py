@@ -18,10 +18,10 @@ from conftest import TINY, Command, run_here
 from PIL import Image
 
 from shoepair import ShoeClassifier, load_classifier
-from shoepair.commands.match import logit_of
 from shoepair.errors import UserError
 from shoepair.inference.classifier import verdict_of
 from shoepair.inference.network import load_trained
+from shoepair.metrics.scores import logit_of
 
 SENTENCE = re.compile(r"(Same pair|Different pairs), \d\d % sure\.|Not sure, \d+ % for the same pair: .*\.")
 

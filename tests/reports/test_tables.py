@@ -48,7 +48,7 @@ def test_rates_and_intervals_are_said_in_percent() -> None:
 
 def test_a_network_is_never_certain() -> None:
     said = [probability_in_percent(value) for value in (0.0, 0.004, 0.5, 0.679, 0.996, 1.0, None)]
-    assert said == ["1 %", "1 %", "50 %", "67 %", "99 %", "99 %", "-"]
+    assert said == ["under 1 %", "under 1 %", "50 %", "67 %", "99 %", "99 %", "-"]
 
 
 def test_tables_align_their_columns() -> None:

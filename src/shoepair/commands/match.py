@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from shoepair.inference.gallery import Gallery
 
 DEFAULT_THRESHOLD = 0.5  # a probability
-UNSURE_MARGIN = 1.0  # a runner-up, or the threshold, whose odds are within a factor of e: the pair may well be wrong
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -101,6 +100,8 @@ def match(
     from shoepair.inference import gallery as galleries
     from shoepair.inference.assignment import find_matches
     from shoepair.inference.network import load_trained
+    from shoepair.metrics.scores import logit_of
+    from shoepair.reports.match_page import thumbnail_px
 
     paths = galleries.list_photos(folders)
     if sides == "names":
@@ -118,7 +119,7 @@ def match(
         limit = logit_of(DEFAULT_THRESHOLD if threshold is None else threshold)
     else:
         limit = trained.threshold(max_fmr)
-    gallery = galleries.read_gallery(paths, known, trained)
+    gallery = galleries.read_gallery(paths, known, trained, thumbnail_px(len(paths)))
     logits = galleries.score_gallery(gallery, trained)
     matches = find_matches(logits, gallery.sides, limit)
     lines = [found_line(gallery, matches, limit)]
@@ -131,15 +132,10 @@ def match(
     return "\n".join(lines)
 
 
-def logit_of(probability: float) -> float:
-    return math.log(probability / (1 - probability))
-
-
 def found_line(gallery: "Gallery", matches: Sequence["Match"], limit: float) -> str:
     """How many pairs were found above a calibrated logit."""
     from shoepair.metrics.scores import probability_of
-    from shoepair.reports.matches import counted
-    from shoepair.reports.tables import probability_in_percent
+    from shoepair.reports.tables import counted, probability_in_percent
 
     num_known = sum(side is not None for side in gallery.sides)
     known = {0: "no side known", len(gallery.sides): "all sides known"}.get(num_known, f"{num_known} sides known")
@@ -157,10 +153,12 @@ def write_report(
     """Write the tables, the contact sheet and the page. Returns where they are."""
     from shoepair.metrics.scores import probability_of
     from shoepair.reports import matches as report
+    from shoepair.reports.match_page import UNSURE_MARGIN, write_page
 
     names = [path.name if len(folders) == 1 else path.as_posix() for path in gallery.paths]
     cut_outs: Sequence[bytes | None] = gallery.cut_outs or [None] * len(names)
-    shoes = [report.ShownShoe(*one) for one in zip(names, gallery.thumbnails, cut_outs, gallery.doubts, strict=True)]
+    each = zip(names, gallery.thumbnails, cut_outs, gallery.doubts, gallery.paths, strict=True)
+    shoes = [report.ShownShoe(*one) for one in each]
 
     def probable(logit: float) -> float | None:
         return probability_of(logit) if math.isfinite(logit) else None
@@ -187,7 +185,7 @@ def write_report(
         out.mkdir(parents=True, exist_ok=True)
         report.write_tables(out, shown, singles)
         sheets = report.draw_contact_sheets(out, shown, singles)
-        report.write_page(
+        pages = write_page(
             out / "match.html",
             shown,
             singles,
@@ -196,7 +194,8 @@ def write_report(
         )
     except OSError as error:
         raise UserError(f"--out {out}: {error.strerror or error}; choose another folder.") from error
-    return f"Written {out}/match.html, {', '.join(sheet.name for sheet in sheets)}, pairs.csv, singles.csv"
+    parts = f" and its {len(pages)} parts" if len(pages) > 1 else ""
+    return f"Written {out}/match.html{parts}, {', '.join(sheet.name for sheet in sheets)}, pairs.csv, singles.csv"
 
 
 @dataclass(frozen=True)

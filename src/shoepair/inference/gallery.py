@@ -106,9 +106,13 @@ def sides_from_table(table: Path, paths: Sequence[Path]) -> list[str | None]:
     return sides
 
 
-def read_gallery(paths: Sequence[Path], sides: Sequence[str | None], trained: TrainedNetwork) -> Gallery:
+def read_gallery(
+    paths: Sequence[Path], sides: Sequence[str | None], trained: TrainedNetwork, thumbnail_px: int = THUMBNAIL_PX
+) -> Gallery:
     """Read every photo once and show it to the network. What cannot be read is left out and said on stderr.
 
+    Args:
+        thumbnail_px: longer side of the thumbnails.
     Raises:
         UserError: if nothing is left.
     """
@@ -120,7 +124,7 @@ def read_gallery(paths: Sequence[Path], sides: Sequence[str | None], trained: Tr
     for batch in progress(range(0, len(paths), BATCH), "Photos", "batch"):
         rows = range(batch, min(batch + BATCH, len(paths)))
         with ThreadPoolExecutor() as pool:  # pillow decodes without the interpreter lock
-            read = list(pool.map(lambda row: _read(paths[row], trained.image_size), rows))
+            read = list(pool.map(lambda row: _read(paths[row], trained.image_size, thumbnail_px), rows))
         for error in (error for error in read if isinstance(error, UserError)):
             print(f"Left out {error}", file=sys.stderr)
         usable = [(row, one) for row, one in zip(rows, read, strict=True) if not isinstance(one, UserError)]
@@ -155,13 +159,13 @@ class _Read:
     thumbnail: bytes
 
 
-def _read(path: Path, image_size: int) -> _Read | UserError:
+def _read(path: Path, image_size: int, thumbnail_px: int) -> _Read | UserError:
     try:
         photo = open_photo(path)
     except UserError as error:
         return error
     pixels, extent = squared(photo, image_size)
-    return _Read(pixels, extent, _small_jpeg(photo, THUMBNAIL_PX))
+    return _Read(pixels, extent, _small_jpeg(photo, thumbnail_px))
 
 
 def _small_jpeg(image: Image.Image, side: int) -> bytes:

@@ -21,6 +21,12 @@ def probability_of(logit: float) -> float:
     return float(probability(np.array(logit)))
 
 
+def logit_of(probability: float) -> float:
+    """The other way round; of 0 and 1, which no network means, that of a probability very near to them."""
+    inside = min(max(probability, 1e-12), 1 - 1e-12)
+    return math.log(inside / (1 - inside))
+
+
 def cross_entropy(predictions: Predictions) -> float:
     """The mean loss over all pairs."""
     sign = np.where(predictions.label == 1, -1.0, 1.0)

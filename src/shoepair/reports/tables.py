@@ -51,9 +51,20 @@ def between(interval: Sequence[float] | None) -> str:
     return "-" if interval is None else f"{100 * interval[0]:.1f} to {100 * interval[1]:.1f}"
 
 
-def probability_in_percent(probability: float | None) -> str:
-    """What a network says of a pair: whole percent, never 0 or 100, since a network is never certain."""
-    return "-" if probability is None else f"{min(max(math.floor(100 * probability), 1), 99)} %"
+def probability_in_percent(probability: float | None, under_one: str = "under 1 %") -> str:
+    """What a network says of a pair: whole percent, rounded down, and never 100, since a network is never certain.
+
+    Args:
+        under_one: what is said below one percent.
+    """
+    if probability is None:
+        return "-"
+    percent = min(math.floor(100 * probability), 99)
+    return f"{percent} %" if percent else under_one
+
+
+def counted(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -1,0 +1,77 @@
+"""A real browser for tests: Debian's Chromium, driven by playwright; and axe-core, which looks for faults in pages."""
+
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+# What Chromium would otherwise do by itself: look for updates, keep company with its maker.
+QUIET = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+
+
+class Browser:
+    """One window after another, and what went wrong in them.
+
+    Attributes:
+        outside: addresses asked for that are neither on this machine nor in the page itself.
+        complaints: what stood in the console as an error, and exceptions.
+    """
+
+    def __init__(self, chromium: Any) -> None:
+        self.chromium = chromium
+        self.outside: list[str] = []
+        self.complaints: list[str] = []
+        self.page: Any = None
+
+    def open(self, address: str, *, width: int = 1200, colours: str = "light", **options: Any) -> Any:
+        context = self.chromium.new_context(
+            viewport={"width": width, "height": 800}, color_scheme=colours, locale="en-GB", **options
+        )
+        context.set_default_timeout(15_000)
+        self.page = context.new_page()
+        context.on("request", lambda request: self._look_at(request.url))
+        self.page.on("console", lambda said: self.complaints.append(said.text) if said.type == "error" else None)
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.goto(address)
+        return self.page
+
+    def _look_at(self, url: str) -> None:
+        if not url.startswith(("file:", "data:", "blob:", "http://127.0.0.1:")):
+            self.outside.append(url)
+
+    def axe(self) -> list[str]:
+        """What axe-core finds in the page as it is now: the kind, how grave, and where."""
+        from axe_playwright_python.base import AXE_FILE_PATH
+
+        text = AXE_FILE_PATH.read_text(encoding="utf-8")
+        self.page.evaluate(f"() => {{ {text} }}")
+        found = self.page.evaluate("() => axe.run()")
+        return [f"{v['id']} ({v['impact']}): {v['nodes'][0]['html']}" for v in found["violations"]]
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    playwright = pytest.importorskip(
+        "playwright.sync_api", reason="playwright is not installed: pip install playwright"
+    )
+    pytest.importorskip("axe_playwright_python", reason="axe-core is missing: pip install axe-playwright-python")
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if path is None:
+        pytest.skip("there is no Chromium: apt-get install chromium")
+    with playwright.sync_playwright() as started:
+        camera = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
+        running = started.chromium.launch(executable_path=path, args=[*QUIET, *camera])
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def browser(chromium: Any) -> Iterator[Browser]:
+    opened = Browser(chromium)
+    yield opened
+    if opened.page is not None:
+        opened.page.context.close()
