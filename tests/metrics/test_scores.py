@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from shoepair.metrics.predictions import Predictions
-from shoepair.metrics.scores import measure, measure_mean, resampled_accuracies
+from shoepair.metrics.scores import measure, measure_mean, probability_in_percent, resampled_accuracies
 
 
 def predictions(person: str, label: list[int], logit: list[float]) -> Predictions:
@@ -97,3 +97,8 @@ def test_calibrated_loss_is_that_of_divided_logits() -> None:
     assert metrics["loss_calibrated"] == pytest.approx((math.log1p(math.exp(-1)) + math.log1p(math.exp(-2))) / 2)
     assert metrics["accuracy"] == measure(sample)["accuracy"] and "loss_calibrated" not in measure(sample)
     assert measure_mean({"test_m": sample}, 2.0)["loss_calibrated"] == pytest.approx(metrics["loss_calibrated"])
+
+
+def test_a_network_is_never_certain() -> None:
+    said = [probability_in_percent(value) for value in (0.0, 0.004, 0.5, 0.679, 0.996, 1.0, None)]
+    assert said == ["under 1 %", "under 1 %", "50 %", "67 %", "99 %", "99 %", "-"]

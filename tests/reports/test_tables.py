@@ -10,7 +10,6 @@ from shoepair.reports.tables import (
     between,
     markdown_table,
     percent,
-    probability_in_percent,
     splits_table,
     text_table,
 )
@@ -44,11 +43,6 @@ def test_a_table_of_splits_says_what_was_measured() -> None:
 def test_rates_and_intervals_are_said_in_percent() -> None:
     assert (percent(0.5), percent(1.0), percent(None)) == ("50.0 %", "100.0 %", "-")
     assert (between([0.5, 0.91]), between(None)) == ("50.0 to 91.0", "-")
-
-
-def test_a_network_is_never_certain() -> None:
-    said = [probability_in_percent(value) for value in (0.0, 0.004, 0.5, 0.679, 0.996, 1.0, None)]
-    assert said == ["under 1 %", "under 1 %", "50 %", "67 %", "99 %", "99 %", "-"]
 
 
 def test_tables_align_their_columns() -> None:

@@ -134,8 +134,8 @@ def match(
 
 def found_line(gallery: "Gallery", matches: Sequence["Match"], limit: float) -> str:
     """How many pairs were found above a calibrated logit."""
-    from shoepair.metrics.scores import probability_of
-    from shoepair.reports.tables import counted, probability_in_percent
+    from shoepair.metrics.scores import probability_in_percent, probability_of
+    from shoepair.reports.tables import counted
 
     num_known = sum(side is not None for side in gallery.sides)
     known = {0: "no side known", len(gallery.sides): "all sides known"}.get(num_known, f"{num_known} sides known")

@@ -1,6 +1,5 @@
 """Two photos in, a verdict out: what a trained network says of shoes that it is shown, in Python and in words."""
 
-import math
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -18,7 +17,7 @@ from shoepair.data.shoes import normalise
 from shoepair.errors import UserError
 from shoepair.inference.doubts import REMEDIES, look
 from shoepair.inference.network import Explanation, TrainedNetwork, load_trained
-from shoepair.metrics.scores import probability_of
+from shoepair.metrics.scores import probability_in_percent, probability_of
 from shoepair.runs.find import find_checkpoint
 
 # A photo: its path, or its pixels as a PIL image or as a uint8 array or tensor of shape (H, W, C) or (C, H, W), with
@@ -182,16 +181,16 @@ def verdict_of(logit: float, threshold: float = 0.0, margin: float = 0.0) -> Ver
     same_pair, limit = probability_of(logit), probability_of(threshold)
     likely, same = logit > 0, logit > threshold
     probable = same_pair if likely else 1 - same_pair
-    percent, asked = (min(max(math.floor(100 * value), 1), 99) for value in (probable, same_pair))  # never certain
+    sure_of, asked = probability_in_percent(probable), probability_in_percent(same_pair)
     sure = False
     if likely and not same:
-        sentence = f"Not sure enough, {asked} % for the same pair."
+        sentence = f"Not sure enough, {asked} for the same pair."
     elif same and limit != 0.5 and same_pair < SURE:  # so many false matches are allowed
-        sure, sentence = True, f"Taken for the same pair, with only {asked} % for it."
+        sure, sentence = True, f"Taken for the same pair, with only {asked} for it."
     elif probable < SURE or abs(logit) < margin:
-        sentence = f"Not sure, {asked} % for the same pair: look again with more light."
+        sentence = f"Not sure, {asked} for the same pair: look again with more light."
     else:
-        sure, sentence = True, f"{'Same pair' if likely else 'Different pairs'}, {percent} % sure."
+        sure, sentence = True, f"{'Same pair' if likely else 'Different pairs'}, {sure_of} sure."
     return Verdict(same, same_pair, sentence, limit, sure)
 
 

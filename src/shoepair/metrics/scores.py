@@ -27,6 +27,18 @@ def logit_of(probability: float) -> float:
     return math.log(inside / (1 - inside))
 
 
+def probability_in_percent(probability: float | None, under_one: str = "under 1 %") -> str:
+    """What a network says of a pair: whole percent, rounded down, and never 100, since a network is never certain.
+
+    Args:
+        under_one: what is said below one percent.
+    """
+    if probability is None:
+        return "-"
+    percent = min(math.floor(100 * probability), 99)
+    return f"{percent} %" if percent else under_one
+
+
 def cross_entropy(predictions: Predictions) -> float:
     """The mean loss over all pairs."""
     sign = np.where(predictions.label == 1, -1.0, 1.0)

@@ -19,9 +19,8 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
-from shoepair.metrics.scores import logit_of
+from shoepair.metrics.scores import logit_of, probability_in_percent
 from shoepair.reports.matches import ShownMatch, ShownShoe, ShownSingle
-from shoepair.reports.tables import probability_in_percent
 from shoepair.texts import DEFAULT, Texts, counted, load_texts
 
 PAGES = Path(__file__).parent / "pages"

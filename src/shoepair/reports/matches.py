@@ -9,8 +9,8 @@ from pathlib import Path
 from PIL import Image, ImageOps
 
 from shoepair.data.layout import LEFT, RIGHT
+from shoepair.metrics.scores import probability_in_percent
 from shoepair.reports.contact_sheet import Item, contact_sheet, in_rows
-from shoepair.reports.tables import probability_in_percent
 
 SHOE_PX = 112  # side of a shoe on the contact sheet
 COLUMNS, TILES_A_SHEET = 5, 200  # a tile is a pair or two single shoes; what does not fit comes on another sheet

@@ -1,6 +1,5 @@
 """Plain tables for the terminal, Markdown tables for reports, and how numbers are said in them."""
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -49,18 +48,6 @@ def percent(rate: float | None) -> str:
 def between(interval: Sequence[float] | None) -> str:
     """The ends of an interval of a rate, in percent."""
     return "-" if interval is None else f"{100 * interval[0]:.1f} to {100 * interval[1]:.1f}"
-
-
-def probability_in_percent(probability: float | None, under_one: str = "under 1 %") -> str:
-    """What a network says of a pair: whole percent, rounded down, and never 100, since a network is never certain.
-
-    Args:
-        under_one: what is said below one percent.
-    """
-    if probability is None:
-        return "-"
-    percent = min(math.floor(100 * probability), 99)
-    return f"{percent} %" if percent else under_one
 
 
 def counted(number: int, what: str) -> str:
