@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from shoepair.errors import UserError
 from shoepair.reports.figures import draw_settings
@@ -14,7 +15,7 @@ from shoepair.reports.leaderboard import (
     write_csv,
     write_markdown,
 )
-from shoepair.runs.leaderboard import gather
+from shoepair.runs.leaderboard import FACTS, METRICS, rank
 from shoepair.runs.read import read_runs
 
 
@@ -30,20 +31,43 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument(
         "--test", action="store_true", help="show the test sets as well; choose on validation, not on them"
     )
+    parser.add_argument(
+        "--metric", choices=METRICS, default="accuracy", help="what ranks settings, of validation (default: accuracy)"
+    )
+    parser.add_argument(
+        "--sort", metavar="COLUMN", help=f"not best first, but by a key that differs, or by {', '.join(FACTS)}"
+    )
+    parser.add_argument("--reverse", action="store_true", help="the other way round")
+    parser.add_argument("--top", type=int, metavar="N", help="only the first N rows of the tables")
     parser.add_argument("--markdown", action="store_true", help="print the table as Markdown")
     parser.add_argument("--out", type=Path, metavar="DIR", help="where the files go (default: the first FOLDER)")
     options = parser.parse_args(arguments)
     for folder in options.folders:
         if not Path(folder).is_dir():
             raise UserError(f"{folder}: no such folder.")
+    if options.top is not None and options.top < 1:
+        raise UserError(f"--top {options.top}: expected a whole number of at least 1.")
     print(
-        compare(options.folders, options.out or Path(options.folders[0]), test=options.test, markdown=options.markdown)
+        compare(
+            options.folders,
+            options.out or Path(options.folders[0]),
+            test=options.test,
+            markdown=options.markdown,
+            metric=options.metric,
+            sort=options.sort,
+            reverse=options.reverse,
+            top=options.top,
+        )
     )
 
 
-def compare(folders: Sequence[str | Path], out: Path, *, test: bool = False, markdown: bool = False) -> str:
+def compare(
+    folders: Sequence[str | Path], out: Path, *, test: bool = False, markdown: bool = False, **ranked: Any
+) -> str:
     """Write the leaderboard's files into `out`.
 
+    Args:
+        ranked: metric, sort, reverse and top, of runs.leaderboard.rank.
     Returns:
         The leaderboard as text, what did not complete or could not be read, and where the best run is.
     Raises:
@@ -53,16 +77,16 @@ def compare(folders: Sequence[str | Path], out: Path, *, test: bool = False, mar
     if not runs:
         names = ", ".join(map(str, folders))
         raise UserError("; ".join([f"{names}: there is no run in it; `shoepair train` makes one.", *unreadable]))
-    settings = gather(runs)
-    table = markdown_report(settings, test=test) if markdown else terminal_table(settings, test=test)
+    board = rank(runs, **ranked)
+    table = markdown_report(board, test=test) if markdown else terminal_table(board, test=test)
     said = [table, *problem_lines(runs, unreadable), ""]
-    if settings[0].completed:
-        said += best_lines(settings[0], out)
+    if board.best.completed:
+        said += best_lines(board, out)
     try:
         out.mkdir(parents=True, exist_ok=True)
-        write_markdown(out / "leaderboard.md", settings, test=test)
-        write_csv(out / "leaderboard.csv", runs, test=test)
-        drawn = draw_settings(out / "leaderboard.png", settings)
+        write_markdown(out / "leaderboard.md", board, test=test)
+        write_csv(out / "leaderboard.csv", board, test=test)
+        drawn = draw_settings(out / "leaderboard.png", board.ranked, board.metric)
         said.append(f"Written       {out}/leaderboard.md, .csv{', .png' if drawn else ''}")
     except OSError as error:
         said.append(f"Not written   {out}: {error.strerror or error}; choose another folder by --out.")

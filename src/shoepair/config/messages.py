@@ -10,6 +10,7 @@ from pydantic.fields import FieldInfo
 
 from shoepair.config.compat import RENAMED_KEYS, RENAMED_VALUES
 from shoepair.config.schema import known_keys, leaves_of, section_in
+from shoepair.config.shown import in_line
 from shoepair.config.trainer import NOT_HERE, TrainerSettings
 from shoepair.config.values import Allowed, Section
 from shoepair.errors import UserError
@@ -49,7 +50,7 @@ def _first_mistake(section: type[Section], error: ValidationError, name: str) ->
     missing = first["type"] == "missing"
     if inner is not None or field is None:
         keys = ", ".join(f"{dotted}.{key}" if dotted else key for key in leaves_of(inner or section))
-        value = "(removed)" if missing else shown(first["input"])
+        value = "(removed)" if missing else in_line(first["input"])
         return UserError(f"{dotted}={value}: expected an option or settings; set one of {keys}.")
     if missing:
         return UserError(f"{dotted} was removed: give it a value, {allowed(field)}.")
@@ -58,10 +59,10 @@ def _first_mistake(section: type[Section], error: ValidationError, name: str) ->
     if renamed is not None:
         return UserError(f"{dotted}={value} is now {dotted}={renamed}.")
     if first["type"] == "string_too_long":
-        return UserError(f"{dotted}={shown(value)}: expected at most {first['ctx']['max_length']:,} letters.")
+        return UserError(f"{dotted}={in_line(value)}: expected at most {first['ctx']['max_length']:,} letters.")
     if first["type"] == "value_error" and allowed(field) in ("text", "text, or null", "a list of text"):
-        return UserError(f"{dotted}={shown(value)}: expected {first['ctx']['error']}.")
-    return UserError(f"{dotted}={shown(value)}: expected {allowed(field)}.")  # of a list, the item that is wrong
+        return UserError(f"{dotted}={in_line(value)}: expected {first['ctx']['error']}.")
+    return UserError(f"{dotted}={in_line(value)}: expected {allowed(field)}.")  # of a list, the item that is wrong
 
 
 def _siblings(section: type[Section], name: str, path: list[str]) -> list[str]:
@@ -129,14 +130,6 @@ def _digits(number: float) -> str:
     return f"{number:,}" if isinstance(number, int) else f"{number:g}"
 
 
-def shown(value: Any) -> str:
-    """A value as it is typed, and not longer than a line."""
-    if type(value) is int and abs(value) >= 10**80:
-        return "(a number of more than 80 digits)"  # Python refuses to write some of them down
-    text = "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
-
-
 def unknown_key(key: str, siblings: Iterable[str], value: Any = None) -> UserError:
     """The error for a key that nothing reads, with the nearest one that something does.
 
@@ -147,7 +140,7 @@ def unknown_key(key: str, siblings: Iterable[str], value: Any = None) -> UserErr
         return UserError(f"{key} is now {RENAMED_KEYS[key]}.")
     section, _, name = key.partition(".")
     if section == "trainer" and name in NOT_HERE:
-        return UserError(f"{key}{'' if value is None else f'={shown(value)}'}: {NOT_HERE[name]}")
+        return UserError(f"{key}{'' if value is None else f'={in_line(value)}'}: {NOT_HERE[name]}")
     if section == "trainer" and name in TrainerSettings.model_fields:
         return UserError(f"{key}: this key has no value yet; add it by +{key}=VALUE.")
     parent, _, name = key.rpartition(".")

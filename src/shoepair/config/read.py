@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from shoepair.config.approaches import NetworkSettings, approach_named, load_plugins
-from shoepair.config.messages import accepts, shown, unknown_key, validated
+from shoepair.config.messages import accepts, unknown_key, validated
 from shoepair.config.schema import DATA, DeviceSettings, EvaluateDataSettings, EvaluateSettings, TrainSettings
+from shoepair.config.shown import in_line
 from shoepair.config.targets import parameters_of
 from shoepair.config.values import OpenSection
 from shoepair.errors import UserError
@@ -21,7 +22,7 @@ def read_train_settings(plain: Mapping[str, Any]) -> TrainSettings:
     plain["approach"] = validated(approach_named(name).settings, plain["approach"], "approach")
     name = _name_of("data", plain)
     if name not in DATA:
-        raise UserError(f"data.name={shown(name)}: expected one of {', '.join(DATA)}.")
+        raise UserError(f"data.name={in_line(name)}: expected one of {', '.join(DATA)}.")
     _refuse_null(plain["data"])
     plain["data"] = validated(DATA[name], plain["data"], "data")
     settings = validated(TrainSettings, plain)
@@ -63,7 +64,7 @@ def _load_plugins(plain: Mapping[str, Any]) -> None:
 def _name_of(section: str, plain: Mapping[str, Any]) -> Any:
     node = plain.get(section, "(removed)")
     if not isinstance(node, dict):
-        raise UserError(f"{section}={shown(node)}: expected an option or settings; choose one by {section}=NAME.")
+        raise UserError(f"{section}={in_line(node)}: expected an option or settings; choose one by {section}=NAME.")
     return node.get("name")
 
 

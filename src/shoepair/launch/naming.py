@@ -5,8 +5,11 @@ import secrets
 from collections.abc import Sequence
 from datetime import datetime
 
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Override, QuotedString
 from omegaconf import DictConfig, OmegaConf
+
+from shoepair.config.shown import short_names, shown
+from shoepair.launch.hydra_private import parse_overrides
 
 
 def run_name(what: str, choices: DictConfig) -> str:
@@ -22,15 +25,23 @@ def run_name(what: str, choices: DictConfig) -> str:
     return path_safe("_".join([now, *filter(None, named), secrets.token_hex(2)]))
 
 
-def run_label(override_dirname: str) -> str:
-    """`optimizer.lr=0.001,approach=dual` as `lr-0.001_approach-dual`: safe to type as a value, short to read."""
-    parts = [part.partition("=") for part in override_dirname.split(",") if part]
-    return path_safe("_".join(f"{key.rpartition('.')[2]}-{_rounded(value)}" for key, _, value in parts))
+def run_label(overrides: Sequence[str], excluded: Sequence[str] = ()) -> str:
+    """`optimizer.lr=0.001`, `approach=dual` as `lr-0.001_approach-dual`: safe to type as a value, short to read.
+
+    Args:
+        overrides: what was typed for a job.
+        excluded: keys that do not tell it from the others.
+    """
+    told = {o.get_key_element(): o for o in parse_overrides(overrides) if o.get_key_element() not in excluded}
+    names = short_names([key.lstrip("+~") for key in told])
+    return path_safe(
+        "_".join(f"{names[key.lstrip('+~')]}-{path_safe(_value(override))}" for key, override in told.items())
+    )
 
 
-def _rounded(value: str) -> str:
-    """Five digits of a number that a search has drawn are enough to know it by."""
-    return f"{float(value):.5g}" if re.fullmatch(r"-?\d+\.\d{6,}(e[+-]?\d+)?", value) else value
+def _value(override: Override) -> str:
+    value = override.value()
+    return shown(value.text if isinstance(value, QuotedString) else value, override.key_or_group)
 
 
 def path_safe(text: str) -> str:

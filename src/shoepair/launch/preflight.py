@@ -14,7 +14,6 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, flag_override
 from omegaconf.errors import OmegaConfBaseException
 
-from shoepair.config.messages import shown
 from shoepair.config.read import asks_for_several_devices, read_evaluate_settings, read_train_settings
 from shoepair.config.schema import (
     TABLE_COLUMNS,
@@ -23,6 +22,7 @@ from shoepair.config.schema import (
     TableSettings,
     TrainSettings,
 )
+from shoepair.config.shown import in_line
 from shoepair.config.typed import quoted
 from shoepair.data.layout import check_photo_root, check_table
 from shoepair.errors import UserError, one_line
@@ -170,8 +170,8 @@ def _refuse_several_devices(settings: TrainSettings | EvaluateSettings) -> None:
     """The processes of ddp repeat the whole command: in a sweep, each of them would run the sweep again."""
     if asks_for_several_devices(settings.trainer):
         raise UserError(
-            f"trainer.devices={shown(settings.trainer.devices)}: expected 1 in a multirun; run jobs beside one another "
-            "instead of one job on several devices."
+            f"trainer.devices={in_line(settings.trainer.devices)}: expected 1 in a multirun; run jobs beside one "
+            "another instead of one job on several devices."
         )
 
 

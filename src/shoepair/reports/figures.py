@@ -1,16 +1,18 @@
 """Pictures of pairs, curves and scores. matplotlib is imported where it draws, since that takes a second."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from shoepair.config.shown import identity, shown, shown_apart
 from shoepair.metrics.predictions import Predictions
 from shoepair.metrics.roc import resampled_band, true_positive_rates
 from shoepair.metrics.scores import probability, probability_of
 from shoepair.reports.contact_sheet import Item, Row, contact_sheet, shoe_image
-from shoepair.runs.leaderboard import Setting
+from shoepair.runs.leaderboard import Setting, in_order
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -145,44 +147,91 @@ def draw_confusion(path: Path, splits: Mapping[str, Predictions]) -> None:
     _save(figure, path)
 
 
-def draw_settings(path: Path, settings: Sequence[Setting]) -> bool:
-    """Validation accuracy against every key in which settings differ: a dot for each setting, a line through the means.
+def draw_settings(path: Path, settings: Sequence[Setting], metric: str = "accuracy") -> bool:
+    """A metric of validation against every key in which settings differ: a dot for each setting, a line through the
+    means.
 
     Returns:
         False, and no picture, if nothing differs.
     """
-    done = [setting for setting in settings if setting.completed]
-    keys = [key for key in (done[0].values if done else ()) if len({repr(s.values[key]) for s in done}) > 1]
+    done = [setting for setting in settings if setting.mean("val", metric) is not None]
+    keys = [key for key in (done[0].values if done else ()) if len({identity(s.values[key]) for s in done}) > 1]
     if not keys:
         return False
-    figure = _figure(3.2 * len(keys) + 0.6, 3.2)
-    accuracy = [100 * (setting.mean() or 0.0) for setting in done]
-    for axes, key in zip(figure.subplots(1, len(keys), sharey=True, squeeze=False)[0], keys, strict=True):
-        values = [setting.values[key] for setting in done]
-        means: dict[Any, list[float]] = {}
-        if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
-            places = dict(zip(values, values, strict=True))
-            if min(values) > 0 and max(values) / min(values) >= 8:
-                axes.set_xscale("log")
-            if len(set(values)) <= 5:
-                axes.set_xticks(sorted(set(values)), [f"{value:g}" for value in sorted(set(values))], minor=False)
-                axes.minorticks_off()
-        else:
-            names = sorted({str(value).rpartition(".")[2] for value in values})
-            places = {value: names.index(str(value).rpartition(".")[2]) for value in values}
-            axes.set_xticks(range(len(names)), names, rotation=30 if len(names) > 3 else 0)
-            axes.margins(x=0.3)
-        for value, accuracy_of in zip(values, accuracy, strict=True):
-            means.setdefault(places[value], []).append(accuracy_of)
+    columns = min(len(keys), 4)
+    rows = -(-len(keys) // columns)
+    figure = _figure(3.2 * columns + 0.6, 3.2 * rows)
+    in_percent = metric.startswith("accuracy")
+    heights = [(100 if in_percent else 1) * (setting.mean("val", metric) or 0.0) for setting in done]
+    panels = figure.subplots(rows, columns, sharey=True, squeeze=False)
+    for axes in panels.flat[len(keys) :]:
+        axes.remove()
+    for axes, key in zip(panels.flat, keys, strict=False):
+        places = _place_values(axes, [setting.values[key] for setting in done], key)
+        means: dict[float, list[float]] = {}
+        for place, height in zip(places, heights, strict=True):
+            means.setdefault(place, []).append(height)
         if len(done) > len(means):
             ordered = sorted(means)
             axes.plot(ordered, [np.mean(means[x]) for x in ordered], color=ORANGE, label="mean", zorder=1)
-        axes.scatter([places[value] for value in values], accuracy, color=BLUE, s=18, alpha=0.8, zorder=2)
+        axes.scatter(places, heights, color=BLUE, s=18, alpha=0.8, zorder=2)
         axes.set_xlabel(key.removesuffix("._target_").removesuffix(".name"))
         _tidy(axes)
-    figure.axes[0].set_ylabel("validation accuracy (%)")
+    for axes in panels[:, 0]:
+        axes.set_ylabel(f"validation {metric.replace('_', ', ')}{' (%)' if in_percent else ''}")
     _save(figure, path)
     return True
+
+
+def _place_values(axes: "Axes", values: Sequence[Any], key: str) -> list[float]:
+    """Where the values of a key stand on the horizontal axis, whose scale and few, round ticks are set.
+
+    Numbers stand where they are; a few that would lie upon one another, and whatever is no number, side by side.
+    """
+    names = dict(zip(map(identity, values), shown_apart(values, key), strict=True))
+    ordered = sorted({identity(value): value for value in values}.items(), key=lambda item: in_order(item[1]))
+    numbers = [value for _, value in ordered if isinstance(value, int | float) and not isinstance(value, bool)]
+    is_log = len(numbers) == len(ordered) and numbers[0] > 0 and numbers[-1] / numbers[0] >= 8
+    scaled = np.log(numbers) if is_log else np.asarray(numbers, dtype=float)
+    few = len(ordered) <= 5
+    lie_apart = len(numbers) > 1 and np.diff(scaled).min() >= 0.15 * (scaled[-1] - scaled[0])
+    if len(numbers) < len(ordered) or (few and not lie_apart):
+        places = {found: float(place) for place, (found, _) in enumerate(ordered)}
+        long = sum(len(names[found]) for found in places) > 24
+        axes.set_xticks(list(places.values()), [names[found] for found in places], rotation=30 if long else 0,
+                        ha="right" if long else "center")  # fmt: skip
+        axes.margins(x=0.3 if few else 0.05)
+        return [places[identity(value)] for value in values]
+    if is_log:
+        axes.set_xscale("log")
+    if few:
+        axes.set_xticks(numbers, [names[found] for found, _ in ordered])
+    else:
+        axes.set_xticks(ticks := round_ticks(numbers[0], numbers[-1], is_log=is_log), [shown(tick) for tick in ticks])
+    axes.minorticks_off()
+    return [float(value) for value in values]
+
+
+def round_ticks(low: float, high: float, *, is_log: bool) -> list[float]:
+    """Two to five round numbers between two others (on a logarithmic scale, where the one is at least 8 times the
+    other).
+    """
+    if is_log:
+        exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+        for factors in ((1,), (1, 3), (1, 2, 5)):
+            ticks = [float(f"{factor}e{exponent}") for exponent in exponents for factor in factors]
+            ticks = [tick for tick in ticks if low <= tick <= high]
+            if len(ticks) > 1:
+                break
+    else:
+        from matplotlib.ticker import MaxNLocator
+
+        for nbins in (4, 5):
+            locator = MaxNLocator(nbins=nbins, steps=[1, 2, 2.5, 5, 10])
+            ticks = [float(f"{tick:.12g}") for tick in locator.tick_values(low, high) if low <= tick <= high]
+            if len(ticks) > 1:
+                break
+    return ticks[:: -(-len(ticks) // 5)]
 
 
 def _figure(width: float, height: float, margins: tuple[float, float, float, float] | None = None) -> "Figure":

@@ -6,12 +6,12 @@ import shlex
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+from shoepair.config.shown import exact, shown_apart
 from shoepair.config.typed import as_typed
 from shoepair.reports.tables import between, markdown_table, text_table
 from shoepair.runs.folder import ENDED_WELL
-from shoepair.runs.leaderboard import ABSENT, Setting, differing_keys, gather, short_names
+from shoepair.runs.leaderboard import METRICS, Leaderboard, Setting, differing_keys
 from shoepair.runs.read import Run
 
 TERMINAL_WIDTH = 100
@@ -22,56 +22,73 @@ TEST_COLUMNS = {
     "same": ("test", "accuracy_same"),
     "different": ("test", "accuracy_different"),
 }
+OF_SWEEP = re.compile(r"\d+_")  # the folder of a job
 DROPPED_FIRST = ("95 % interval", "seconds", "epochs", "run")  # from a table that is too wide for a terminal
 
 
-def terminal_table(settings: Sequence[Setting], *, test: bool = False) -> str:
-    """One line for each setting, best first, at most TERMINAL_WIDTH wide where that can be."""
-    columns = _columns(settings, test=test)
+def terminal_table(board: Leaderboard, *, test: bool = False) -> str:
+    """One line for each setting, at most TERMINAL_WIDTH wide where that can be; below it what its columns mean."""
+    columns = _columns(board, test=test)
     del columns["parameters"]
-    names = [Path(cell).name for cell in columns.pop("run")]
-    if all(re.match(r"\d+_", name) for name in names):  # of one sweep: the number at the front of a folder's name
-        columns["job"] = [name.partition("_")[0] for name in names]
-    else:
-        columns["run"] = [name if len(name) <= 24 else f"{name[:23]}…" for name in names]
-    if all(cell == "-" for cell in columns["to the best"][1:]):
+    header, columns[header], sweeps = _jobs([_run_of(setting, board.metric).path for setting in board.rows])
+    if header == "job":
+        del columns["run"]
+    if all(cell == "-" for cell in columns["to the best"]):
         del columns["to the best"]
     for name in (*DROPPED_FIRST, None):
         table = text_table(list(columns), list(zip(*columns.values(), strict=True)))
         if name is None or max(map(len, table.splitlines())) <= TERMINAL_WIDTH:
             break
         columns.pop(name, None)
-    return f"{table}\n\n{_caption(settings)}"
+    return "\n".join([f"{table}\n\n{_caption(board)}", *sweeps])
 
 
-def write_markdown(path: Path, settings: Sequence[Setting], *, test: bool = False) -> None:
-    path.write_text(markdown_report(settings, test=test) + "\n", encoding="utf-8")
+def _jobs(paths: Sequence[Path]) -> tuple[str, list[str], list[str]]:
+    """What runs are called in the terminal: a column's name and cells, and a line for each sweep if there are several.
+
+    A job of a sweep is known by the number at the front of its folder's name, beside what stands for its sweep.
+    """
+    sweeps = list(dict.fromkeys(path.parent for path in paths if OF_SWEEP.match(path.name)))
+    if len(sweeps) == 1 and all(OF_SWEEP.match(path.name) for path in paths):
+        return "job", [path.name.partition("_")[0] for path in paths], []
+    cells = []
+    for path in paths:
+        if OF_SWEEP.match(path.name):
+            cells.append(f"s{sweeps.index(path.parent) + 1}/{path.name.partition('_')[0]}")
+        else:
+            cells.append(path.name if len(path.name) <= 24 else f"{path.name[:23]}…")
+    return "run", cells, [f"s{number} is the sweep {sweep}" for number, sweep in enumerate(sweeps, 1)]
 
 
-def markdown_report(settings: Sequence[Setting], *, test: bool = False) -> str:
-    columns = _columns(settings, test=test)
+def write_markdown(path: Path, board: Leaderboard, *, test: bool = False) -> None:
+    path.write_text(markdown_report(board, test=test) + "\n", encoding="utf-8")
+
+
+def markdown_report(board: Leaderboard, *, test: bool = False) -> str:
+    columns = _columns(board, test=test)
     table = markdown_table(list(columns), list(zip(*columns.values(), strict=True)))
-    report = f"{table}\n\n{_caption(settings)}"
-    if settings[0].completed:
-        report += f"\n\nThe best run again: `{settings[0].best_run.command}`"
+    report = f"{table}\n\n{_caption(board)}"
+    if board.best.completed:
+        report += f"\n\nThe best run again: `{board.best.best_run(board.metric).command}`"
     return report
 
 
-def write_csv(path: Path, runs: Sequence[Run], *, test: bool = False) -> None:
+def write_csv(path: Path, board: Leaderboard, *, test: bool = False) -> None:
     """One row for each run, best setting first: where it is, how it ended, what differs, its metrics."""
-    keys = differing_keys(runs)
+    keys = differing_keys(board.runs)
     tests = TEST_COLUMNS if test else {}
+    metrics = [name for name in METRICS if name in ("accuracy", "loss", board.metric)]
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["path", "status", "reason", *keys, "val_accuracy", "val_loss", "val_interval_low",
+        writer.writerow(["path", "status", "reason", *keys, *(f"val_{name}" for name in metrics), "val_interval_low",
                          "val_interval_high", *tests, "best_epoch", "num_epochs", "seconds", "num_parameters",
                          "device", "command"])  # fmt: skip
-        for run in (run for setting in gather(runs) for run in setting.runs):
+        for run in board.runs:
             results = run.results
             low, high = results.get("splits", {}).get("val", {}).get("interval", (None, None))
             writer.writerow([
-                run.path, run.status.name, run.status.reason, *(run.settings.get(key) for key in keys),
-                run.figure("val", "accuracy"), run.figure("val", "loss"), low, high,
+                run.path, run.status.name, run.status.reason, *(exact(run.settings.get(key, "")) for key in keys),
+                *(run.figure("val", name) for name in metrics), low, high,
                 *(run.figure(*column) for column in tests.values()),
                 *(results.get(name) for name in ("best_epoch", "num_epochs", "seconds", "num_parameters", "device")),
                 run.command,
@@ -94,44 +111,53 @@ def count_statuses(runs: Sequence[Run]) -> str:
     return ", ".join(f"{names.count(name)} {name}" for name in dict.fromkeys(sorted(names))) or "no run"
 
 
-def _columns(settings: Sequence[Setting], *, test: bool) -> dict[str, list[str]]:
-    """Header -> cells, one for each setting."""
-    best = settings[0]
-    names = short_names(list(best.values))
-    columns = {"#": [str(place) if s.completed else "-" for place, s in enumerate(settings, 1)]}
-    columns |= {names[key]: [_value(s.values[key]) for s in settings] for key in best.values}
-    columns["val"] = [mean_and_spread(s.figures("val", "accuracy")) for s in settings]
-    columns["95 % interval"] = [between(s.interval if s.completed else None) for s in settings]
-    columns["to the best"] = ["-"] + [_difference(s.difference_to(best)) for s in settings[1:]]
+def _columns(board: Leaderboard, *, test: bool) -> dict[str, list[str]]:
+    """Header -> cells, one for each row."""
+    rows, best = board.rows, board.best
+    places = {id(setting): str(place) if setting.completed else "-" for place, setting in enumerate(board.ranked, 1)}
+    columns = {"#": [places[id(s)] for s in rows]}
+    columns |= {name: shown_apart([s.values[key] for s in rows], key) for name, key in board.keys.items()}
+    if board.metric != "accuracy":
+        columns[board.metric] = [_metric(s.figures("val", board.metric), board.metric) for s in rows]
+    columns["val"] = [mean_and_spread(s.figures("val", "accuracy")) for s in rows]
+    columns["95 % interval"] = [between(s.interval if s.completed else None) for s in rows]
+    columns["to the best"] = ["-" if s is best else _difference(s.difference_to(best)) for s in rows]
     if test:
-        columns |= {
-            name: [mean_and_spread(s.figures(*column)) for s in settings] for name, column in TEST_COLUMNS.items()
-        }
-    columns["runs"] = [_runs(s) for s in settings]
-    columns["parameters"] = [_mean(s, "num_parameters") for s in settings]
-    columns["epochs"] = [_mean(s, "num_epochs") for s in settings]
-    columns["seconds"] = [_mean(s, "seconds") for s in settings]
-    columns["run"] = [str((s.best_run if s.completed else s.runs[0]).path) for s in settings]
+        columns |= {name: [mean_and_spread(s.figures(*column)) for s in rows] for name, column in TEST_COLUMNS.items()}
+    columns["runs"] = [_runs(s) for s in rows]
+    columns |= {name: [_fact(s.fact(name)) for s in rows] for name in ("parameters", "epochs", "seconds")}
+    columns["run"] = [str(_run_of(s, board.metric).path) for s in rows]
     return columns
 
 
-def _caption(settings: Sequence[Setting]) -> str:
+def _run_of(setting: Setting, metric: str) -> Run:
+    return setting.best_run(metric) if setting.completed else setting.runs[0]
+
+
+def _caption(board: Leaderboard) -> str:
+    settings = board.rows
     devices = sorted({run.results["device"] for s in settings for run in s.completed if "device" in run.results})
-    repeated = any(len(s.completed) > 1 for s in settings)
+    repeated = any(len(s.repetitions) > 1 for s in settings)
     said = ["Accuracy in percent" + (", mean ± standard deviation over the runs" if repeated else "")]
     said += ["intervals over people"]
     if devices:
         said += [f"on {' and '.join(devices)}"]
+    if len(board.rows) < len(board.ranked):
+        said += [f"{len(board.rows)} of {len(board.ranked)} settings"]
+    if any(len(s.completed) > len(s.repetitions) for s in settings):
+        said += ["again: with the seed and fold of another run, with which it counts as one"]
     return "; ".join(said) + "."
 
 
 def _runs(setting: Setting) -> str:
     """How many completed, of how many if not all; of a single run, how it ended."""
-    if len(setting.completed) == len(setting.runs):
-        return str(len(setting.runs))
-    if len(setting.runs) == 1:
+    if len(setting.runs) == 1 and not setting.completed:
         return setting.runs[0].status.name
-    return f"{len(setting.completed)} of {len(setting.runs)}"
+    num_again = len(setting.completed) - len(setting.repetitions)
+    again = f" ({num_again} again)" if num_again else ""
+    if len(setting.completed) == len(setting.runs):
+        return f"{len(setting.runs)}{again}"
+    return f"{len(setting.completed)} of {len(setting.runs)}{again}"
 
 
 def mean_and_spread(rates: Sequence[float]) -> str:
@@ -146,29 +172,25 @@ def _difference(difference: tuple[float, list[float]] | None) -> str:
     return "-" if difference is None else f"{100 * difference[0]:+.1f} ({between(difference[1])})"
 
 
-def _mean(setting: Setting, name: str) -> str:
-    values = [run.results[name] for run in setting.completed if name in run.results]
-    if not values:
+def _metric(values: Sequence[float], name: str) -> str:
+    if name.startswith("accuracy") or not values:
+        return mean_and_spread(values)
+    spread = f" ± {statistics.stdev(values):.3f}" if len(values) > 1 else ""
+    return f"{statistics.fmean(values):.3f}{spread}"
+
+
+def _fact(mean: float | None) -> str:
+    if mean is None:
         return "-"
-    mean = statistics.fmean(values)
     return f"{mean:.1f}" if mean < 10 and mean != round(mean) else f"{mean:,.0f}"
 
 
-def _value(value: Any) -> str:
-    """As it is typed; of a class, its name."""
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    if isinstance(value, str) and value != ABSENT and value.replace("_", "").replace(".", "").isalnum():
-        return value.rpartition(".")[2]
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def best_lines(setting: Setting, folder: Path) -> list[str]:
+def best_lines(board: Leaderboard, folder: Path) -> list[str]:
     """Where the best network is and how to have it again."""
-    run: Run = setting.best_run
+    run = board.best.best_run(board.metric)
     return [
         f"Best run      {run.path}",
         f"Train again   {run.command}",
-        f"Evaluate      shoepair evaluate {as_typed('checkpoint', folder)}",
+        f"Evaluate      shoepair evaluate {as_typed('checkpoint', folder if board.metric == 'accuracy' else run.path)}",
         f"Look at runs  tensorboard --logdir {shlex.quote(str(folder))}",
     ]

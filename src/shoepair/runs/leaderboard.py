@@ -2,7 +2,7 @@
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,12 +10,24 @@ from typing import Any
 
 import numpy as np
 
+from shoepair.config.shown import ABSENT, identity, short_names, shown
+from shoepair.errors import UserError
 from shoepair.metrics.bootstrap import interval, resampled_ratios
 from shoepair.runs.folder import COMPLETED
 from shoepair.runs.read import Run
 
 REPEATED_OVER = ("seed", "data.fold")  # runs that differ in these only are repetitions of one setting
-ABSENT = "-"
+# What settings may be ranked by, of validation -> whether more is better.
+METRICS = {
+    "accuracy": True,
+    "accuracy_same": True,
+    "accuracy_different": True,
+    "auroc": True,
+    "loss": False,
+    "loss_calibrated": False,
+}
+# What else is known of each run -> its name in results.json; val is the accuracy.
+FACTS = {"val": "accuracy", "parameters": "num_parameters", "epochs": "num_epochs", "seconds": "seconds"}
 
 
 @dataclass(frozen=True)
@@ -34,17 +46,29 @@ class Setting:
     def completed(self) -> list[Run]:
         return [run for run in self.runs if run.status.name == COMPLETED]
 
+    @cached_property
+    def repetitions(self) -> list[list[Run]]:
+        """The completed runs; those of one seed and fold, which only repeat one another, together."""
+        together: dict[Hashable, list[Run]] = {}
+        for run in self.completed:
+            key = tuple(identity(run.settings.get(name, ABSENT)) for name in REPEATED_OVER)
+            together.setdefault(key, []).append(run)
+        return list(together.values())
+
     def figures(self, split: str, name: str) -> list[float]:
-        return [value for run in self.completed if (value := run.figure(split, name)) is not None]
+        """A metric of each repetition: a seed and fold that was run several times counts once, by the mean."""
+        by_repetition = (
+            [value for run in runs if (value := run.figure(split, name)) is not None] for runs in self.repetitions
+        )
+        return [statistics.fmean(values) for values in by_repetition if values]
 
     def mean(self, split: str = "val", name: str = "accuracy") -> float | None:
         figures = self.figures(split, name)
         return statistics.fmean(figures) if figures else None
 
-    @property
-    def best_run(self) -> Run:
-        """The completed run with the highest validation accuracy; of equals, the one with the lower loss."""
-        return min(self.completed, key=_rank_of_run)
+    def best_run(self, metric: str = "accuracy") -> Run:
+        """The best completed run by a metric of validation; of equals, the one with the lower loss."""
+        return min(self.completed, key=lambda run: _rank(run.figure, run.path, metric))
 
     @cached_property
     def by_pair(self) -> dict[tuple[str, str, str], float] | None:
@@ -56,6 +80,13 @@ class Setting:
             for person, left, right, correct in zip(val.person, val.left, val.right, val.correct, strict=True):
                 verdicts.setdefault((person, left, right), []).append(float(correct))
         return {pair: statistics.fmean(found) for pair, found in verdicts.items()} or None
+
+    def fact(self, name: str) -> float | None:
+        """The mean of one of FACTS."""
+        if name == "val":
+            return self.mean()
+        values = [run.results[FACTS[name]] for run in self.completed if FACTS[name] in run.results]
+        return statistics.fmean(values) if values else None
 
     @property
     def interval(self) -> list[float] | None:
@@ -77,14 +108,86 @@ class Setting:
         return float(sums.sum() / numbers.sum()), interval(resampled_ratios(sums, numbers))
 
 
-def gather(runs: Sequence[Run]) -> list[Setting]:
-    """Settings by validation accuracy, best mean first; those without a completed run come last."""
+def gather(runs: Sequence[Run], metric: str = "accuracy") -> list[Setting]:
+    """Settings by the mean of a metric of validation, best first; those without a completed run come last.
+
+    Args:
+        metric: one of METRICS.
+    """
     keys = [key for key in differing_keys(runs) if key not in REPEATED_OVER]
-    groups: dict[str, list[Run]] = {}
+    groups: dict[Hashable, list[Run]] = {}
     for run in runs:
-        groups.setdefault(repr([run.settings.get(key, ABSENT) for key in keys]), []).append(run)
+        groups.setdefault(tuple(identity(run.settings.get(key, ABSENT)) for key in keys), []).append(run)
     settings = [Setting({key: group[0].settings.get(key, ABSENT) for key in keys}, group) for group in groups.values()]
-    return sorted(settings, key=_rank)
+    return sorted(settings, key=lambda setting: _rank(setting.mean, setting.runs[0].path, metric))
+
+
+@dataclass(frozen=True)
+class Leaderboard:
+    """A ranking, and what is shown of it.
+
+    Attributes:
+        ranked: every setting, best first.
+        rows: those that are shown, in the order in which they are.
+        metric: of METRICS; what ranks.
+    """
+
+    ranked: Sequence[Setting]
+    rows: Sequence[Setting]
+    metric: str = "accuracy"
+
+    @property
+    def best(self) -> Setting:
+        return self.ranked[0]
+
+    @property
+    def keys(self) -> dict[str, str]:
+        """Short name -> key, of what differs."""
+        return {name: key for key, name in short_names(list(self.best.values)).items()}
+
+    @property
+    def runs(self) -> list[Run]:
+        return [run for setting in self.ranked for run in setting.runs]
+
+
+def rank(
+    runs: Sequence[Run],
+    metric: str = "accuracy",
+    *,
+    sort: str | None = None,
+    reverse: bool = False,
+    top: int | None = None,
+) -> Leaderboard:
+    """The leaderboard of runs.
+
+    Args:
+        sort: instead of best first, by a key that differs (its name or the last part of it), or by one of FACTS.
+        reverse: the other way round.
+        top: only so many rows.
+    Raises:
+        UserError: if nothing is called `sort`.
+    """
+    ranked = gather(runs, metric)
+    board = Leaderboard(ranked, ranked, metric)
+    rows = list(ranked)
+    if sort is not None:
+        key = board.keys.get(sort, sort)
+        if key not in ranked[0].values and key not in FACTS:
+            names = ", ".join([*board.keys, *FACTS])
+            raise UserError(f"--sort {sort}: no such column; expected one of {names}.")
+        rows.sort(key=lambda setting: in_order(setting.values[key] if key in setting.values else setting.fact(key)))
+    if reverse:
+        rows.reverse()
+    return Leaderboard(ranked, rows[:top], metric)
+
+
+def in_order(value: Any) -> tuple[int, Any]:
+    """Numbers by size, then texts and lists by what they are called, then what is not there."""
+    if value is None or value is ABSENT:
+        return 2, shown(value)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return 0, value
+    return 1, shown(value)
 
 
 def differing_keys(runs: Sequence[Run]) -> list[str]:
@@ -99,7 +202,7 @@ def differing_keys(runs: Sequence[Run]) -> list[str]:
     kept: list[str] = []
     partitions = []
     for key in order:
-        values = [repr(run.settings.get(key, ABSENT)) for run in runs]
+        values = [identity(run.settings.get(key, ABSENT)) for run in runs]
         partition = [values.index(value) for value in values]
         if any(partition) and (key in typed or partition not in partitions):
             kept.append(key)
@@ -107,28 +210,17 @@ def differing_keys(runs: Sequence[Run]) -> list[str]:
     return kept
 
 
-def short_names(keys: Sequence[str]) -> dict[str, str]:
-    """The last part of each key where that is enough to tell it from the others."""
-    last = {key: key.rpartition(".")[2] for key in keys}
-    last |= {key: key.split(".")[0] for key in keys if last[key] in ("name", "_target_")}
-    return {key: name if list(last.values()).count(name) == 1 else key for key, name in last.items()}
-
-
 def best_run(runs: Sequence[Run]) -> Run | None:
     """The best run of the best setting; None if none is completed. Chosen on validation only."""
     settings = gather(runs)
-    return settings[0].best_run if settings and settings[0].completed else None
+    return settings[0].best_run() if settings and settings[0].completed else None
 
 
-def _rank(setting: Setting) -> tuple[float, float, Path]:
-    accuracy, loss = setting.mean(), setting.mean("val", "loss")
-    return math.inf if accuracy is None else -accuracy, math.inf if loss is None else loss, setting.runs[0].path
-
-
-def _rank_of_run(run: Run) -> tuple[float, float, Path]:
-    accuracy, loss = run.figure("val", "accuracy"), run.figure("val", "loss")
-    assert accuracy is not None
-    return -accuracy, math.inf if loss is None else loss, run.path
+def _rank(figure: Callable[[str, str], float | None], path: Path, metric: str) -> tuple[float, float, Path]:
+    """What smaller is better of; of equals by the metric, the lower loss, then the name."""
+    mean, loss = figure("val", metric), figure("val", "loss")
+    place = math.inf if mean is None else -mean if METRICS[metric] else mean
+    return place, math.inf if loss is None else loss, path
 
 
 def _by_person(by_pair: Mapping[tuple[str, str, str], float]) -> tuple[np.ndarray, np.ndarray]:
