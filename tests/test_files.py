@@ -1,15 +1,22 @@
 """A file that is replaced is whole, whatever happens in between."""
 
+import csv
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
+import unicodedata
 from pathlib import Path
+from typing import Literal
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from shoepair.files import read_json, replacing, write_json
+from shoepair.errors import UserError
+from shoepair.files import find_file, read_json, read_rows, replacing, write_json, write_rows
 
 
 def names(folder: Path) -> list[str]:
@@ -80,3 +87,88 @@ def test_json_comes_back_and_what_is_no_object_does_not(tmp_path: Path) -> None:
         (tmp_path / "other.json").write_text(text, encoding="latin-1")
         assert read_json(tmp_path / "other.json") is None
     assert read_json(tmp_path / "nowhere.json") is None
+
+
+TEXTS = st.text(st.characters(codec="utf-8"), max_size=12) | st.sampled_from(
+    ["=1", "'=1", "-", "' x", "\t", " a ", "'"]
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(rows=st.lists(st.tuples(TEXTS, TEXTS, st.floats(allow_nan=False)), max_size=4))
+def test_every_text_comes_back_from_a_table_and_none_is_a_formula(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str, float]]
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "texts.csv"
+    write_rows(path, ("one", "other", "number"), rows)
+    found = [tuple(row.values()) for _, row in read_rows(path, ("one", "other", "number"))]
+    assert found == [(one, other, str(number)) for one, other, number in rows]
+    with path.open(newline="", encoding="utf-8") as file:
+        cells = [cell for row in csv.reader(file) for cell in row[:2]]
+    assert not any(cell.startswith(tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")) for cell in cells)
+
+
+Form = Literal["NFC", "NFD"]
+NAMES = st.text(st.characters(codec="cp1252", exclude_categories=["Cc"], exclude_characters="'"), min_size=1)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    rows=st.lists(st.tuples(NAMES, NAMES), min_size=1, max_size=4),
+    delimiter=st.sampled_from(",;\t|"),
+    declared=st.booleans(),
+    quoted=st.sampled_from([csv.QUOTE_ALL, csv.QUOTE_MINIMAL]),
+    line_end=st.sampled_from(["\n", "\r\n", "\r"]),
+    encoding=st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "cp1252"]),
+    empty=st.integers(0, 2),
+)
+def test_tables_are_read_as_people_have_them(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str]], delimiter: str, declared: bool,
+    quoted: int, line_end: str, encoding: str, empty: int,
+) -> None:  # fmt: skip
+    written = io.StringIO()
+    writer = csv.writer(written, delimiter=delimiter, quoting=quoted, lineterminator=line_end)  # type: ignore[arg-type]
+    writer.writerow(["Left", " Right"])
+    writer.writerows(rows)
+    text = (f"sep={delimiter}{line_end}" if declared else "") + written.getvalue() + line_end * empty
+    path = tmp_path_factory.getbasetemp() / "people.csv"
+    path.write_bytes(text.encode(encoding))
+    expected = [(left.strip(), right.strip()) for left, right in rows]
+    found = [tuple(row.values()) for _, row in read_rows(path, ("left", "right"))]
+    if encoding == "cp1252" and is_utf8(path.read_bytes()):
+        assert len(found) <= len(rows)  # the same bytes mean something else in UTF-8
+    else:
+        assert found == [row for row in expected if any(row)]
+
+
+def is_utf8(content: bytes) -> bool:
+    try:
+        return not content.decode().isascii()
+    except UnicodeDecodeError:
+        return False
+
+
+@pytest.mark.parametrize("on_disk", ["NFC", "NFD"])
+@pytest.mark.parametrize("in_table", ["NFC", "NFD"])
+@pytest.mark.parametrize("slash", ["/", "\\"])
+def test_a_file_is_found_in_each_spelling(tmp_path: Path, on_disk: Form, in_table: Form, slash: str) -> None:
+    file = tmp_path / "Schränke" / unicodedata.normalize(on_disk, "Füße é.jpg")
+    file.parent.mkdir()
+    file.touch()
+    assert find_file(tmp_path, f"Schränke{slash}{unicodedata.normalize(in_table, 'Füße é.jpg')}") == file
+    (tmp_path / "back\\slash.jpg").touch()
+    assert find_file(tmp_path, "back\\slash.jpg") == tmp_path / "back\\slash.jpg"
+    for name in ("nowhere.jpg", "n\0ul", "x" * 9999, "Schränke", ""):
+        assert find_file(tmp_path, name) is None
+
+
+@pytest.mark.parametrize(
+    "content", [b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", b"\xff\xfe\x00", b"\xff\xfe\x00\xd8,\0", b"\0" * 50]
+)
+def test_what_is_no_table_is_one_line(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.csv").write_bytes(content)
+    with pytest.raises(UserError, match=r"a.csv(: this is no CSV file|, line 1: there is no column left)"):
+        read_rows(tmp_path / "a.csv", ("left",))
+    for path in (tmp_path, Path("/dev/zero"), tmp_path / "nowhere.csv"):
+        with pytest.raises(UserError, match="expected a CSV file"):
+            read_rows(path, ("left",))

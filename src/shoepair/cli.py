@@ -6,6 +6,7 @@ import re
 import sys
 
 from shoepair.errors import UserError
+from shoepair.terminal import guard_terminal, say, say_aside, say_error
 
 # Hydra applications: the overrides are Hydra's grammar. The others parse an ordinary command line.
 HYDRA_COMMANDS = ("train", "evaluate")
@@ -15,6 +16,7 @@ COMMANDS = HYDRA_COMMANDS + PLAIN_COMMANDS
 
 def main() -> None:
     """Run `shoepair [COMMAND] ...`. Ends with exit code 0, 1 (a run failed) or 2 (the user can mend it)."""
+    guard_terminal()
     try:
         command, arguments = split_command(sys.argv[1:])
         if command in PLAIN_COMMANDS:
@@ -24,12 +26,12 @@ def main() -> None:
     except BrokenPipeError:  # as in `shoepair --help | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
-        print("shoepair: interrupted", file=sys.stderr)
+        say_aside("shoepair: interrupted")
         raise SystemExit(130) from None
     except UserError as error:
         if os.environ.get("HYDRA_FULL_ERROR", "") == "1":
             raise
-        print(f"shoepair: {error}", file=sys.stderr)
+        say_error(error)
         raise SystemExit(2) from None
 
 
@@ -70,7 +72,7 @@ def complete_command(command: str, arguments: list[str]) -> str:
     if len(words) == 1 and last_word_is_open:
         fitting = [name for name in COMMANDS if name.startswith(words[0])]
         if fitting:
-            print(" ".join(fitting))
+            say(" ".join(fitting))
             return ""
     if words[0] in PLAIN_COMMANDS:
         return ""

@@ -4,6 +4,8 @@ import base64
 import csv
 import io
 import math
+import os
+import shutil
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -18,11 +20,13 @@ from settings import network_settings
 
 from shoepair import load_classifier
 from shoepair.commands.match import count_right
+from shoepair.files import read_rows
 from shoepair.inference.assignment import best_pairs, find_matches
 from shoepair.inference.gallery import Gallery, score_gallery, shortlisted, sides_from_names
 from shoepair.inference.network import TrainedNetwork
 from shoepair.metrics.calibration import Calibration
 from shoepair.models.networks import build_network
+from shoepair.reports import matches as matches_report
 from shoepair.reports.match_page import write_page
 from shoepair.reports.matches import ShownMatch, ShownShoe, ShownSingle, draw_contact_sheets
 
@@ -271,13 +275,87 @@ def test_a_photo_that_is_too_dark_makes_its_pair_doubtful(
     assert row["reasons"] == "the left photo is too dark; the right photo is too dark"
 
 
-def test_a_heap_that_does_not_fit_on_one_sheet_comes_on_several(tmp_path: Path) -> None:
+def test_a_heap_that_does_not_fit_on_one_sheet_comes_on_several(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     matches = [ShownMatch(shown("a"), shown("b"), 0.9, None, None, unsure=False)] * 201
-    (tmp_path / "contact_sheet_3.png").write_text("of an earlier heap")
+    monkeypatch.setattr(matches_report, "TILES_A_SHEET", 80)
+    earlier = draw_contact_sheets(tmp_path, matches, [ShownSingle(shown("c"), None, None)])
+    assert [sheet.name for sheet in earlier] == ["contact_sheet.png", "contact_sheet_2.png", "contact_sheet_3.png"]
+    monkeypatch.setattr(matches_report, "TILES_A_SHEET", 200)
     sheets = draw_contact_sheets(tmp_path, matches, [ShownSingle(shown("c"), None, None)])
     assert [sheet.name for sheet in sheets] == ["contact_sheet.png", "contact_sheet_2.png"]
     assert sorted(tmp_path.iterdir()) == sorted(sheets)
     assert Image.open(sheets[1]).width < Image.open(sheets[0]).width
+
+
+def test_a_match_takes_away_and_writes_over_only_what_a_match_has_written(
+    shoepair: Command, trained: Path, drawn_photos: Path
+) -> None:
+    out = Path("out")
+    out.mkdir()
+    mine = {name: f"mine: {name}".encode() for name in ("contact_sheet_of_mine.png", "contact_sheet_2.png", "a.csv")}
+    for name, content in mine.items():
+        (out / name).write_bytes(content)
+    typed = ("match", str(drawn_photos / "test_m"), "--checkpoint", str(trained), "--out", "out")
+    for _ in range(2):
+        outcome = shoepair(*typed)
+        assert outcome.code == 0 and "contact_sheet.png" in outcome.out, outcome.err
+        assert {name: (out / name).read_bytes() for name in mine} == mine
+    for name in ("pairs.csv", "singles.csv", "match.html"):
+        written = (out / name).read_bytes()
+        (out / name).write_text("left,right\nof,mine\n")
+        outcome = shoepair(*typed)
+        assert outcome.code == 2 and f"--out out: {name} in it is not of shoepair match" in outcome.err
+        assert (out / name).read_text() == "left,right\nof,mine\n"
+        (out / name).write_bytes(written)
+
+
+def test_a_name_is_its_own_photo_s_matter(shoepair: Command, trained: Path, drawn_photos: Path) -> None:
+    heap = Path("heap")
+    heap.mkdir()
+    photos = sorted((drawn_photos / "test_m").glob("*.png"))
+    names = ["=1+1.png", "-left.png", '@a, "b".png', " blank .png", "\x1b[31mred.png", "two\nlines.png"]
+    for photo, name in zip(photos, names, strict=True):
+        shutil.copy(photo, heap / name)
+    shutil.copy(photos[0], heap / os.fsdecode(b"\xff.png"))
+    (heap / "loop.png").symlink_to("loop.png")
+    os.mkfifo(heap / "pipe.png")
+    for debris in (".DS_Store", "._-left.png", "Thumbs.db"):
+        (heap / debris).write_bytes(b"nothing of a person's")
+    (heap / "__MACOSX").mkdir()
+    Path("sides.csv").write_text("file,side\n-left.png,left\n")
+    outcome = shoepair("match", "heap", "--sides", "sides.csv", "--checkpoint", str(trained), "--threshold", "1e-9")
+    assert outcome.code == 0, outcome.err
+    assert outcome.err.splitlines()[1:] == [
+        "Left out heap/loop.png: Too many levels of symbolic links.",
+        "Left out heap/pipe.png: this is no regular file.",
+        "Left out heap/\\xff.png: its name is not in UTF-8; give it another one.",
+    ]
+    assert "6 shoes, 1 sides known" in outcome.out
+    written = Path("outputs/match/pairs.csv")
+    assert not any(row.startswith(tuple("=-@\t\r")) for row in written.read_text().replace(",", "\n").splitlines())
+    found = [row[side] for _, row in read_rows(written, ("left", "right")) for side in ("left", "right")]
+    found += [row["shoe"] for _, row in read_rows("outputs/match/singles.csv", ("shoe",))]
+    assert sorted(found) == sorted(names)
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ("a.png,left", "line 2: a.png stands for 2 photos; write its path."),
+        ("one/a.png,left\none/a.png,right", "line 3: line 2 says another side of one/a.png."),
+        ("n\0ul.png,left", "line 2: n\\x00ul.png is not among the photos."),
+        (f"{'x' * 5000},left", f"line 2: {'x' * 5000} is not among the photos."),
+    ],
+)
+def test_a_table_of_sides_that_says_nothing_clear_is_one_line(shoepair: Command, rows: str, said: str) -> None:
+    for name in ("one/a.png", "two/a.png"):
+        Path(name).parent.mkdir()
+        Image.new("RGB", (8, 8)).save(name)
+    Path("sides.csv").write_text(f"file,side\n{rows}\n")
+    outcome = shoepair("match", "one", "two", "--sides", "sides.csv", "--checkpoint", "none.ckpt")
+    assert outcome.code == 2 and outcome.err == f"shoepair: sides.csv, {said}\n"
 
 
 @pytest.mark.parametrize("sides", ["names", "unknown", "sides.csv"])

@@ -176,7 +176,11 @@ def test_of_many_pairs_those_that_cannot_be_used_are_named(
     ("table", "said"),
     [
         ("", "pairs.csv, line 1: there is no column left, right"),
-        ("left;right\na;b\n", "pairs.csv, line 1: there is no column left, right"),
+        ("left;right\na;\n", "pairs.csv, line 2: there is no right photo."),
+        ("left,right\na,b,c\n", "pairs.csv, line 2: it has 3 values, the header 2"),
+        ("left,left,right\na,b,c\n", "pairs.csv, line 1: the column left comes twice"),
+        ("sep=:\nleft,right\na,b\n", "pairs.csv, line 2: there is no column left, right"),
+        ('left,right\n"a.jpg,b.jpg\n', "pairs.csv: this is no CSV file (line 2: unexpected end of data)."),
         ("left,right\n", "pairs.csv: there is no pair in it."),
         ("left,right\na.jpg,b.jpg\na.jpg,\n", "pairs.csv, line 3: there is no right photo."),
     ],

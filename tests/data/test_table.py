@@ -126,3 +126,18 @@ def test_a_missing_column_is_named_before_anything_starts(shoepair: Command) -> 
         "kind, found file, person, side.\n"
     )
     assert not Path("outputs").exists()
+
+
+def test_names_that_are_none_are_their_own_rows_matter(table: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (table.parent / "loop.png").symlink_to("loop.png")
+    for line, name in ((2, "n\0ul.png"), (3, "x" * 5000), (4, "loop.png")):
+        change(table, line, f"heap/IMG {line - 2}.png", name)
+    shoes = read_table(table, 32)["train"]
+    assert caplog.text.count("there is no such file.") == 3 and len(shoes.shoes) == 24 - 4
+
+
+def test_a_table_from_another_system_gives_the_same_shoes(table: Path) -> None:
+    expected = read_table(table, 32)["train"]
+    text = table.read_text().replace("heap/", "heap\\").replace(", ", ";")
+    table.write_bytes(f"sep=;\r\n{text}\r\n".replace("\n", "\r\n").encode("utf-16"))
+    assert torch.equal(read_table(table, 32)["train"].images, expected.images)

@@ -1,10 +1,10 @@
 """`shoepair compare`: runs side by side, repetitions over seeds and folds gathered into mean, spread and interval."""
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from shoepair.commands.options import Parser
 from shoepair.errors import UserError
 from shoepair.reports.figures import draw_settings
 from shoepair.reports.leaderboard import (
@@ -17,10 +17,11 @@ from shoepair.reports.leaderboard import (
 )
 from shoepair.runs.leaderboard import FACTS, METRICS, rank
 from shoepair.runs.read import read_runs
+from shoepair.terminal import say
 
 
 def main(arguments: Sequence[str]) -> None:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="shoepair compare",
         description="Compare the training runs in folders, best validation accuracy first. Runs that differ in seed or "
         "fold only are gathered: mean, standard deviation, and a 95 %% interval over people. Writes leaderboard.md, "
@@ -47,7 +48,7 @@ def main(arguments: Sequence[str]) -> None:
             raise UserError(f"{folder}: no such folder.")
     if options.top is not None and options.top < 1:
         raise UserError(f"--top {options.top}: expected a whole number of at least 1.")
-    print(
+    say(
         compare(
             options.folders,
             options.out or Path(options.folders[0]),

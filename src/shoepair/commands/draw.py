@@ -11,12 +11,14 @@ import numpy as np
 from omegaconf import OmegaConf
 from PIL import Image
 
+from shoepair.commands.options import Parser
 from shoepair.config.messages import accepts, allowed
 from shoepair.config.schema import SyntheticSettings
 from shoepair.config.typed import as_typed
 from shoepair.data.synthetic.render import DRAWN_SIZE_PX
 from shoepair.errors import UserError
 from shoepair.reports.contact_sheet import Item, beside, contact_sheet, in_rows, shoe_image
+from shoepair.terminal import say
 
 if TYPE_CHECKING:  # it imports torch, which an answer about a mistyped option need not wait for
     from shoepair.data.shoes import ShoeSet
@@ -34,7 +36,7 @@ OPTIONS = {
 
 def main(arguments: Sequence[str]) -> None:
     defaults: Any = OmegaConf.create((files("shoepair.conf") / "data" / "synthetic.yaml").read_text(encoding="utf-8"))
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="shoepair draw",
         description="Draw shoes and write them as files: DIR/train, DIR/test_m and DIR/test_w with names such as "
         "u001_1_left_m.png, and a contact sheet. The same options always give the same shoes; they are those that "
@@ -69,7 +71,7 @@ def main(arguments: Sequence[str]) -> None:
     sheet = options.pop("sheet", options["folder"] / "sheet.png")
     if sheet.suffix.lower() not in (".png", ".jpg", ".jpeg"):
         raise UserError(f"--sheet={sheet}: expected a name that ends in .png or .jpg.")
-    print(draw(**options, sheet=sheet))
+    say(draw(**options, sheet=sheet))
 
 
 def draw(

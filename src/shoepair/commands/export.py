@@ -1,14 +1,14 @@
 """`shoepair export`: a trained network as an ONNX file."""
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from shoepair.commands.options import add_checkpoint, chosen_checkpoint
+from shoepair.commands.options import Parser, add_checkpoint, chosen_checkpoint
+from shoepair.terminal import say
 
 
 def main(arguments: Sequence[str]) -> None:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="shoepair export",
         description="Write a trained network as an ONNX file. It takes two batches of square images, left and right, "
         "uint8 RGB of shape (B, 3, S, S), and gives the calibrated probability that each pair is the same. Approach, "
@@ -25,4 +25,4 @@ def main(arguments: Sequence[str]) -> None:
     out = options.out or checkpoint.with_suffix(".onnx")
     from shoepair.inference.onnx import export
 
-    print(export(checkpoint, out))
+    say(export(checkpoint, out))

@@ -1,15 +1,23 @@
 """`shoepair match`: a heap of photos of single shoes in, pairs out."""
 
-import argparse
 import math
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from shoepair.commands.options import add_checkpoint, add_max_fmr, check_max_fmr, chosen_checkpoint, threshold_line
+from shoepair.commands.options import (
+    Parser,
+    add_checkpoint,
+    add_max_fmr,
+    check_max_fmr,
+    chosen_checkpoint,
+    threshold_line,
+)
 from shoepair.errors import UserError
+from shoepair.terminal import say
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,7 +29,7 @@ DEFAULT_THRESHOLD = 0.5  # a probability
 
 
 def main(arguments: Sequence[str]) -> None:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="shoepair match",
         description="Find the pairs in a heap of photos of single shoes. Candidate pairs are scored, then the best "
         "set of pairs as a whole is taken; a shoe whose partner is not there stays single. Writes pairs.csv, "
@@ -63,7 +71,7 @@ def main(arguments: Sequence[str]) -> None:
         if not folder.is_dir():
             raise UserError(f"{folder}: no such folder.")
     checkpoint = chosen_checkpoint(options)
-    print(
+    say(
         match(
             options.folders,
             checkpoint,
@@ -102,7 +110,9 @@ def match(
     from shoepair.inference.network import load_trained
     from shoepair.metrics.scores import logit_of
     from shoepair.reports.match_page import thumbnail_px
+    from shoepair.reports.matches import refuse_others
 
+    refuse_others(out)
     paths = galleries.list_photos(folders)
     if sides == "names":
         known = galleries.sides_from_names(paths)
@@ -155,7 +165,7 @@ def write_report(
     from shoepair.reports import matches as report
     from shoepair.reports.match_page import UNSURE_MARGIN, write_page
 
-    names = [path.name if len(folders) == 1 else path.as_posix() for path in gallery.paths]
+    names = [path.name if len(folders) == 1 else in_utf8(path) for path in gallery.paths]
     cut_outs: Sequence[bytes | None] = gallery.cut_outs or [None] * len(names)
     each = zip(names, gallery.thumbnails, cut_outs, gallery.doubts, gallery.paths, strict=True)
     shoes = [report.ShownShoe(*one) for one in each]
@@ -189,13 +199,18 @@ def write_report(
             out / "match.html",
             shown,
             singles,
-            gallery=", ".join(map(str, folders)),
+            gallery=", ".join(map(in_utf8, folders)),
             threshold=probability_of(limit),
         )
     except OSError as error:
         raise UserError(f"--out {out}: {error.strerror or error}; choose another folder.") from error
     parts = f" and its {len(pages)} parts" if len(pages) > 1 else ""
     return f"Written {out}/match.html{parts}, {', '.join(sheet.name for sheet in sheets)}, pairs.csv, singles.csv"
+
+
+def in_utf8(path: Path) -> str:
+    r"""As a text for files; bytes of a name that are no UTF-8 are written as \xff."""
+    return os.fsencode(path.as_posix()).decode(errors="backslashreplace")
 
 
 @dataclass(frozen=True)

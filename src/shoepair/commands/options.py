@@ -1,14 +1,21 @@
 """What the commands that use a trained network share: which one, and its highest false match rate."""
 
 import argparse
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from shoepair.errors import UserError
+from shoepair.terminal import say_aside
 
 if TYPE_CHECKING:
     from shoepair.inference.network import TrainedNetwork
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong with a command line as all else is said: in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message}; see {self.prog} --help.")
 
 
 def add_checkpoint(parser: argparse.ArgumentParser) -> None:
@@ -38,7 +45,7 @@ def chosen_checkpoint(options: argparse.Namespace) -> Path:
 
     path = find_checkpoint(options.checkpoint, "outputs")
     if str(path) != options.checkpoint:
-        print(f"Checkpoint {path}", file=sys.stderr)
+        say_aside(f"Checkpoint {path}")
     return path
 
 

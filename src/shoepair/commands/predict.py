@@ -1,23 +1,30 @@
 """`shoepair predict`: what a trained network says of two photos, or of many pairs of them, in plain words."""
 
 import argparse
-import csv
 import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from shoepair.commands.options import add_checkpoint, add_max_fmr, check_max_fmr, chosen_checkpoint, threshold_line
+from shoepair.commands.options import (
+    Parser,
+    add_checkpoint,
+    add_max_fmr,
+    check_max_fmr,
+    chosen_checkpoint,
+    threshold_line,
+)
 from shoepair.errors import UserError
-from shoepair.files import read_rows
+from shoepair.files import csv_line, find_file, is_file, read_rows
+from shoepair.terminal import printable, say, say_aside
 
 if TYPE_CHECKING:
     from shoepair.inference.classifier import ShoeClassifier, Verdict
 
 
 def main(arguments: Sequence[str]) -> None:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="shoepair predict",
         usage="shoepair predict [-h] (LEFT RIGHT | --stacked PHOTO | --pairs FILE.csv) [--checkpoint PATH] "
         "[--max-fmr RATE] [--explain FILE.png] [--json]",
@@ -50,7 +57,7 @@ def main(arguments: Sequence[str]) -> None:
         raise UserError(f"expected two photos, LEFT and RIGHT; received {len(options.photos)}.")
     _check_explain(options)
     for photo in [*options.photos, *filter(None, [options.stacked])]:
-        if not Path(photo).exists():
+        if not is_file(photo) and not Path(photo).exists():
             raise UserError(f"{photo}: no such file.")
     check_max_fmr(options.max_fmr)
     pairs = read_pairs(options.pairs) if options.pairs is not None else []
@@ -60,7 +67,7 @@ def main(arguments: Sequence[str]) -> None:
 
     classifier = load_classifier(checkpoint, max_fmr=options.max_fmr)
     if options.max_fmr is not None:
-        print(threshold_line(classifier.trained, classifier.threshold), file=sys.stderr)
+        say_aside(threshold_line(classifier.trained, classifier.threshold))
     if options.pairs is not None:
         answers = classifier.try_all(paths for _, paths in pairs)
         _answer_many(options.pairs, [names for names, _ in pairs], answers, as_json=options.json)
@@ -73,7 +80,7 @@ def main(arguments: Sequence[str]) -> None:
         names = dict(zip(("left", "right"), options.photos, strict=True))
         if options.explain is not None:
             _explain(classifier, options.photos, verdict, options.explain)
-    print(_as_json(names, verdict) if options.json else verdict.sentence)
+    say(_as_json(names, verdict) if options.json else verdict.sentence)
 
 
 def _check_explain(options: argparse.Namespace) -> None:
@@ -111,7 +118,8 @@ def read_pairs(path: Path) -> list[tuple[tuple[str, str], tuple[Path, Path]]]:
         left, right = row["left"], row["right"]
         if not left or not right:
             raise UserError(f"{path}, line {line}: there is no {'right' if left else 'left'} photo.")
-        rows.append(((left, right), (path.parent / left, path.parent / right)))
+        photos = [find_file(path.parent, name) or path.parent / name for name in (left, right)]
+        rows.append(((left, right), (photos[0], photos[1])))
     if not rows:
         raise UserError(f"{path}: there is no pair in it.")
     return rows
@@ -121,9 +129,8 @@ def _answer_many(
     path: Path, names: list[tuple[str, str]], answers: Iterable["Verdict | UserError"], *, as_json: bool
 ) -> None:
     """One row for each pair. Raises UserError in the end if some could not be used."""
-    writer = csv.writer(sys.stdout, lineterminator="\n")
     if not as_json:
-        writer.writerow(["left", "right", "same", "probability", "sentence", "answer"])
+        _print_row(["left", "right", "same", "probability", "sentence", "answer"])
     unusable: list[UserError] = []
     for (left, right), answer in zip(names, _with_progress(answers, len(names)), strict=True):
         if isinstance(answer, UserError):
@@ -131,16 +138,22 @@ def _answer_many(
             said = f"Cannot say: {answer}"
             row = {"left": left, "right": right, "same": None, "probability": None, "sentence": said, "answer": None}
             if as_json:
-                print(json.dumps(row | {"threshold": None, "reasons": []}))
+                say(json.dumps(row | {"threshold": None, "reasons": []}))
             else:
-                writer.writerow(["" if value is None else value for value in row.values()])
+                _print_row(row.values())
         elif as_json:
-            print(_as_json({"left": left, "right": right}, answer))
+            say(_as_json({"left": left, "right": right}, answer))
         else:
             same, probability = str(answer.same).lower(), f"{answer.probability:.4f}"
-            writer.writerow([left, right, same, probability, answer.sentence, answer.answer])
+            _print_row([left, right, same, probability, answer.sentence, answer.answer])
     if unusable:
         raise UserError(f"{path}: {len(unusable)} of {len(names)} pairs cannot be used; the first: {unusable[0]}")
+
+
+def _print_row(values: Iterable[object]) -> None:
+    """As it is into a file or a pipe, where names are to be read again; on a terminal nothing that steers it."""
+    line = csv_line(values)
+    sys.stdout.write(printable(line) if sys.stdout.isatty() else line)
 
 
 def _with_progress(answers: Iterable["Verdict | UserError"], total: int) -> Iterator["Verdict | UserError"]:

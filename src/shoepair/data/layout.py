@@ -5,11 +5,34 @@ from pathlib import Path
 
 from shoepair.config.schema import TABLE_COLUMNS
 from shoepair.errors import UserError
-from shoepair.files import read_rows
+from shoepair.files import is_file, read_rows
 
 LEFT, RIGHT = "left", "right"
 SPLITS = ("train", "test_m", "test_w")
 NAME = re.compile(r"(?P<person>u\d+)_(?P<pair>\d+)_(?P<side>left|right)_(?P<kind>[mw])\.(?:jpe?g|png)", re.IGNORECASE)
+
+# What systems and archives leave beside photos, besides hidden files (.DS_Store, ._photo.jpg) and office's ~$ files.
+DEBRIS = {
+    "__macosx", "icon\r", "thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "folder.ini", "@eadir",
+    "$recycle.bin", "recycler", "system volume information", "lost+found",
+}  # fmt: skip
+
+
+def is_debris(path: Path) -> bool:
+    """Whether a file or folder is none of a person's own."""
+    return path.name.startswith((".", "~$")) or path.name.lower() in DEBRIS
+
+
+def files_in(folder: Path) -> list[Path]:
+    """What lies in a folder, by name: no folders, no debris; other things that are no files are there, to be named.
+
+    Raises:
+        UserError: if it cannot be looked at.
+    """
+    try:
+        return [path for path in sorted(folder.iterdir()) if not is_debris(path) and not path.is_dir()]
+    except OSError as error:
+        raise UserError(f"{folder}: {error.strerror or error}; expected a folder of photos.") from error
 
 
 def check_photo_root(root: str) -> None:
@@ -25,6 +48,6 @@ def check_photo_root(root: str) -> None:
 
 def check_table(file: str) -> None:
     """Raises UserError unless `file` is a CSV file with the columns of data=table."""
-    if not Path(file).is_file():
+    if not is_file(file):
         raise UserError(f"data.file={file}: no such file; set data.file to a CSV file with a row for each shoe.")
     read_rows(file, TABLE_COLUMNS)

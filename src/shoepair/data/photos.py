@@ -13,9 +13,10 @@ from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
 from shoepair.data.cache import cached_images, digest
-from shoepair.data.layout import LEFT, NAME, RIGHT, SPLITS, check_photo_root
+from shoepair.data.layout import LEFT, NAME, RIGHT, SPLITS, check_photo_root, files_in
 from shoepair.data.shoes import Shoe, ShoeSet
 from shoepair.errors import UserError
+from shoepair.files import is_file
 
 log = logging.getLogger(__name__)
 
@@ -111,9 +112,7 @@ def read_shoes(
 def _shoes_by_name(folder: Path) -> dict[Shoe, Path]:
     paths: dict[tuple[str, str, str], Path] = {}
     shoes: dict[Shoe, Path] = {}
-    for path in sorted(folder.iterdir()):
-        if path.name.startswith(".") or path.is_dir():
-            continue
+    for path in files_in(folder):
         match = NAME.fullmatch(path.name)
         if not match:
             log.warning("Left out %s: its name is not u<person>_<pair>_<left|right>_<m|w>.jpg or .png.", path)
@@ -129,7 +128,7 @@ def _shoes_by_name(folder: Path) -> dict[Shoe, Path]:
 
 def _content(path: Path) -> bytes:
     try:
-        return path.read_bytes() if path.is_file() else b""  # a named pipe would never end
+        return path.read_bytes() if is_file(path) else b""  # a named pipe would never end
     except OSError:  # a broken link, or not ours to read: reading it as an image will say so
         return b""
 
@@ -182,7 +181,7 @@ def open_upright(path: str | Path, longest: int | None = None) -> Image.Image:
         OSError or others of pillow's, if it is no regular file or cannot be read.
         UserError: if its pixels have no brightness that is known.
     """
-    if not Path(path).is_file():
+    if not is_file(path):
         raise OSError("it is no regular file")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # a large photo is no attack

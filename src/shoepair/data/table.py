@@ -1,6 +1,7 @@
 """Reads photos that a CSV file lists, under any names, into ShoeSets, and says line by line what it left out."""
 
 import logging
+import os
 from functools import partial
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from shoepair.data.layout import LEFT, RIGHT, SPLITS
 from shoepair.data.photos import read_shoes, refuse_person_in_two_splits
 from shoepair.data.shoes import Shoe, ShoeSet
 from shoepair.errors import UserError
-from shoepair.files import read_rows
+from shoepair.files import find_file, read_rows
 
 log = logging.getLogger(__name__)
 
@@ -37,18 +38,18 @@ def read_table(file: str | Path, image_size: int, cache_dir: str | Path | None =
     for line, row in read_rows(table, TABLE_COLUMNS):
         split, side = row.get("split") or "train", row["side"].lower()
         shoe = Shoe(row["person"], row["pair"], side, row["kind"].lower(), row["file"])
-        path = table.parent / row["file"]
+        path = find_file(table.parent, row["file"]) if row["file"] else None
         wrong = _why_unusable(row, split, side, path)
-        if wrong is None:
+        if path is not None and wrong is None:
             for what, key in (
                 ("a second photo of the shoe", (split, shoe.person, shoe.pair, shoe.side)),
-                ("the same photo as", (str(path.resolve()),)),
+                ("the same photo as", (os.path.realpath(path),)),
             ):
                 before = first.setdefault(key, line)
                 if before != line:
                     wrong = f"{what} in line {before}"
                     break
-        if wrong is not None:
+        if path is None or wrong is not None:
             log.warning("Left out %s, line %d (%s): %s.", table, line, row["file"], wrong)
             continue
         paths.setdefault(split, {})[shoe] = path
@@ -76,7 +77,7 @@ def read_table(file: str | Path, image_size: int, cache_dir: str | Path | None =
     return sets
 
 
-def _why_unusable(row: dict[str, str], split: str, side: str, path: Path) -> str | None:
+def _why_unusable(row: dict[str, str], split: str, side: str, path: Path | None) -> str | None:
     empty = [column for column in ("file", "person", "pair") if not row[column]]
     if empty:
         return f"there is nothing in the column {empty[0]}"
@@ -84,4 +85,4 @@ def _why_unusable(row: dict[str, str], split: str, side: str, path: Path) -> str
         return f"its side is {row['side'] or 'empty'}, expected left or right"
     if split not in SPLITS:
         return f"its split is {split}, expected one of {', '.join(SPLITS)} (who of train validates, data.fold decides)"
-    return None if path.is_file() else "there is no such file"
+    return "there is no such file" if path is None else None

@@ -1,6 +1,7 @@
 """A gallery, the photos of a heap of single shoes: read, encoded once each where the network can, candidates scored."""
 
 import io
+import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -15,13 +16,14 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from tqdm import tqdm
 
-from shoepair.data.layout import LEFT, RIGHT
+from shoepair.data.layout import LEFT, RIGHT, files_in
 from shoepair.data.shoes import normalise
 from shoepair.errors import UserError
-from shoepair.files import read_rows
-from shoepair.inference.classifier import open_photo, squared
+from shoepair.files import is_file, read_rows, spellings
+from shoepair.inference.classifier import open_photo, squared, what_instead
 from shoepair.inference.doubts import look
 from shoepair.inference.network import TrainedNetwork
+from shoepair.terminal import say_aside
 
 Step = TypeVar("Step")
 
@@ -70,11 +72,20 @@ def list_photos(folders: Sequence[Path]) -> list[Path]:
         if not folder.is_dir():
             raise UserError(f"{folder}: no such folder.")
         found = []
-        for path in sorted(folder.iterdir()):
-            if Image.EXTENSION.get(path.suffix.lower()) in Image.OPEN and not path.name.startswith("."):
+        for path in files_in(folder):
+            wrong = None
+            if path.suffix.lower() in (".heic", ".heif"):
+                wrong = "pillow does not read HEIC photos; save it as a JPEG"
+            elif Image.EXTENSION.get(path.suffix.lower()) not in Image.OPEN:
+                continue
+            elif not is_file(path):
+                wrong = what_instead(path)
+            elif not _is_utf8(path.name):
+                wrong = "its name is not in UTF-8; give it another one"
+            if wrong is None:
                 found.append(path)
-            elif path.suffix.lower() in (".heic", ".heif"):
-                print(f"Left out {path}: pillow does not read HEIC photos; save it as a JPEG.", file=sys.stderr)
+            else:
+                say_aside(f"Left out {path}: {wrong}.")
         if not found:
             raise UserError(f"{folder}: there is no photo in it; expected files such as shoe.jpg, one for each shoe.")
         paths += found
@@ -93,17 +104,40 @@ def sides_from_table(table: Path, paths: Sequence[Path]) -> list[str | None]:
     Raises:
         UserError: naming the line of a side that is none, or of a file that is not among the photos.
     """
-    by_path = {path.resolve(): i for i, path in enumerate(paths)}
-    by_name = {path.name: i for i, path in enumerate(paths)}
+    known_as: dict[str, list[int]] = {}
+    for i, path in enumerate(paths):
+        for name in {*_places(path), path.name}:
+            known_as.setdefault(name, []).append(i)
     sides: list[str | None] = [None] * len(paths)
+    first: dict[int, int] = {}  # the line that says a photo's side
     for line, row in read_rows(table, ("file", "side")):
-        index = by_path.get((table.parent / row["file"]).resolve(), by_name.get(row["file"]))
-        if index is None:
-            raise UserError(f"{table}, line {line}: {row['file']} is not among the photos.")
+        names = (name for spelled in spellings(row["file"]) for name in (*_places(table.parent / spelled), spelled))
+        meant = next((known_as[name] for name in names if name in known_as), [])
+        if len(meant) != 1:
+            wrong = f"stands for {len(meant)} photos; write its path" if meant else "is not among the photos"
+            raise UserError(f"{table}, line {line}: {row['file']} {wrong}.")
         if row["side"].lower() not in (LEFT, RIGHT, ""):
             raise UserError(f"{table}, line {line}: its side is {row['side']}, expected left, right or nothing.")
-        sides[index] = row["side"].lower() or None
+        side, photo = row["side"].lower() or None, meant[0]
+        if first.setdefault(photo, line) != line and sides[photo] != side:
+            raise UserError(f"{table}, line {line}: line {first[photo]} says another side of {row['file']}.")
+        sides[photo] = side
     return sides
+
+
+def _places(path: Path) -> list[str]:
+    """Where a path leads: taken as the link that it may be, and followed."""
+    if "\0" in str(path):
+        return []
+    return [str(Path(os.path.realpath(path.parent), path.name)), os.path.realpath(path)]
+
+
+def _is_utf8(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def read_gallery(
@@ -126,7 +160,7 @@ def read_gallery(
         with ThreadPoolExecutor() as pool:  # pillow decodes without the interpreter lock
             read = list(pool.map(lambda row: _read(paths[row], trained.image_size, thumbnail_px), rows))
         for error in (error for error in read if isinstance(error, UserError)):
-            print(f"Left out {error}", file=sys.stderr)
+            say_aside(f"Left out {error}")
         usable = [(row, one) for row, one in zip(rows, read, strict=True) if not isinstance(one, UserError)]
         if not usable:
             continue

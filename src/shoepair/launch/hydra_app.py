@@ -13,6 +13,7 @@ from shoepair.errors import UserError
 from shoepair.launch.hydra_private import explain, parse_overrides, raising
 from shoepair.launch.naming import naming_override  # the module registers the resolvers that conf/ uses
 from shoepair.launch.sweep import Sweep
+from shoepair.terminal import say_aside
 
 MULTIRUN = {"-m", "--multirun"}
 # What a configuration may have Hydra build: callbacks, launchers, sweepers, samplers and log handlers.
@@ -90,7 +91,7 @@ def _whole_sweep() -> Iterator[None]:
     except KeyboardInterrupt:
         if Sweep.current is not None:
             folder = as_typed("hydra.sweep.dir", Sweep.current.folder)
-            print(f"\nGo on with the same command and {folder}", file=sys.stderr)
+            say_aside(f"\nGo on with the same command and {folder}")
         raise
     except Exception as error:
         if Sweep.current is None or "No trials are completed" not in str(error):  # so Optuna ends when all jobs failed

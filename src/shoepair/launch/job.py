@@ -19,6 +19,7 @@ from shoepair.files import read_json
 from shoepair.launch.preflight import evaluate_settings, train_settings
 from shoepair.launch.resume import refuse_changed, same_settings
 from shoepair.runs import folder
+from shoepair.terminal import guard_terminal, say, say_error
 
 log = logging.getLogger(__name__)
 
@@ -122,6 +123,7 @@ def _inside_task(command: str) -> Iterator[None]:
     single run as SystemExit, since Hydra adds lines to every exception. A job of a multirun of `train` that fails says
     so in its own log and ends like any other: the others go on, whatever the sweeper does with exceptions.
     """
+    guard_terminal()  # a job may have a process of its own
     multirun = HydraConfig.get().mode == RunMode.MULTIRUN
     without = sys.argv
     sys.argv = [without[0], command, *without[1:]]
@@ -134,10 +136,10 @@ def _inside_task(command: str) -> Iterator[None]:
         elif not is_said or multirun:
             raise
         elif isinstance(error, NotLearned):
-            print(f"\n{error}")
+            say(f"\n{error}")
             raise SystemExit(1) from None
         else:
-            print(f"shoepair: {error}", file=sys.stderr)
+            say_error(error)
             raise SystemExit(2 if isinstance(error, UserError) else 1) from None
     finally:
         sys.argv = without

@@ -4,7 +4,6 @@ What `latest` or a folder means is decided here, once: jobs of a sweep that name
 Imports neither torch nor Lightning.
 """
 
-import sys
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -30,6 +29,7 @@ from shoepair.launch.hydra_private import explain, jobs_of_sweep
 from shoepair.launch.resume import refuse_changed
 from shoepair.runs.find import find_checkpoint
 from shoepair.runs.folder import refuse_running, refuse_used, relative_to_here
+from shoepair.terminal import say_aside, say_error
 
 NAMES_OF_RUNS = ("checkpoint", "init_from", "approach.ensemble_with")
 
@@ -181,7 +181,7 @@ def _refuse_if_unusable(check: Callable[[], object]) -> None:
     except Exception as error:
         message = explain(error)
         if message is None:
-            traceback.print_exc()
+            say_aside(traceback.format_exc())
             raise SystemExit(1) from error
-        print(f"shoepair: {message}", file=sys.stderr)
+        say_error(message)
         raise SystemExit(2) from error

@@ -11,6 +11,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from shoepair.runs.folder import ENDED_WELL, relative_to_here
+from shoepair.terminal import say
 
 if TYPE_CHECKING:
     from shoepair.runs.read import Run
@@ -33,7 +34,7 @@ class Sweep(Callback):
         if self.folder.is_dir():
             from shoepair.reports.leaderboard import count_statuses
 
-            print(f"Going on in {self.folder}: {count_statuses(self.runs())} there.")
+            say(f"Going on in {self.folder}: {count_statuses(self.runs())} there.")
         Sweep.current = self
 
     def runs(self) -> list["Run"]:
@@ -53,7 +54,7 @@ class Sweep(Callback):
         counts = f"{len(runs)} jobs: {count_statuses(runs)}"
         if num_before:
             counts += f"; {num_before} of them from before, {len(runs) - num_before} run now"
-        print(f"\n{compare([self.folder], self.folder)}\n\n{counts}")
+        say(f"\n{compare([self.folder], self.folder)}\n\n{counts}")
         return all(run.status.name in ENDED_WELL for run in runs)
 
     def _ended_before(self, run: "Run") -> bool:

@@ -1,6 +1,5 @@
 """What a network said of every pair; the one writer and the one reader of predictions.csv."""
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from shoepair.errors import UserError
-from shoepair.files import read_rows
+from shoepair.files import read_rows, write_rows
 
 COLUMNS = ("split", "person", "left", "right", "label", "logit")  # and kind, which older files have not
 
@@ -54,13 +53,14 @@ class Predictions:
 
 def write_predictions(path: Path, splits: Mapping[str, Predictions]) -> None:
     """One row for each pair: split, person, left, right, label, logit (not calibrated), kind of the left shoe."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow([*COLUMNS, "kind"])
-        for split, p in splits.items():
-            kind = p.kind or [""] * len(p.person)
-            rows = zip(p.person, p.left, p.right, p.label.tolist(), p.logit.tolist(), kind, strict=True)
-            writer.writerows([split, *row] for row in rows)
+    rows = (
+        [split, *row]
+        for split, p in splits.items()
+        for row in zip(
+            p.person, p.left, p.right, p.label.tolist(), p.logit.tolist(), p.kind or [""] * len(p.person), strict=True
+        )
+    )
+    write_rows(path, [*COLUMNS, "kind"], rows)
 
 
 def read_predictions(path: Path) -> dict[str, Predictions]:

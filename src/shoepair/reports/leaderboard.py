@@ -1,14 +1,15 @@
 """The leaderboard as a person sees it: a table for the terminal, leaderboard.md, leaderboard.csv, leaderboard.png."""
 
-import csv
 import re
 import shlex
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from shoepair.config.shown import exact, shown_apart
 from shoepair.config.typed import as_typed
+from shoepair.files import write_rows
 from shoepair.reports.tables import between, markdown_table, text_table
 from shoepair.runs.folder import ENDED_WELL
 from shoepair.runs.leaderboard import METRICS, Leaderboard, Setting, differing_keys
@@ -78,21 +79,25 @@ def write_csv(path: Path, board: Leaderboard, *, test: bool = False) -> None:
     keys = differing_keys(board.runs)
     tests = TEST_COLUMNS if test else {}
     metrics = [name for name in METRICS if name in ("accuracy", "loss", board.metric)]
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["path", "status", "reason", *keys, *(f"val_{name}" for name in metrics), "val_interval_low",
-                         "val_interval_high", *tests, "best_epoch", "num_epochs", "seconds", "num_parameters",
-                         "device", "command"])  # fmt: skip
-        for run in board.runs:
-            results = run.results
-            low, high = results.get("splits", {}).get("val", {}).get("interval", (None, None))
-            writer.writerow([
-                run.path, run.status.name, run.status.reason, *(exact(run.settings.get(key, "")) for key in keys),
-                *(run.figure("val", name) for name in metrics), low, high,
-                *(run.figure(*column) for column in tests.values()),
-                *(results.get(name) for name in ("best_epoch", "num_epochs", "seconds", "num_parameters", "device")),
-                run.command,
-            ])  # fmt: skip
+    header = ["path", "status", "reason", *keys, *(f"val_{name}" for name in metrics), "val_interval_low",
+              "val_interval_high", *tests, "best_epoch", "num_epochs", "seconds", "num_parameters", "device",
+              "command"]  # fmt: skip
+    rows = []
+    for run in board.runs:
+        results = run.results
+        low, high = results.get("splits", {}).get("val", {}).get("interval", (None, None))
+        rows.append([
+            run.path, run.status.name, run.status.reason, *(_in_csv(run.settings.get(key, "")) for key in keys),
+            *(run.figure("val", name) for name in metrics), low, high,
+            *(run.figure(*column) for column in tests.values()),
+            *(results.get(name) for name in ("best_epoch", "num_epochs", "seconds", "num_parameters", "device")),
+            run.command,
+        ])  # fmt: skip
+    write_rows(path, header, rows)
+
+
+def _in_csv(value: Any) -> Any:
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else exact(value)
 
 
 def problem_lines(runs: Sequence[Run], unreadable: Sequence[str]) -> list[str]:

@@ -20,7 +20,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 from markupsafe import Markup
 
 from shoepair.metrics.scores import logit_of, probability_in_percent
-from shoepair.reports.matches import ShownMatch, ShownShoe, ShownSingle
+from shoepair.reports.matches import ShownMatch, ShownShoe, ShownSingle, is_of_match
 from shoepair.texts import DEFAULT, Texts, counted, load_texts
 
 PAGES = Path(__file__).parent / "pages"
@@ -130,7 +130,7 @@ def _photo_folder(path: Path) -> Path:
 
 def _remove_parts(path: Path) -> None:
     for old in path.parent.glob(f"{path.stem}_*{path.suffix}"):
-        if old.stem.removeprefix(f"{path.stem}_").isdigit():
+        if old.stem.removeprefix(f"{path.stem}_").isdigit() and is_of_match(old):
             old.unlink()
     shutil.rmtree(_photo_folder(path), ignore_errors=True)
 

@@ -1,17 +1,24 @@
 """What `shoepair match` found, as two tables and contact sheets. The page stands in match_page.py."""
 
-import csv
 import io
-from collections.abc import Sequence
+import itertools
+import os
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image, ImageOps
+from PIL.PngImagePlugin import PngInfo
 
 from shoepair.data.layout import LEFT, RIGHT
+from shoepair.errors import UserError
+from shoepair.files import is_file, replacing, write_rows
 from shoepair.metrics.scores import probability_in_percent
 from shoepair.reports.contact_sheet import Item, contact_sheet, in_rows
 
+PAIRS = ("left", "right", "probability", "runner_up", "runner_up_probability", "sure", "reasons")  # columns
+SINGLES = ("shoe", "nearest", "probability")
+WRITTEN_BY = "shoepair match"
 SHOE_PX = 112  # side of a shoe on the contact sheet
 COLUMNS, TILES_A_SHEET = 5, 200  # a tile is a pair or two single shoes; what does not fit comes on another sheet
 MOST_SHEETS = 3  # the page has all pairs, a sheet is for a glance at the most doubtful ones
@@ -65,19 +72,26 @@ class ShownSingle:
 
 def write_tables(folder: Path, matches: Sequence[ShownMatch], singles: Sequence[ShownSingle]) -> None:
     """pairs.csv and singles.csv."""
-    with (folder / "pairs.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["left", "right", "probability", "runner_up", "runner_up_probability", "sure", "reasons"])
-        for m in matches:
-            runner_up = ("", "") if m.runner_up is None else (m.runner_up.name, _number(m.runner_up_probability))
-            sure = "false" if m.unsure else "true"
-            writer.writerow([m.left.name, m.right.name, _number(m.probability), *runner_up, sure, "; ".join(m.reasons)])
-    with (folder / "singles.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["shoe", "nearest", "probability"])
-        for s in singles:
-            nearest = ("", "") if s.nearest is None else (s.nearest.name, _number(s.probability))
-            writer.writerow([s.shoe.name, *nearest])
+    write_rows(
+        folder / "pairs.csv",
+        PAIRS,
+        (
+            [
+                m.left.name, m.right.name, _number(m.probability),
+                *(("", "") if m.runner_up is None else (m.runner_up.name, _number(m.runner_up_probability))),
+                "false" if m.unsure else "true", "; ".join(m.reasons),
+            ]
+            for m in matches
+        ),
+    )  # fmt: skip
+    write_rows(
+        folder / "singles.csv",
+        SINGLES,
+        (
+            [s.shoe.name, *(("", "") if s.nearest is None else (s.nearest.name, _number(s.probability)))]
+            for s in singles
+        ),
+    )
 
 
 def draw_contact_sheets(folder: Path, matches: Sequence[ShownMatch], singles: Sequence[ShownSingle]) -> list[Path]:
@@ -89,13 +103,56 @@ def draw_contact_sheets(folder: Path, matches: Sequence[ShownMatch], singles: Se
         two = alone[start : start + 2]
         tiles.append((two, ", ".join(["single"] * len(two))))
     for old in folder.glob("contact_sheet*.png"):
-        old.unlink()
+        if is_of_match(old):
+            old.unlink()
+    written = PngInfo()
+    written.add_text("Software", WRITTEN_BY)
     paths: list[Path] = []
+    free = (path for path in map(folder.joinpath, _sheet_names()) if not path.exists())
     for start in range(0, min(len(tiles), MOST_SHEETS * TILES_A_SHEET), TILES_A_SHEET):
         items = [Item([_square(shoe) for shoe in shoes], title) for shoes, title in tiles[start:][:TILES_A_SHEET]]
-        paths.append(folder / f"contact_sheet{f'_{len(paths) + 1}' if paths else ''}.png")
-        contact_sheet(in_rows(items, COLUMNS)).save(paths[-1], compress_level=3)
+        paths.append(next(free))
+        with replacing(paths[-1]) as partial:
+            contact_sheet(in_rows(items, COLUMNS)).save(partial, "PNG", compress_level=3, pnginfo=written)
     return paths
+
+
+def _sheet_names() -> Iterator[str]:
+    return ("contact_sheet.png" if number == 1 else f"contact_sheet_{number}.png" for number in itertools.count(1))
+
+
+def is_of_match(path: Path) -> bool:
+    """Whether `shoepair match` has written this file, so that it may write another one in its place."""
+    if not is_file(path) or path.is_symlink():
+        return False
+    if path.suffix == ".png":
+        try:
+            with Image.open(path) as image:
+                return image.info.get("Software") == WRITTEN_BY
+        except Exception:  # of whatever else is called so
+            return False
+    try:
+        with path.open("rb") as file:
+            start = file.read(2048).decode("utf-8", "replace")
+    except OSError:
+        return False
+    if path.suffix == ".html":
+        return f'content="{WRITTEN_BY}"' in start or "<title>Pairs found in " in start  # as older ones began
+    return start.startswith((",".join(PAIRS[:3]), ",".join(SINGLES)))
+
+
+def refuse_others(folder: Path) -> None:
+    """Raises UserError if a file or folder of somebody else's has a name that a match writes to."""
+    page, photos = folder / "match.html", folder / "match_photos"
+    written = [folder / "pairs.csv", folder / "singles.csv", page, *folder.glob("match_*.html")]
+    others = [path for path in written if os.path.lexists(path) and not is_of_match(path)]
+    if os.path.lexists(photos) and not is_of_match(page):
+        others.append(photos)
+    if others:
+        raise UserError(
+            f"--out {folder}: {others[0].name} in it is not of shoepair match, and would be lost; choose another "
+            "folder."
+        )
 
 
 def _square(shoe: ShownShoe) -> Image.Image:

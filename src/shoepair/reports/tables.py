@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from shoepair.terminal import on_one_line
+
 KINDS = {"m": "men's", "w": "women's", "": "no kind"}
 
 
@@ -56,6 +58,7 @@ def counted(number: int, what: str) -> str:
 
 def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Columns padded to equal width, the first to the left, the others to the right."""
+    header, *rows = [[on_one_line(cell) for cell in row] for row in [header, *rows]]
     widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
     lines = [
         "  ".join(
@@ -67,5 +70,6 @@ def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    header, *rows = [[on_one_line(cell) for cell in row] for row in [header, *rows]]
     lines = [header, ["---"] + ["---:"] * (len(header) - 1), *rows]
     return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)

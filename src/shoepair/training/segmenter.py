@@ -20,6 +20,7 @@ from torch.nn import functional
 from shoepair.data.synthetic.collection import draw_anyhow, on_all_cores
 from shoepair.files import replacing
 from shoepair.models.cutout import MASK_PX, SEEN_PX, Segmenter
+from shoepair.terminal import say
 
 SEED = 11
 NUM_SHOES, NUM_TEST_SHOES = 6000, 300
@@ -40,7 +41,7 @@ def main() -> None:
     overlap = intersection_over_union(segmenter, images[:NUM_TEST_SHOES], masks[:NUM_TEST_SHOES])
     with replacing(options.out) as partial_file:
         torch.save(segmenter.state_dict(), partial_file)
-    print(f"Intersection over union with the masks of {NUM_TEST_SHOES} other drawn shoes: {overlap:.3f}")
+    say(f"Intersection over union with the masks of {NUM_TEST_SHOES} other drawn shoes: {overlap:.3f}")
 
 
 def draw(num_shoes: int) -> tuple[Tensor, Tensor]:
@@ -72,7 +73,7 @@ def learn(images: Tensor, masks: Tensor, epochs: int) -> Segmenter:
             loss.backward()
             optimizer.step()
             schedule.step()
-        print(f"Epoch {epoch + 1} of {epochs}: loss {loss:.3f}, {time.perf_counter() - started:.0f} s", flush=True)
+        say(f"Epoch {epoch + 1} of {epochs}: loss {loss:.3f}, {time.perf_counter() - started:.0f} s")
     return segmenter.eval()
 
 

@@ -154,8 +154,12 @@ function act(item, what, { go }) {
   else if (judge(item, what) && what !== "swap" && go) move(item, 1);
 }
 
+// As files.py writes: after an apostrophe a spreadsheet computes nothing, and blanks are kept.
+const guarded = (cell) => (/^[=+\-@\uff1d\uff0b\uff0d\uff20\t\r\n'\s]|\s$/.test(cell) ? `'${cell}` : cell);
+
 function csv(cells) {
-  return cells.map((cell) => (/[",\r\n]/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell)).join(",");
+  const quoted = (cell) => (/[",\r\n]/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell);
+  return cells.map((cell) => quoted(guarded(cell))).join(",");
 }
 
 function save() {
