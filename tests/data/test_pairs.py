@@ -3,6 +3,8 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from shoepair.data.pairs import (
     EvaluationBatches,
@@ -186,3 +188,37 @@ def test_processes_share_every_batch_without_repeats(num_ranks: int) -> None:
         t for rank in range(num_ranks) for b in EvaluationBatches(whole[0], 3, rank, num_ranks) for t in triples(b)
     ]
     assert sorted(evaluated) == sorted(triples(whole[0]))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    counts=st.lists(st.integers(1, 6), min_size=1, max_size=12),
+    train_fraction=st.floats(0.01, 1),
+    folds=st.integers(2, 12),
+    half=st.integers(1, 20),
+    balanced=st.booleans(),
+    negatives=st.sampled_from(["cyclic", "all", "resampled"]),
+)
+def test_any_number_of_people_and_pairs_is_split_and_batched_without_loss(
+    counts: list[int], train_fraction: float, folds: int, half: int, balanced: bool, negatives: str
+) -> None:
+    shoes = shoe_set({f"u{person:03d}": num_pairs for person, num_pairs in enumerate(counts)})
+    everybody = sorted(shoes.people)
+    train, val = split_by_person(everybody, train_fraction)
+    assert train and sorted(train + val) == everybody
+    sides = [fold_of_people(everybody, folds, fold) for fold in range(folds)]
+    assert sorted(person for _, one in sides for person in one) == everybody
+    assert all(sorted(rest + one) == everybody for rest, one in sides)
+    batches = TrainingBatches(
+        shoes, train, batch_size=2 * half, negatives=negatives, balanced=balanced, drop_last=False, seed=0
+    )
+    found = list(batches)
+    assert len(found) == len(batches) and sum(map(len, found)) == batches.num_pairs
+    for pairs in found:
+        for left, right, label in triples(pairs):
+            one, other = shoes.shoes[left], shoes.shoes[right]
+            assert one.person == other.person and one.person in train
+            assert (one.pair == other.pair) == bool(label)
+    same = [(left, right) for pairs in found for left, right, label in triples(pairs) if label]
+    if balanced is False:
+        assert sorted(same) == sorted((left, right) for left, right, _ in triples(same_pairs(shoes, train)))
