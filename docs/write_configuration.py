@@ -39,6 +39,8 @@ def page() -> str:
         table(leaves_starting_with("early_stopping."), defaults),
         "`mode=sanity` adds:\n",
         table(leaves_starting_with("sanity."), composed("mode=sanity")),
+        "`sweep=search` adds:\n",
+        table(leaves_starting_with("sweep."), composed("sweep=search")),
     ]
     for name, approach in APPROACHES.items():
         sections += [f"## approach={name}\n", f"{described(approach.settings)}\n"]
@@ -116,6 +118,8 @@ def value(config: Any, key: str) -> str:
         config = config[part]
     if config == "???":
         return "(to be given)"
+    if isinstance(config, dict):  # options of a group
+        return ", ".join(config) or "none"
     if config is None or isinstance(config, bool):
         return "null" if config is None else str(config).lower()
     return f"`{config}`" if str(config).startswith("${") else str(config)

@@ -314,7 +314,8 @@ def test_a_search_survives_failures_goes_on_and_is_shared(tmp_path: Path) -> Non
         assert process.returncode in (0, 1) and "2 jobs: " in out
     assert len(trials()) == 8 and "RUNNING" not in trials()
     with sqlite3.connect(tmp_path / "outputs/search.db") as study:
-        assert study.execute("select study_name from studies").fetchall() == [("dual-synthetic",)]
+        ((name,),) = study.execute("select study_name from studies").fetchall()
+    assert name.startswith("dual-synthetic-")
 
 
 @pytest.mark.slow

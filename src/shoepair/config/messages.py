@@ -9,6 +9,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from shoepair.config.compat import RENAMED_KEYS, RENAMED_VALUES
+from shoepair.config.habits import of_key
 from shoepair.config.schema import known_keys, leaves_of, section_in
 from shoepair.config.shown import in_line
 from shoepair.config.trainer import NOT_HERE, TrainerSettings
@@ -143,6 +144,8 @@ def unknown_key(key: str, siblings: Iterable[str], value: Any = None) -> UserErr
         return UserError(f"{key}{'' if value is None else f'={in_line(value)}'}: {NOT_HERE[name]}")
     if section == "trainer" and name in TrainerSettings.model_fields:
         return UserError(f"{key}: this key has no value yet; add it by +{key}=VALUE.")
+    if (habit := of_key(key)) is not None:
+        return UserError(habit)
     parent, _, name = key.rpartition(".")
     siblings = sorted(siblings)
     elsewhere = [known for known in known_keys() if known.rpartition(".")[0] != parent]

@@ -1,6 +1,7 @@
 """From plain values, as Hydra composed them or a checkpoint holds them, to typed settings. Raises UserError."""
 
 from collections.abc import Mapping
+from importlib.util import find_spec
 from typing import Any
 
 from shoepair.config.approaches import NetworkSettings, approach_named, load_plugins
@@ -12,6 +13,10 @@ from shoepair.config.values import OpenSection
 from shoepair.errors import UserError
 
 MOST_WEIGHTS = 100_000_000  # with gradients and the averages of Adam, 1.6 GB
+
+
+# By the class of Lightning's logger, the library that it needs, and the extra of that name.
+EXTRA_OF_LOGGER = {"MLFlowLogger": "mlflow", "WandbLogger": "wandb"}
 
 
 def read_train_settings(plain: Mapping[str, Any]) -> TrainSettings:
@@ -28,6 +33,8 @@ def read_train_settings(plain: Mapping[str, Any]) -> TrainSettings:
     settings = validated(TrainSettings, plain)
     _refuse_unknown_arguments(settings.optimizer, "optimizer", settings.optimizer.target)
     _refuse_unknown_arguments(settings.scheduler, "scheduler", settings.scheduler.target)
+    _check_parts("logger", settings.logger)
+    _check_parts("callbacks", settings.callbacks)
     _check_together(settings)
     return settings
 
@@ -85,6 +92,21 @@ def _refuse_unknown_arguments(section: OpenSection, name: str, target: str) -> N
         if known is None or key in known:
             continue
         raise unknown_key(f"{name}.{key}", [f"{name}.{sibling}" for sibling in known | {"_target_"}])
+
+
+def _check_parts(group: str, parts: Mapping[str, Any]) -> None:
+    """What can be said of classes that are not imported yet: that they are there, and take what is given."""
+    for name, part in parts.items():
+        key, target = f"{group}.{name}", part["_target_"]
+        library = EXTRA_OF_LOGGER.get(target.rpartition(".")[2], target.partition(".")[0])
+        if find_spec(library) is None:
+            extra = library in EXTRA_OF_LOGGER.values()
+            remedy = f"pip install 'shoepair[{library}]'" if extra else f"expected the name of a class, not {target}"
+            raise UserError(f"{key}: {library} is not installed: {remedy}.")
+        known = parameters_of(target)
+        for argument in sorted(part.keys() - {"_target_"}):
+            if known is not None and argument not in known:
+                raise unknown_key(f"{key}.{argument}", [f"{key}.{own}" for own in known])
 
 
 def _check_together(settings: TrainSettings) -> None:

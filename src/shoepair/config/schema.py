@@ -18,6 +18,7 @@ from shoepair.config.values import (
     Fraction,
     NotNegative,
     OpenSection,
+    Parts,
     Place,
     Proportion,
     Rate,
@@ -170,6 +171,22 @@ class SanitySettings(Section):
     patience: Count = key("Training ends when that held for so many epochs with almost no error.")
 
 
+class SearchSettings(Section):
+    """What sweep=search shares with its jobs; how it searches stands in hydra.sweeper."""
+
+    pruner: Literal["none", "median", "successive_halving", "hyperband"] = key(
+        "Who says after each epoch that a run is hopeless and ends; none: nobody. Optuna's, see docs/sweeps.md."
+    )
+    warmup_epochs: Annotated[int, Ge(0), Le(1_000_000)] = key("No run ends before it has trained so many epochs.")
+    storage: Text = key(
+        "Where studies are kept: a URL of SQLAlchemy, such as sqlite:///FILE or postgresql+psycopg://HOST/DATABASE."
+    )
+    study: Text | None = key("The study's name; the search says it to its jobs.")
+    trial: Annotated[int, Ge(0), Le(10_000_000)] | None = key(
+        "The trial's number in the study; the search says it to its jobs."
+    )
+
+
 class TrainSettings(Section):
     """All settings of a training run.
 
@@ -197,7 +214,12 @@ class TrainSettings(Section):
     scheduler: SchedulerSettings
     trainer: TrainerSettings
     early_stopping: EarlyStoppingSettings
+    logger: Parts = key(
+        "Where figures go: Lightning's loggers, chosen by logger=NAME or logger=[NAME,NAME].", before={}
+    )
+    callbacks: Parts = key("Lightning's callbacks, each from a file of yours: callbacks=NAME.", before={})
     sanity: SanitySettings | None = None
+    sweep: SearchSettings | None = None
 
     @property
     def tta_hflip(self) -> bool:

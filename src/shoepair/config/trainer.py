@@ -58,7 +58,7 @@ class TrainerSettings(DeviceSettings):
 # Said after the key and its value.
 NOT_HERE = {
     "barebones": "a run is always told, kept and logged; +trainer.profiler=simple says what that takes.",
-    "callbacks": "they cannot be typed; the LightningModule of an approach of your own may have configure_callbacks().",
+    "callbacks": "callbacks=NAME chooses those of a file of yours, callbacks/NAME.yaml.",
     "check_val_every_n_epoch": "the best of all epochs is kept, so that each one validates; "
     "+trainer.limit_val_batches=0.1 makes that quicker.",
     "default_root_dir": "a run writes into its own folder; output_dir=FOLDER or hydra.run.dir=FOLDER says where.",
@@ -71,7 +71,7 @@ NOT_HERE = {
     "limit_predict_batches": "pairs are judged by `shoepair predict`.",
     "limit_test_batches": "test sets are looked at as a whole; test=false leaves them out.",
     "log_every_n_steps": "curves have a point for each epoch; +trainer.limit_train_batches=10 makes shorter epochs.",
-    "logger": "a run writes a TensorBoard log into its folder; any other one can read it from there.",
+    "logger": "logger=NAME or logger=[NAME,NAME] chooses where figures go.",
     "max_steps": "a run ends after whole epochs; +trainer.limit_train_batches=N trainer.max_epochs=1 are N steps.",
     "max_time": "a run ends after whole epochs; `timeout 3600 shoepair train ...` ends one after an hour, and resume= "
     "goes on with it.",

@@ -64,6 +64,13 @@ def _devices(value: Any) -> Any:
     return value
 
 
+def _parts(value: dict[str, Any]) -> dict[str, Any]:
+    for part in value.values():
+        if not isinstance(part, dict) or not isinstance(part.get("_target_"), str) or "." not in part["_target_"]:
+            raise ValueError("no class")
+    return value
+
+
 def _text(value: str) -> str:
     if "\0" in value or any("\ud800" <= letter <= "\udfff" for letter in value):  # what of argv was no UTF-8
         raise ValueError("text in UTF-8 without zero bytes")
@@ -100,5 +107,8 @@ Odd = Annotated[
 ]
 Betas = Annotated[
     list[Proportion], Field(min_length=2, max_length=2), Allowed("two numbers from 0 to 1 (not included)")
+]
+Parts = Annotated[
+    dict[str, Any], AfterValidator(_parts), Allowed("options of this group, each with the class that _target_ names")
 ]
 Devices = Annotated[Any, AfterValidator(_devices), Allowed("auto, -1, a number of devices, or a list of their numbers")]

@@ -14,6 +14,7 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
+from shoepair.config.habits import of_option
 from shoepair.errors import UserError, one_line
 
 # Hydra plugins that are extras, by where Hydra looks for them: what to install for them.
@@ -104,4 +105,10 @@ def _missing_option(file: str, options: Sequence[str]) -> str:
     if file in EXTRA_OF_PLUGIN:
         return f"{file} is not installed: pip install 'shoepair[{EXTRA_OF_PLUGIN[file]}]'"
     group, _, option = file.rpartition("/")
-    return f"{group}={option}: no such option; choose from {', '.join(sorted(options))}."
+    habit = of_option(group, option)
+    if habit is not None:
+        return habit
+    said = f"{group}={option}: no such option; choose from {', '.join(sorted(options))}"
+    if group == "space":  # of an approach of one's own, it may not have been typed
+        return f"{said}, or write a file space/{option}.yaml into a folder that --config-dir names."
+    return f"{said}."

@@ -5,6 +5,7 @@ Imports torch only when there is something to train, so that a sweep that is com
 
 import contextlib
 import logging
+import math
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from shoepair.config.schema import TrainSettings
-from shoepair.errors import Diverged, NotLearned, UserError
+from shoepair.errors import Diverged, NotLearned, Pruned, UserError
 from shoepair.files import read_json
 from shoepair.launch.preflight import evaluate_settings, train_settings
 from shoepair.launch.resume import refuse_changed, same_settings
@@ -25,7 +26,7 @@ log = logging.getLogger(__name__)
 
 
 def train_job(config: DictConfig) -> float | None:
-    """The task of every training job: its validation accuracy, or None if a job of a multirun failed.
+    """The task of every training job: its validation accuracy, NaN if it was pruned, None if it failed in a multirun.
 
     A job of a multirun whose folder holds the completed run of the same settings returns that run's result; one that
     was interrupted goes on after its last whole epoch.
@@ -41,18 +42,23 @@ def train_job(config: DictConfig) -> float | None:
                 if earlier is not None:
                     log.info("Completed before: %s, validation accuracy %.1f %%", run_dir, 100 * earlier)
                     return earlier
+                if pruned_before(run_dir, settings):
+                    return _pruned(settings, f"before: {run_dir}")
                 settings = settings.model_copy(update={"resume": take_up(run_dir, settings)})
             elif settings.resume is None:
                 folder.refuse_used(run_dir)
             else:
                 refuse_changed(run_dir, settings)
                 settings = settings.model_copy(update={"resume": where_it_was(run_dir)})
-            with folder.recorded(run_dir, settings.plain()):
-                from shoepair.training.environment import limit_threads
-                from shoepair.training.train import train
+            try:
+                with folder.recorded(run_dir, settings.plain()):
+                    from shoepair.training.environment import limit_threads
+                    from shoepair.training.train import train
 
-                limit_threads(hydra.launcher.get("cpus_per_task") if in_sweep else None)
-                return train(settings, run_dir, test=test, overrides=list(hydra.overrides.task), in_sweep=in_sweep)
+                    limit_threads(hydra.launcher.get("cpus_per_task") if in_sweep else None)
+                    return train(settings, run_dir, test=test, overrides=list(hydra.overrides.task), in_sweep=in_sweep)
+            except Pruned as pruned:
+                return _pruned(settings, str(pruned))
     return None
 
 
@@ -79,6 +85,21 @@ def earlier_result(run_dir: Path, settings: TrainSettings, *, test: bool) -> flo
     if not same_settings(read_json(run_dir / "config.json"), settings) or (test and "test" not in results["splits"]):
         return None
     return float(results["splits"]["val"]["accuracy"])
+
+
+def pruned_before(run_dir: Path, settings: TrainSettings) -> bool:
+    """Whether a search has ended the run of the same settings in `run_dir`."""
+    ended = folder.read_status(run_dir, mine=True).name == folder.PRUNED
+    return settings.sweep is not None and ended and same_settings(read_json(run_dir / "config.json"), settings)
+
+
+def _pruned(settings: TrainSettings, when: str) -> float:
+    from shoepair.launch.search import tell_pruned
+
+    log.info("Pruned %s", when)
+    assert settings.sweep is not None
+    tell_pruned(settings.sweep)
+    return math.nan
 
 
 def take_up(run_dir: Path, settings: TrainSettings) -> str | None:

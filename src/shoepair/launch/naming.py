@@ -55,6 +55,8 @@ def naming_override(overrides: Sequence[Override]) -> str:
         "output_dir",
         "init_from",
         "approach.ensemble_with",
+        "sweep.study",
+        "sweep.trial",
     }
     return f"hydra.job.config.override_dirname.exclude_keys=[{','.join(sorted(fixed - swept))}]"
 

@@ -41,10 +41,10 @@ class Preflight(Callback):
     """
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
-        _refuse_if_unusable(lambda: _check_run(config))
+        refuse_if_unusable(lambda: _check_run(config))
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        _refuse_if_unusable(lambda: _check_every_job(config))
+        refuse_if_unusable(lambda: _check_every_job(config))
 
 
 def read_settings(config: DictConfig) -> TrainSettings | EvaluateSettings:
@@ -175,7 +175,8 @@ def _refuse_several_devices(settings: TrainSettings | EvaluateSettings) -> None:
         )
 
 
-def _refuse_if_unusable(check: Callable[[], object]) -> None:
+def refuse_if_unusable(check: Callable[[], object]) -> None:
+    """End the command with one line where a check raises what the user can mend."""
     try:
         check()
     except Exception as error:

@@ -13,7 +13,7 @@ from shoepair.config.typed import quoted
 from shoepair.errors import UserError
 from shoepair.files import read_json
 from shoepair.launch.hydra_private import parse_overrides, text_of
-from shoepair.runs.read import NO_SETTINGS, flat_settings
+from shoepair.runs.read import NO_SETTINGS, OF_MULTIRUN, flat_settings
 
 
 def replay_resumed(arguments: list[str]) -> list[str]:
@@ -36,8 +36,8 @@ def replay_resumed(arguments: list[str]) -> list[str]:
     loaded: Any = OmegaConf.to_container(OmegaConf.load(recorded))
     before = [todays_override(override) for override in loaded]
     # Only settings: a folder that comes from somebody else must not say where Hydra writes.
-    before = [o for o in before if (name := o.partition("=")[0].lstrip("+~")) not in now | {"sweep", "launcher"}
-              and not re.match(r"hydra\b", name)]  # fmt: skip
+    before = [o for o in before if (name := o.partition("=")[0].lstrip("+~")) not in now
+              and not OF_MULTIRUN.match(name) and not re.match(r"hydra\b", name)]  # fmt: skip
     started: Any = OmegaConf.load(recorded.with_name("hydra.yaml")).hydra
     if started.mode == "MULTIRUN" and not any(o.startswith("test=") for o in [*before, *arguments]):
         before.append("test=false")
@@ -58,6 +58,7 @@ def may_change(scheduler: str) -> set[str]:
         scheduler: its `_target_`.
     """
     keys = {*NO_SETTINGS, "data.root", "data.file", "trainer.accelerator", "trainer.devices", "early_stopping.patience"}
+    keys.remove("sweep")  # a run, not a sweep, goes on
     if scheduler.rpartition(".")[2] in ("ConstantLR", "ReduceLROnPlateau"):  # the same for any number of epochs
         keys.add("trainer.max_epochs")
     return keys

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
+from shoepair.launch.preflight import refuse_if_unusable
 from shoepair.runs.folder import ENDED_WELL, relative_to_here
 from shoepair.terminal import say
 
@@ -28,6 +29,11 @@ class Sweep(Callback):
     current: "Sweep | None" = None
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        self.storage = OmegaConf.select(config, "sweep.storage")  # of a search
+        if self.storage is not None:
+            from shoepair.launch.search import begin_search
+
+            refuse_if_unusable(lambda: begin_search(config))
         self.folder = relative_to_here(Path(config.hydra.sweep.dir).absolute())
         self.started = datetime.now().astimezone()
         Path(config.output_dir).mkdir(parents=True, exist_ok=True)  # a search keeps its storage there
@@ -54,8 +60,20 @@ class Sweep(Callback):
         counts = f"{len(runs)} jobs: {count_statuses(runs)}"
         if num_before:
             counts += f"; {num_before} of them from before, {len(runs) - num_before} run now"
-        say(f"\n{compare([self.folder], self.folder)}\n\n{counts}")
+        say("\n".join(["", compare([self.folder], self.folder), *self._of_search(), "", counts]))
         return all(run.status.name in ENDED_WELL for run in runs)
+
+    def _of_search(self) -> list[str]:
+        """What the study holds, beside the leaderboard of this folder, which alone is of this command."""
+        if self.storage is None:
+            return []
+        from shoepair.launch.search import shown_storage, study_of
+        from shoepair.reports.study import draw_study, load_study, study_lines
+
+        study = load_study(self.storage, study_of(self.folder))
+        lines = study_lines(study, shown_storage(self.storage), self.folder)
+        pictures = ", ".join(path.name for path in draw_study(study, self.folder))
+        return [*lines, f"Pictures      {self.folder}/{pictures}"] if pictures else lines
 
     def _ended_before(self, run: "Run") -> bool:
         return bool(run.status.since) and datetime.fromisoformat(run.status.since) < self.started

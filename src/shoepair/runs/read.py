@@ -1,5 +1,6 @@
 """Reads what training runs left in their folders, wherever these were moved or copied to. Needs no torch."""
 
+import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +19,11 @@ from shoepair.runs import folder
 from shoepair.runs.folder import COMPLETED, Status
 
 # Settings that say where and how something is computed, not what is learned.
-NO_SETTINGS = ("output_dir", "plugins", "test", "resume", "data.cache_dir", "data.num_workers", "data.download")
+NO_SETTINGS = (
+    "output_dir", "plugins", "test", "resume", "data.cache_dir", "data.num_workers", "data.download", "sweep", "logger",
+)  # fmt: skip
+# What is typed for a multirun and says nothing of one of its jobs.
+OF_MULTIRUN = re.compile(r"(sweep|space|launcher)(\.|=|$)")
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,11 @@ class Run:
     @property
     def command(self) -> str:
         """What trains this run again, outside of its sweep."""
-        kept = [o for o in self.overrides if o.partition("=")[0].lstrip("+~") not in ("sweep", "launcher", "test")]
+        kept = [
+            o
+            for o in self.overrides
+            if not OF_MULTIRUN.match(name := o.partition("=")[0].lstrip("+~")) and name != "test"
+        ]
         return shlex.join(["shoepair", "train", *kept])
 
     @cached_property
@@ -109,8 +118,10 @@ def flat_settings(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def flatten(node: Any, prefix: str = "") -> dict[str, Any]:
     """{"a": {"b": 1}} as {"a.b": 1}, without what NO_SETTINGS names."""
+    if prefix in NO_SETTINGS:
+        return {}
     if not isinstance(node, dict):
-        return {} if prefix in NO_SETTINGS else {prefix: node}
+        return {prefix: node}
     flat: dict[str, Any] = {}
     for key, value in node.items():
         flat |= flatten(value, f"{prefix}.{key}" if prefix else str(key))

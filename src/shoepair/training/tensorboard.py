@@ -60,24 +60,24 @@ class HyperparameterRow(Callback):
         self.values = short_hyperparameters(settings.plain())
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if trainer.is_global_zero:
+        if trainer.is_global_zero and (writer := writer_of(trainer)) is not None:
             _, session_start, _ = hparams(self.values, {})
             _write(trainer, session_start)
-            trainer.logger.experiment.add_custom_scalars(LAYOUT)  # type: ignore[union-attr]
+            writer.add_custom_scalars(LAYOUT)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         self.end(trainer, "STATUS_FAILURE")
 
     def end(self, trainer: Trainer, status: str = "STATUS_SUCCESS") -> None:
         """Write how the run ended."""
-        if not trainer.is_global_zero or trainer.logger is None:
+        if not trainer.is_global_zero or (writer := writer_of(trainer)) is None:
             return
         data = HParamsPluginData(session_end_info=SessionEndInfo(status=Status.Value(status)))
         metadata = SummaryMetadata(
             plugin_data=SummaryMetadata.PluginData(plugin_name="hparams", content=data.SerializeToString())
         )
         _write(trainer, Summary(value=[Summary.Value(tag="_hparams_/session_end_info", metadata=metadata)]))
-        trainer.logger.experiment.flush()  # type: ignore[attr-defined]
+        writer.flush()
 
 
 class FirstPairs(Callback):
@@ -136,7 +136,9 @@ def write_best_epoch(
     trainer: Trainer, epoch: int, figures: Mapping[str, Any], logit: np.ndarray, label: np.ndarray
 ) -> None:
     """The best epoch's validation figures (which HPARAMS shows) and its precision-recall curve."""
-    writer = trainer.logger.experiment  # type: ignore[union-attr]
+    writer = writer_of(trainer)
+    if writer is None:
+        return
     for name in ("accuracy", "loss"):
         writer.add_scalar(f"best/{name}", figures[name], epoch)
     writer.add_pr_curve("best/precision_recall", label, probability(logit), epoch)
@@ -153,4 +155,11 @@ def write_picture(trainer: Trainer, tag: str, path: Path, epoch: int) -> None:
 
 
 def _write(trainer: Trainer, summary: Summary, epoch: int | None = None) -> None:
-    trainer.logger.experiment.file_writer.add_summary(summary, epoch)  # type: ignore[union-attr]
+    writer = writer_of(trainer)
+    if writer is not None:
+        writer.file_writer.add_summary(summary, epoch)
+
+
+def writer_of(trainer: Trainer) -> Any | None:
+    """TensorBoard's writer; None for a run that writes no log for it."""
+    return next((logger.experiment for logger in trainer.loggers if isinstance(logger, EpochLogger)), None)

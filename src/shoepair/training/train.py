@@ -9,7 +9,7 @@ from shoepair.config.schema import TrainSettings
 from shoepair.data.datamodule import ShoePairDataModule
 from shoepair.runs.folder import best_checkpoint
 from shoepair.runs.results import Results
-from shoepair.training import report, sanity
+from shoepair.training import parts, pruning, report, sanity
 from shoepair.training.callbacks import EpochLines, quiet_lightning
 from shoepair.training.checkpoint import build_module, read_checkpoint, write_kept
 from shoepair.training.environment import choose_precision, keep_freed_memory
@@ -32,6 +32,7 @@ def train(settings: TrainSettings, run_dir: Path, *, test: bool, overrides: list
     Raises:
         UserError: for what the user can mend.
         NotLearned: in the sanity mode.
+        Pruned: in a search.
     """
     quiet_lightning()
     keep_freed_memory()
@@ -40,8 +41,9 @@ def train(settings: TrainSettings, run_dir: Path, *, test: bool, overrides: list
     data = ShoePairDataModule(settings.data, settings.seed)
     data.setup()
     module = build_module(settings)
-    lines, row = EpochLines(), HyperparameterRow(settings)
-    callbacks = [lines, GoesOn(run_dir, lines), row, FirstPairs(run_dir), *sanity.callbacks(settings, lines)]
+    lines, row, tell = EpochLines(), HyperparameterRow(settings), parts.TellLoggers(settings)
+    callbacks = [lines, GoesOn(run_dir, lines), row, tell, FirstPairs(run_dir)]
+    callbacks += [*sanity.callbacks(settings, lines), *pruning.callbacks(settings, run_dir)]
     trainer = build_trainer(settings, run_dir, callbacks)
     report.opening(settings, data, module, trainer, run_dir)
 
@@ -68,6 +70,7 @@ def train(settings: TrainSettings, run_dir: Path, *, test: bool, overrides: list
         write_kept(best_checkpoint(run_dir), kept, calibration)
         report.write(results, predictions, data, lines.history, trainer, run_dir)
         row.end(trainer)
+        tell.best(trainer, results.splits["val"], kept.epoch)
         report.closing(settings, results, run_dir, in_sweep=in_sweep)
     sanity.conclude(settings, lines.history, module)
     return results.accuracy

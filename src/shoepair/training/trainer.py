@@ -18,9 +18,9 @@ from shoepair.data.datamodule import ShoePairDataModule
 from shoepair.errors import UserError, one_line
 from shoepair.models.module import PairModule
 from shoepair.runs.folder import TERMINATED, last_checkpoint
+from shoepair.training import parts
 from shoepair.training.callbacks import EarlyStop, SeedEveryEpoch, StopOnDivergence, moving_average
 from shoepair.training.checkpoint import CheckpointFiles, kept_checkpoint, last_epoch_checkpoint
-from shoepair.training.tensorboard import EpochLogger
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +32,7 @@ def build_trainer(settings: TrainSettings, run_dir: Path, callbacks: list[Callba
     callbacks = [
         SeedEveryEpoch(settings.seed),
         *callbacks,
+        *parts.callbacks(settings),
         StopOnDivergence(),
         kept_checkpoint(run_dir, settings.keep, weights_only=settings.ema_decay is None),
         last_epoch_checkpoint(run_dir),
@@ -43,7 +44,7 @@ def build_trainer(settings: TrainSettings, run_dir: Path, callbacks: list[Callba
     return _trainer(
         settings.trainer,
         default_root_dir=run_dir,
-        logger=EpochLogger(run_dir),
+        logger=parts.loggers(settings, run_dir),
         callbacks=callbacks,
         log_every_n_steps=1,
         num_sanity_val_steps=0,

@@ -1,0 +1,206 @@
+"""sweep=search: Hydra's Optuna sweeper, and what it does not do: studies that hold only what can be compared, trials
+that are known to their jobs, and a search that goes on where it was ended.
+
+Needs the extra `search`: imported only when there is a search.
+"""
+
+import functools
+import hashlib
+import json
+import time
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import optuna
+from hydra import compose
+from hydra.core.plugins import Plugins
+from hydra.utils import instantiate
+from hydra_plugins.hydra_optuna_sweeper._impl import OptunaSweeperImpl, create_params_from_overrides
+from omegaconf import DictConfig
+from optuna.distributions import BaseDistribution, CategoricalDistribution, distribution_to_json
+from optuna.trial import Trial, TrialState
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import SQLAlchemyError
+
+from shoepair.config.schema import SearchSettings, TrainSettings
+from shoepair.errors import UserError, one_line
+from shoepair.files import read_json, write_json
+from shoepair.launch.preflight import train_settings
+from shoepair.runs.read import flat_settings
+
+RECORD = "search.json"  # in a search's folder: its study, and its trials
+ATTEMPTS = 4  # at opening a storage, a second apart
+SAMPLERS = ("hydra_plugins.hydra_optuna_sweeper.*", "optuna.samplers.*")
+
+
+class StudySweeper(OptunaSweeperImpl):
+    """Hydra's Optuna sweeper, whose trials' numbers go to their jobs (sweep.study, sweep.trial).
+
+    A pruned job says so to the study itself. A folder that holds a search already goes on with it: trials that
+    had not ended are launched again, with the settings that they had, and new ones are added up to n_trials.
+    """
+
+    def __init__(self, sampler: Any, **options: Any) -> None:
+        super().__init__(sampler=instantiate(sampler, _execution_whitelist_=SAMPLERS), **options)
+
+    def sweep(self, arguments: list[str]) -> None:
+        assert self.config is not None
+        space = space_of(self.config)
+        self.study_name = study_name(str(self.study_name), train_settings(self.config), space)
+        self.record = Record(Path(self.sweep_dir), self.study_name)
+        study = open_study(str(self.storage), self.study_name)
+        self._launch_unfinished(study)
+        self.n_trials -= len(self.record.trials)
+        if self.n_trials <= 0:
+            return
+        try:
+            super().sweep(arguments)
+        except ValueError:  # in its end, it asks for the best trial
+            if any(trial.state == TrialState.COMPLETE for trial in study.get_trials(deepcopy=False)):
+                raise
+
+    def _launch_unfinished(self, study: optuna.Study) -> None:
+        """What an attempt that was ended had begun goes on; what its jobs had completed is told to the study."""
+        trials = study.get_trials(deepcopy=False)
+        assert self.launcher is not None
+        running = [n for n in self.record.trials if trials[n].state == TrialState.RUNNING]
+        for number in [n for n in running if not self.record.trials[n]]:  # its values had not been chosen yet
+            study.tell(number, state=TrialState.FAIL)
+            running.remove(number)
+        for batch in (running[i : i + self.n_jobs] for i in range(0, len(running), self.n_jobs)):
+            returns = self.launcher.launch([self.record.trials[n] for n in batch], initial_job_idx=self.job_idx)
+            self.job_idx += len(returns)
+            for number, returned in zip(batch, returns, strict=True):
+                try:
+                    study.tell(number, float(returned.return_value), skip_if_finished=True)
+                except Exception:  # of the job, which has said so in its log
+                    study.tell(number, state=TrialState.FAIL, skip_if_finished=True)
+
+    def _configure_trials(self, trials: list[Trial], *arguments: Any) -> Sequence[Sequence[str]]:
+        study = trials[0].study
+        if not isinstance(study.tell, functools.partial):  # what a pruned job has told stands
+            setattr(study, "tell", functools.partial(study.tell, skip_if_finished=True))  # noqa: B010
+        self.record.add({trial.number: [] for trial in trials})
+        jobs = super()._configure_trials(trials, *arguments)
+        jobs = [[*job, f"sweep.study={study.study_name}", f"sweep.trial={trial.number}"]
+                for job, trial in zip(jobs, trials, strict=True)]  # fmt: skip
+        self.record.add({trial.number: list(job) for trial, job in zip(trials, jobs, strict=True)})
+        return jobs
+
+
+class Record:
+    """Which trials of which study a sweep's folder holds: RECORD there.
+
+    Attributes:
+        trials: their overrides by their numbers; empty while they are being chosen.
+    Raises:
+        UserError: if the folder holds a search of another study.
+    """
+
+    def __init__(self, folder: Path, study: str) -> None:
+        self.path, self.study = folder / RECORD, study
+        found = read_json(self.path) or {"study": study, "trials": {}}
+        if found["study"] != study:
+            raise UserError(
+                f"{folder}: expected a search of the same settings and space; it holds one of the study "
+                f"{found['study']}, and this one is {study}. Leave hydra.sweep.dir away."
+            )
+        self.trials: dict[int, list[str]] = {int(number): job for number, job in found["trials"].items()}
+
+    def add(self, trials: Mapping[int, list[str]]) -> None:
+        self.trials |= trials
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(self.path, {"study": self.study, "trials": self.trials})
+
+
+def study_of(folder: Path) -> str:
+    """The study that the search in a folder belongs to."""
+    record = read_json(folder / RECORD)
+    assert record is not None
+    return str(record["study"])
+
+
+def begin_search(config: DictConfig) -> None:
+    """Before a search: make its sweeper known to Hydra, and check what it may choose.
+
+    Raises:
+        UserError or an error of Hydra: for the first choice that cannot be used.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+    Plugins.instance().register(StudySweeper)
+    space = space_of(config)
+    kept = [override for override in config.hydra.overrides.task if override.partition("=")[0].lstrip("+") not in space]
+    for chosen in ends_of(space):
+        overrides = [*kept, *(f"{key}={value}" for key, value in chosen.items())]
+        composed = compose(config_name=config.hydra.job.config_name, overrides=overrides, return_hydra_config=True)
+        try:
+            train_settings(composed)
+        except UserError as error:
+            raise UserError(f"{error} (in the space of the search; nothing was run)") from error
+
+
+def space_of(config: DictConfig) -> dict[str, BaseDistribution]:
+    """What is searched: what space/ and what was typed say, without what was typed with one value."""
+    params = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
+    space, fixed, _ = create_params_from_overrides([*params, *config.hydra.overrides.task])
+    return {key: distribution for key, distribution in space.items() if key not in fixed}
+
+
+def ends_of(space: Mapping[str, BaseDistribution]) -> Iterator[dict[str, Any]]:
+    """Few points of a space in which each key has each of its ends and each of its choices once."""
+    values = {
+        key: list(found.choices) if isinstance(found, CategoricalDistribution) else [found.low, found.high]  # type: ignore[attr-defined]
+        for key, found in space.items()
+    }
+    for number in range(max(map(len, values.values()), default=0)):
+        yield {key: found[min(number, len(found) - 1)] for key, found in values.items()}
+
+
+def study_name(prefix: str, settings: TrainSettings, space: Mapping[str, BaseDistribution]) -> str:
+    """The name of the study of all trials that can be compared: those of the same fixed settings and the same space."""
+    fixed = {
+        key: value
+        for key, value in flat_settings(settings.plain()).items()
+        if not any(key == swept or key.startswith(f"{swept}.") for swept in space)
+    }
+    searched = {key: json.loads(distribution_to_json(found)) for key, found in space.items()}
+    told = json.dumps([fixed, searched], sort_keys=True, default=str)
+    return f"{prefix}-{hashlib.sha256(told.encode()).hexdigest()[:8]}"
+
+
+def open_study(storage: str, name: str) -> optuna.Study:
+    """A study, made if it is not there yet.
+
+    Raises:
+        UserError: if its storage cannot be opened.
+    """
+    for remaining in reversed(range(ATTEMPTS)):
+        try:
+            return optuna.create_study(storage=storage, study_name=name, direction="maximize", load_if_exists=True)
+        except SQLAlchemyError as error:
+            # Searches that begin at once all make the tables of a new database: all but one are refused, and find them.
+            failure: Exception = error
+            if remaining:
+                time.sleep(1)
+        except (ImportError, ValueError) as error:  # of a database's driver; of what is no URL
+            failure = error
+            break
+    raise UserError(f"sweep.storage={shown_storage(storage)}: it cannot be opened ({one_line(str(failure))}).")
+
+
+def shown_storage(storage: str) -> str:
+    """Without its password, if it has one."""
+    try:
+        return make_url(storage).render_as_string(hide_password=True)
+    except SQLAlchemyError:
+        return storage
+
+
+def tell_pruned(search: SearchSettings) -> None:
+    """Tell its study that a job was pruned. The sweeper, which knows completed and failed only, leaves that alone."""
+    assert search.study is not None and search.trial is not None  # the search has said them
+    study = optuna.load_study(study_name=search.study, storage=search.storage)
+    study.tell(search.trial, state=TrialState.PRUNED, skip_if_finished=True)

@@ -1,0 +1,71 @@
+"""Loggers and callbacks that the settings name by their classes: built here, and told what every run has to say."""
+
+import importlib
+import inspect
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lightning import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import Logger
+
+from shoepair.config.schema import TrainSettings
+from shoepair.errors import Pruned, UserError, one_line
+from shoepair.runs.read import flat_settings
+from shoepair.training.tensorboard import EpochLogger
+
+
+def loggers(settings: TrainSettings, run_dir: Path) -> list[Logger]:
+    """The loggers of a run. What has a place or a name for runs gets the run's folder and its name."""
+    ours = {"folder": run_dir, "save_dir": run_dir, "run_name": run_dir.name}
+    of_wandb = {"name": run_dir.name, "group": run_dir.parent.name}
+    return [
+        _built(Logger, f"logger.{name}", part, ours | (of_wandb if part["_target_"].endswith("WandbLogger") else {}))
+        for name, part in settings.logger.items()
+    ]
+
+
+def callbacks(settings: TrainSettings) -> list[Callback]:
+    """The callbacks that somebody has added."""
+    return [_built(Callback, f"callbacks.{name}", part, {}) for name, part in settings.callbacks.items()]
+
+
+class TellLoggers(Callback):
+    """Tells loggers other than TensorBoard's, which has its own way, the settings, and that pruned is no failure."""
+
+    def __init__(self, settings: TrainSettings) -> None:
+        self.settings = flat_settings(settings.plain())
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        for logger in _others(trainer):
+            logger.log_hyperparams(self.settings)
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        if isinstance(exception, Pruned):
+            for logger in _others(trainer):
+                logger.finalize("finished")
+
+    def best(self, trainer: Trainer, figures: Mapping[str, Any], epoch: int) -> None:
+        """The validation figures of the weights that are kept."""
+        for logger in _others(trainer):
+            logger.log_metrics({f"best/{name}": float(figures[name]) for name in ("accuracy", "loss")}, epoch)
+            logger.save()
+
+
+def _others(trainer: Trainer) -> list[Logger]:
+    return [logger for logger in trainer.loggers if not isinstance(logger, EpochLogger)]
+
+
+def _built(kind: Any, key: str, part: Mapping[str, Any], ours: Mapping[str, Any]) -> Any:
+    arguments = {name: value for name, value in part.items() if name != "_target_"}
+    module, _, name = part["_target_"].rpartition(".")
+    try:
+        target = getattr(importlib.import_module(module), name)
+        known = inspect.signature(target).parameters
+        built = target(**({name: value for name, value in ours.items() if name in known} | arguments))
+    except Exception as error:  # of the class's own check of its arguments
+        raise UserError(f"{key}: {part['_target_']} refused {arguments}: {one_line(str(error))}") from error
+    if not isinstance(built, kind):
+        raise UserError(f"{key}._target_={part['_target_']}: expected a {kind.__name__} of Lightning.")
+    return built

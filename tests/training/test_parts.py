@@ -1,0 +1,110 @@
+"""Where else figures go, and callbacks of one's own: chosen by groups, built by their classes."""
+
+import csv
+import importlib.util
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from conftest import TINY, Command
+from kill_sweep import PROGRAM
+
+QUICK = ("approach=histogram", *(setting for setting in TINY if not setting.startswith("approach.")))
+RUN = (*QUICK, "hydra.run.dir=outputs/run")
+
+
+def test_figures_go_to_several_loggers_at_once(shoepair: Command) -> None:
+    outcome = shoepair(*RUN, "logger=[tensorboard,csv]")
+    assert outcome.code == 0, outcome.err
+    assert list(Path("outputs/run").glob("events.out.tfevents.*"))
+    with Path("outputs/run/csv/version_0/metrics.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    by_epoch = {int(row["epoch"]): float(row["val/accuracy"]) for row in rows if row["val/accuracy"]}
+    assert set(by_epoch) == {0, 1} and rows[-1]["best/accuracy"]
+    settings = Path("outputs/run/csv/version_0/hparams.yaml").read_text()
+    assert "data.num_people: 6" in settings and "optimizer.lr: 0.001" in settings
+
+
+def test_a_run_may_log_nothing(shoepair: Command) -> None:
+    outcome = shoepair(*RUN, "logger=[]")
+    assert outcome.code == 0, outcome.err
+    assert not list(Path("outputs/run").glob("events.out.tfevents.*")) and Path("outputs/run/results.json").is_file()
+
+
+def test_a_callback_is_added_by_a_file(shoepair: Command, tmp_path: Path) -> None:
+    (tmp_path / "mine/callbacks").mkdir(parents=True)
+    (tmp_path / "mine/marks.py").write_text(
+        "from pathlib import Path\nfrom lightning.pytorch.callbacks import Callback\n\n"
+        "class Marks(Callback):\n"
+        "    def __init__(self, path):\n        self.path = path\n"
+        "    def on_train_epoch_end(self, trainer, pl_module):\n"
+        "        Path(self.path).open('a').write(f'{trainer.current_epoch} ')\n"
+    )
+    (tmp_path / "mine/callbacks/marks.yaml").write_text(
+        "marks: {_target_: shoepair_plugin_marks.Marks, path: marks.txt}\n"
+    )
+    (tmp_path / "mine/callbacks/enough.yaml").write_text(
+        "enough: {_target_: lightning.pytorch.callbacks.EarlyStopping, monitor: val/accuracy, mode: max, "
+        "stopping_threshold: 0.0}\n"
+    )
+    outcome = shoepair("--config-dir", "mine", *RUN, "plugins=[mine/marks.py]", "callbacks=[marks,enough]")
+    assert outcome.code == 0, outcome.err
+    assert Path("marks.txt").read_text() == "0 "  # any accuracy is enough
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("+callbacks.x._target_=nowhere.Thing", "callbacks.x: nowhere is not installed: expected the name of a class"),
+        ("+callbacks.x=3", "callbacks={x: 3}: expected options of this group"),
+        ("+logger.tensorboard.colour=red", "logger.tensorboard.colour: no such key"),
+        ("logger=comet", "logger=comet: no such option; here, a file logger/NAME.yaml"),
+    ],
+)
+def test_what_cannot_be_built_is_one_line_before_anything_runs(shoepair: Command, typed: str, said: str) -> None:
+    outcome = shoepair(*RUN, typed)
+    assert outcome.code == 2 and said in outcome.err and outcome.err.count("\n") == 1, outcome.err
+    assert not Path("outputs/run").exists()
+
+
+def test_what_is_typed_by_habit_is_answered_by_what_does_it_here(shoepair: Command) -> None:
+    answers = {
+        "ckpt_path=last.ckpt": "resume=FOLDER", "hparams_search=optuna": "sweep=search",
+        "paths.data_dir=x": "data.root",
+        "model=resnet": "approach=NAME", "tags=[a]": "+logger.wandb.tags", "debug=overfit": "mode=sanity",
+        "trainer=cpu": "trainer.accelerator=cpu", "trainer=mps": "trainer.accelerator=mps",
+        "callbacks=default": "callbacks/NAME.yaml",
+    }  # fmt: skip
+    for typed, answer in answers.items():
+        outcome = shoepair(typed)
+        assert outcome.code == 2 and answer in outcome.err and outcome.err.count("\n") == 1, (typed, outcome.err)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("library", ["mlflow", "wandb"])
+def test_a_sweep_is_seen_in_other_libraries(tmp_path: Path, library: str) -> None:
+    sweep = [PROGRAM, "-m", *QUICK, f"logger=[tensorboard,{library}]", "optimizer.lr=1e-3,1e-2", "seed=0,1",
+             "hydra.sweep.dir=outputs/sweep"]  # fmt: skip
+    if library == "wandb":
+        sweep.append("logger.wandb.offline=true")
+    done = subprocess.run(
+        sweep, cwd=tmp_path, capture_output=True, text=True, env={**os.environ, "WANDB_SILENT": "true"}
+    )
+    if importlib.util.find_spec(library) is None:
+        assert done.returncode == 2 and done.stderr.count("\n") == 1
+        assert f"is not installed: pip install 'shoepair[{library}]'" in done.stderr
+        return
+    assert done.returncode == 0, done.stderr
+    if library == "wandb":
+        assert len(list(tmp_path.glob("outputs/sweep/*/wandb/offline-run-*"))) == 4
+        return
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{tmp_path}/outputs/mlflow.db")
+    (experiment,) = [found for found in client.search_experiments() if found.name == "shoepair"]
+    runs = client.search_runs([experiment.experiment_id])
+    assert len(runs) == 4 and {run.info.status for run in runs} == {"FINISHED"}
+    assert {run.data.params["optimizer.lr"] for run in runs} == {"0.001", "0.01"}
+    assert all({"val/accuracy", "train/loss", "best/accuracy"} <= run.data.metrics.keys() for run in runs)
+    assert {run.info.run_name for run in runs} == {path.name for path in (tmp_path / "outputs/sweep").glob("*_*")}
