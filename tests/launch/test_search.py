@@ -158,7 +158,7 @@ def test_a_search_prunes_goes_on_and_keeps_its_studies_apart(shoepair: Command) 
 
     # The same settings are the same study: its best may be another command's.
     outcome = shoepair(*other, "hydra.sweeper.n_trials=1", "hydra.sweep.dir=outputs/again")
-    assert outcome.code == 0 and "1 jobs: 1 pruned" in outcome.out and "(of another command)" in outcome.out
+    assert outcome.code == 0 and "1 jobs: 1 pruned" in outcome.out and "(of another command, on " in outcome.out
 
 
 def test_pruners_end_what_is_hopeless_after_the_warmup() -> None:

@@ -115,11 +115,11 @@ class Record:
         write_json(self.path, {"study": self.study, "trials": self.trials})
 
 
-def study_of(folder: Path) -> str:
-    """The study that the search in a folder belongs to."""
+def recorded_search(folder: Path) -> tuple[str, set[int]]:
+    """The study that the search in a folder belongs to, and the numbers of its trials."""
     record = read_json(folder / RECORD)
     assert record is not None
-    return str(record["study"])
+    return record["study"], {int(number) for number in record["trials"]}
 
 
 def begin_search(config: DictConfig) -> None:

@@ -67,11 +67,12 @@ class Sweep(Callback):
         """What the study holds, beside the leaderboard of this folder, which alone is of this command."""
         if self.storage is None:
             return []
-        from shoepair.launch.search import shown_storage, study_of
+        from shoepair.launch.search import recorded_search, shown_storage
         from shoepair.reports.study import draw_study, load_study, study_lines
 
-        study = load_study(self.storage, study_of(self.folder))
-        lines = study_lines(study, shown_storage(self.storage), self.folder)
+        name, mine = recorded_search(self.folder)
+        study = load_study(self.storage, name)
+        lines = study_lines(study, shown_storage(self.storage), mine)
         pictures = ", ".join(path.name for path in draw_study(study, self.folder))
         return [*lines, f"Pictures      {self.folder}/{pictures}"] if pictures else lines
 

@@ -2,7 +2,7 @@
 
 import warnings
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,13 @@ def load_study(storage: str, name: str) -> optuna.Study:
     return optuna.load_study(study_name=name, storage=storage)
 
 
-def study_lines(study: optuna.Study, storage: str, folder: Path) -> list[str]:
-    """What the study holds, of this command and of all others, and how to look at it."""
+def study_lines(study: optuna.Study, storage: str, mine: Collection[int]) -> list[str]:
+    """What the study holds, of this command and of all others, and how to look at it.
+
+    Args:
+        storage: as it may be shown.
+        mine: the numbers of this command's trials.
+    """
     trials = study.get_trials(deepcopy=False)
     counts = Counter(trial.state.name.lower() for trial in trials)
     lines = [
@@ -25,8 +30,9 @@ def study_lines(study: optuna.Study, storage: str, folder: Path) -> list[str]:
     ]
     best = best_trial(trials)
     if best is not None:
-        place = str(best.user_attrs.get("folder", ""))
-        whose = "also of this command" if Path(place).parent == folder else "of another command"
+        place = best.user_attrs.get("folder", "its folder is not known")
+        others = f"of another command, on {best.user_attrs.get('host', 'this machine')}"
+        whose = "also of this command" if best.number in mine else others
         lines.append(f"Its best      {100 * (best.value or 0):.1f} %, trial {best.number}, {place} ({whose})")
     return [*lines, f"Look at it    optuna-dashboard '{storage}'"]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.loggers import Logger
+from lightning.pytorch.loggers import Logger, WandbLogger
 
 from shoepair.config.schema import TrainSettings
 from shoepair.errors import Pruned, UserError, one_line
@@ -42,19 +42,28 @@ class TellLoggers(Callback):
             logger.log_hyperparams(self.settings)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        if isinstance(exception, Pruned):
-            for logger in _others(trainer):
+        pruned = isinstance(exception, Pruned)
+        for logger in _others(trainer):
+            if pruned:
                 logger.finalize("finished")
+            _close(logger, exit_code=0 if pruned else 1)
 
-    def best(self, trainer: Trainer, figures: Mapping[str, Any], epoch: int) -> None:
-        """The validation figures of the weights that are kept."""
+    def end(self, trainer: Trainer, figures: Mapping[str, Any], epoch: int) -> None:
+        """Tell them the validation figures of the weights that are kept."""
         for logger in _others(trainer):
             logger.log_metrics({f"best/{name}": float(figures[name]) for name in ("accuracy", "loss")}, epoch)
             logger.save()
+            _close(logger, exit_code=0)
 
 
 def _others(trainer: Trainer) -> list[Logger]:
     return [logger for logger in trainer.loggers if not isinstance(logger, EpochLogger)]
+
+
+def _close(logger: Logger, exit_code: int) -> None:
+    """W&B keeps a run open until its process ends, and the next job of a sweep would go on with it."""
+    if isinstance(logger, WandbLogger):
+        logger.experiment.finish(exit_code=exit_code)
 
 
 def _built(kind: Any, key: str, part: Mapping[str, Any], ours: Mapping[str, Any]) -> Any:

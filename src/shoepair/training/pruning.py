@@ -2,6 +2,7 @@
 says that it is hopeless. Needs the extra `search`, imported where there is a search.
 """
 
+import platform
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +23,7 @@ def callbacks(settings: TrainSettings, run_dir: Path) -> list[Callback]:
     if settings.sweep is None or settings.sweep.trial is None:
         return []
     trial = trial_of(settings.sweep, settings.trainer.max_epochs)
+    trial.set_user_attr("host", platform.node())  # machines may share a study
     trial.set_user_attr("folder", str(run_dir))
     return [ReportEpochs(trial)]
 

@@ -70,7 +70,7 @@ def train(settings: TrainSettings, run_dir: Path, *, test: bool, overrides: list
         write_kept(best_checkpoint(run_dir), kept, calibration)
         report.write(results, predictions, data, lines.history, trainer, run_dir)
         row.end(trainer)
-        tell.best(trainer, results.splits["val"], kept.epoch)
+        tell.end(trainer, results.splits["val"], kept.epoch)
         report.closing(settings, results, run_dir, in_sweep=in_sweep)
     sanity.conclude(settings, lines.history, module)
     return results.accuracy
