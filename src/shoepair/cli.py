@@ -3,9 +3,11 @@
 import importlib
 import os
 import re
+import signal
 import sys
+import threading
 
-from shoepair.errors import UserError
+from shoepair.errors import UserError, refused_by_machine
 from shoepair.terminal import guard_terminal, say, say_aside, say_error
 
 # Hydra applications: the overrides are Hydra's grammar. The others parse an ordinary command line.
@@ -17,22 +19,60 @@ COMMANDS = HYDRA_COMMANDS + PLAIN_COMMANDS
 def main() -> None:
     """Run `shoepair [COMMAND] ...`. Ends with exit code 0, 1 (a run failed) or 2 (the user can mend it)."""
     guard_terminal()
+    _interrupt_once()
     try:
-        command, arguments = split_command(sys.argv[1:])
-        if command in PLAIN_COMMANDS:
-            importlib.import_module(f"shoepair.commands.{command}").main(arguments)
-        else:
-            run_application(command, arguments)
+        try:
+            run(sys.argv[1:])
+        finally:
+            _flush()
     except BrokenPipeError:  # as in `shoepair --help | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        pass
     except KeyboardInterrupt:
         say_aside("shoepair: interrupted")
         raise SystemExit(130) from None
-    except UserError as error:
-        if os.environ.get("HYDRA_FULL_ERROR", "") == "1":
+    except Exception as error:
+        message = str(error) if isinstance(error, UserError) else refused_by_machine(error)
+        if message is None or os.environ.get("HYDRA_FULL_ERROR", "") == "1":
             raise
-        say_error(error)
+        say_error(message)
         raise SystemExit(2) from None
+
+
+def run(arguments: list[str]) -> None:
+    command, arguments = split_command(arguments)
+    if command in PLAIN_COMMANDS:
+        importlib.import_module(f"shoepair.commands.{command}").main(arguments)
+    else:
+        run_application(command, arguments)
+
+
+def _flush() -> None:
+    """Write what is still to be printed; later, Python would fail by itself. Raises OSError if that cannot be."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        error.filename = "standard output"
+        raise
+
+
+def _interrupt_once() -> None:
+    """Ctrl-C ends a command; a second one, while it tidies up, changes nothing; a third one kills it."""
+    presses = 0
+
+    def on_interrupt(number: int, frame: object) -> None:
+        nonlocal presses
+        presses += 1
+        if presses == 1:
+            raise KeyboardInterrupt
+        if presses > 2:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+
+    # In the background of a shell it is ignored, and stays so.
+    if threading.current_thread() is threading.main_thread() and callable(signal.getsignal(signal.SIGINT)):
+        signal.signal(signal.SIGINT, on_interrupt)
 
 
 def split_command(arguments: list[str]) -> tuple[str, list[str]]:

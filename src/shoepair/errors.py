@@ -1,4 +1,7 @@
-"""What the user can mend, and how a run may end otherwise than completed."""
+"""What the user can mend, what the machine refused, and how a run may end otherwise than completed."""
+
+import errno
+from collections.abc import Iterator
 
 
 class UserError(ValueError):
@@ -24,3 +27,68 @@ def one_line(text: str) -> str:
     """A message of several lines as one."""
     lines = (line.strip() for line in text.splitlines())
     return "; ".join(line for line in lines if line and not line.startswith("object_type="))
+
+
+NO_ROOM = "make room there, or choose another folder"
+NOT_ALLOWED = "change what it permits, or choose another folder"
+IN_THE_WAY = "move what is in the way, or choose another name"
+REMEDIES = {
+    errno.ENOSPC: NO_ROOM,
+    errno.EDQUOT: NO_ROOM,
+    errno.EFBIG: "allow larger files (ulimit -f), or choose another folder",
+    errno.EROFS: "choose a folder that may be written to",
+    errno.EACCES: NOT_ALLOWED,
+    errno.EPERM: NOT_ALLOWED,
+    errno.EISDIR: IN_THE_WAY,
+    errno.ENOTDIR: IN_THE_WAY,
+    errno.EEXIST: IN_THE_WAY,
+    errno.ENOTEMPTY: IN_THE_WAY,
+    errno.ENOENT: "check how it is written, or make it",
+    errno.ELOOP: "remove the links that lead to each other",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.EMFILE: "allow more open files (ulimit -n)",
+    errno.ENOMEM: "close other programs",
+    errno.EIO: "look after the disk, or choose another one",
+}
+# What a library raises of its own when its writing failed, so that what went wrong is found only behind it.
+OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
+NO_MEMORY = (
+    "not enough memory", "can't allocate memory", "cannot allocate memory", "out of memory", "std::bad_alloc",
+    "can't start new thread", "failed to map segment",
+)  # fmt: skip
+
+
+def refused_by_machine(error: BaseException, place: object = "") -> str | None:
+    """One line for what no program can do anything about: a file, room on a disk, or memory is not to be had.
+
+    Args:
+        place: what to name where the error itself names no file.
+    Returns:
+        What, why and the remedy; None for any other error, and for one that says so itself.
+    """
+    if isinstance(error, UserError):
+        return None
+    for found in with_causes(error):
+        if isinstance(found, MemoryError) or any(words in str(found).lower() for words in NO_MEMORY):
+            said = f" ({one_line(str(found))[:150]})" if str(found) else ""
+            return f"there is not enough memory{said}; close other programs, or take fewer or smaller images at a time."
+        is_first = found is error or found is error.__cause__
+        if isinstance(found, OSError) and (is_first or found.errno in OF_THE_DISK):
+            name = found.filename2 or found.filename or place or "a file"
+            reason = found.strerror or one_line(str(found)) or type(found).__name__
+            remedy = REMEDIES.get(found.errno or 0, "HYDRA_FULL_ERROR=1 shows where it happened")
+            return f"{_text(name)}: {reason}; {remedy}."
+    return None
+
+
+def with_causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and, behind it, what it came from."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _text(name: object) -> str:
+    return name.decode(errors="backslashreplace") if isinstance(name, bytes) else str(name)

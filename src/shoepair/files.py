@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from shoepair.errors import UserError
+from shoepair.errors import OF_THE_DISK, UserError, with_causes
 
 # What a spreadsheet takes for the start of a formula, also in full width, and what it skips before one; and the
 # apostrophe that guards against that, so that names with one of their own come back as well.
@@ -164,6 +164,9 @@ def _read_text(path: str | Path) -> str:
     return content.decode("latin-1")
 
 
+LARGEST_RECORD = 64 * 2**20  # bytes, of JSON and YAML files
+
+
 @contextlib.contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
     """Write a file that is either the old one or the whole new one, also after a crash or a power cut.
@@ -172,7 +175,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     that file takes the place of `path`; if it raises, the file is removed and `path` stays as it was.
 
     Raises:
-        OSError: if the file cannot be written.
+        OSError: if the file cannot be written; it names `path`.
     """
     path = Path(path)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
@@ -181,8 +184,14 @@ def replacing(path: str | Path) -> Iterator[Path]:
         with partial.open("r+b") as file:
             os.fsync(file.fileno())  # or a power cut could leave the new name with nothing behind it
         partial.replace(path)
+    except Exception as error:
+        for cause in with_causes(error):
+            if isinstance(cause, OSError) and cause.filename in (None, partial, str(partial)):
+                cause.filename, cause.filename2 = str(path), None
+        raise
     finally:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # where its folder is none: what was raised says so
+            partial.unlink(missing_ok=True)
 
 
 def write_json(path: str | Path, record: Mapping[str, Any]) -> None:
@@ -191,10 +200,38 @@ def write_json(path: str | Path, record: Mapping[str, Any]) -> None:
         partial.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
 
+def write_record(path: Path, record: Mapping[str, Any]) -> None:
+    """As write_json, a small record that is to be written also where a disk is full.
+
+    There is no room for another file then, but for as much in the place of this one, if there was one.
+    """
+    try:
+        write_json(path, record)
+    except OSError as error:
+        if error.errno not in OF_THE_DISK or not path.is_file():
+            raise
+        text = (json.dumps(record) + "\n").encode()
+        with path.open("r+b", buffering=0) as file:
+            file.write(text.ljust(path.stat().st_size))  # in one go, over all that stood there
+            os.fsync(file.fileno())
+
+
 def read_json(path: str | Path) -> dict[str, Any] | None:
     """A JSON object; None if there is none that can be read."""
+    text = read_small(path)
     try:
-        record = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        record = None if text is None else json.loads(text)
+    except (ValueError, RecursionError):
         return None
     return record if isinstance(record, dict) else None
+
+
+def read_small(path: str | Path) -> str | None:
+    """The text of a small regular file in UTF-8; None if there is none that can be read."""
+    path = Path(path)
+    try:
+        if not path.is_file() or path.stat().st_size > LARGEST_RECORD:  # a pipe would never end, nor a device
+            return None
+        return path.read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return None

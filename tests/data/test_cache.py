@@ -29,7 +29,7 @@ def test_images_are_made_once(tmp_path: Path) -> None:
     again, record = cached_images(tmp_path, "key", 5, 4, never)
     assert torch.equal(first, again) and again[:, 0, 0, 0].tolist() == [0, 1, 2, 3, 4]
     assert record["made_by"] == os.getpid()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["key.lock", "key.nhwc2.json", "key.nhwc2.npy"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["key.lock", "key.nhwc3.json", "key.nhwc3.npy"]
 
 
 def test_images_are_in_the_memory_format_of_fast_convolutions(tmp_path: Path) -> None:
@@ -163,3 +163,25 @@ def test_a_drawn_shoe_is_the_same_whatever_else_is_drawn(tmp_path: Path) -> None
         "train"
     ]
     assert not torch.equal(few.images, other.images)
+
+
+@pytest.mark.parametrize("ending", ["npy", "json"])
+@pytest.mark.parametrize("damage", ["empty", "half", "other", "another object", "other pixels", "removed"])
+def test_a_damaged_cache_is_made_again(tmp_path: Path, ending: str, damage: str) -> None:
+    cached_images(tmp_path, "key", 100, 4, numbered)
+    (path,) = tmp_path.glob(f"*.{ending}")
+    whole = path.read_bytes()
+    path.unlink()
+    if damage != "removed":
+        broken = {"empty": b"", "half": whole[: len(whole) // 2], "other": b"\x93NUMPY\x80" + b"{" * 300,
+                  "another object": b"[1]", "other pixels": whole[:-3000] + whole[-3000:].swapcase()[::-1]}  # fmt: skip
+        path.write_bytes(broken[damage])
+    images, record = cached_images(tmp_path, "key", 100, 4, numbered)
+    assert images[:, 0, 0, 0].tolist() == list(range(100)) and record == {"made_by": os.getpid()}
+    assert torch.equal(cached_images(tmp_path, "key", 100, 4, never)[0], images)
+
+
+def test_a_folder_in_the_place_of_a_cache_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "key.nhwc3.npy").mkdir()
+    with pytest.raises(UserError, match=r"data\.cache_dir=.*Is a directory"):
+        cached_images(tmp_path, "key", 5, 4, numbered)

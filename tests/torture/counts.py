@@ -34,6 +34,7 @@ class Counts:
             self.one_line += 1
         else:
             self.wrong.append(f"{what}: {ended}")
+            print(f"wrong: {self.wrong[-1]}", file=sys.stderr, flush=True)
 
     def __str__(self) -> str:
         said = (

@@ -1,11 +1,11 @@
 """`shoepair compare`: runs side by side, repetitions over seeds and folds gathered into mean, spread and interval."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from shoepair.commands.options import Parser
-from shoepair.errors import UserError
+from shoepair.errors import UserError, one_line, refused_by_machine
 from shoepair.reports.figures import draw_settings
 from shoepair.reports.leaderboard import (
     best_lines,
@@ -48,29 +48,29 @@ def main(arguments: Sequence[str]) -> None:
             raise UserError(f"{folder}: no such folder.")
     if options.top is not None and options.top < 1:
         raise UserError(f"--top {options.top}: expected a whole number of at least 1.")
-    say(
-        compare(
-            options.folders,
-            options.out or Path(options.folders[0]),
-            test=options.test,
-            markdown=options.markdown,
-            metric=options.metric,
-            sort=options.sort,
-            reverse=options.reverse,
-            top=options.top,
-        )
-    )
+    for part in compare(
+        options.folders,
+        options.out or Path(options.folders[0]),
+        test=options.test,
+        markdown=options.markdown,
+        metric=options.metric,
+        sort=options.sort,
+        reverse=options.reverse,
+        top=options.top,
+    ):
+        say(part)
 
 
 def compare(
     folders: Sequence[str | Path], out: Path, *, test: bool = False, markdown: bool = False, **ranked: Any
-) -> str:
+) -> Iterator[str]:
     """Write the leaderboard's files into `out`.
 
     Args:
         ranked: metric, sort, reverse and top, of runs.leaderboard.rank.
-    Returns:
-        The leaderboard as text, what did not complete or could not be read, and where the best run is.
+    Yields:
+        The leaderboard as text, what did not complete or could not be read, and where the best run is; then, when that
+        can be shown already, what was written.
     Raises:
         UserError: if there is no run that can be read.
     """
@@ -83,12 +83,20 @@ def compare(
     said = [table, *problem_lines(runs, unreadable), ""]
     if board.best.completed:
         said += best_lines(board, out)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        write_markdown(out / "leaderboard.md", board, test=test)
-        write_csv(out / "leaderboard.csv", board, test=test)
-        drawn = draw_settings(out / "leaderboard.png", board.ranked, board.metric)
-        said.append(f"Written       {out}/leaderboard.md, .csv{', .png' if drawn else ''}")
-    except OSError as error:
-        said.append(f"Not written   {out}: {error.strerror or error}; choose another folder by --out.")
-    return "\n".join(said)
+    yield "\n".join(said)
+    written = []
+    for ending, write in (
+        (".md", lambda path: write_markdown(path, board, test=test)),
+        (".csv", lambda path: write_csv(path, board, test=test)),
+        (".png", lambda path: draw_settings(path, board.ranked, board.metric)),
+    ):
+        path = out / f"leaderboard{ending}"
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            if write(path) is not False:
+                written.append(ending)
+        except Exception as error:  # whatever a value does to a picture, the table stands above
+            reason = refused_by_machine(error, path) or f"{path}: {type(error).__name__}: {one_line(str(error))}"
+            yield f"Not written   {reason}"
+    if written:
+        yield f"Written       {out}/leaderboard{', '.join(written)}"

@@ -17,6 +17,7 @@ from shoepair.config.schema import SyntheticSettings
 from shoepair.config.typed import as_typed
 from shoepair.data.synthetic.render import DRAWN_SIZE_PX
 from shoepair.errors import UserError
+from shoepair.files import replacing
 from shoepair.reports.contact_sheet import Item, beside, contact_sheet, in_rows, shoe_image
 from shoepair.terminal import say
 
@@ -104,7 +105,9 @@ def draw(
     try:
         write_photos(folder, sets)
         sheet.parent.mkdir(parents=True, exist_ok=True)
-        draw_sheet(sets).save(sheet, quality=82)
+        with replacing(sheet) as partial:
+            kind = "PNG" if sheet.suffix.lower() == ".png" else "JPEG"
+            draw_sheet(sets).save(partial, kind, quality=82)
     except OSError as error:
         raise UserError(f"{folder}: {error.strerror or error}; choose another folder, or make room.") from error
     num_shoes = sum(len(shoes.shoes) for shoes in sets.values())
@@ -137,7 +140,10 @@ def write_photos(folder: Path, sets: Mapping[str, "ShoeSet"]) -> None:
 
 
 def _write_png(path: Path, pixels: np.ndarray) -> None:
-    Image.fromarray(pixels).save(path, compress_level=2)  # lossless either way; 6, the default, takes much longer
+    with replacing(path) as partial:
+        Image.fromarray(pixels).save(
+            partial, "PNG", compress_level=2
+        )  # lossless either way; 6, the default, takes much longer
 
 
 def draw_sheet(sets: Mapping[str, "ShoeSet"]) -> Image.Image:

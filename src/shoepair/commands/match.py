@@ -71,17 +71,23 @@ def main(arguments: Sequence[str]) -> None:
         if not folder.is_dir():
             raise UserError(f"{folder}: no such folder.")
     checkpoint = chosen_checkpoint(options)
-    say(
-        match(
-            options.folders,
-            checkpoint,
-            sides=options.sides,
-            threshold=options.threshold,
-            max_fmr=options.max_fmr,
-            out=options.out,
-            score=options.score,
+    from shoepair.runs.folder import hold, release
+
+    hold(options.out, "writes into it")
+    try:
+        say(
+            match(
+                options.folders,
+                checkpoint,
+                sides=options.sides,
+                threshold=options.threshold,
+                max_fmr=options.max_fmr,
+                out=options.out,
+                score=options.score,
+            )
         )
-    )
+    finally:
+        release()
 
 
 def match(

@@ -128,7 +128,7 @@ def _belongs(key: str, flat: Mapping[str, Any]) -> bool:
     """Whether a run that is older than a key has the section that it belongs to."""
     section, _, name = key.rpartition(".")
     if section == "approach":
-        approach = APPROACHES.get(flat.get("approach.name", ""))
+        approach = APPROACHES.get(str(flat.get("approach.name")))
         return approach is not None and name in approach.settings.model_fields
     return any(other.startswith(f"{section}.") for other in flat) if section else "seed" in flat
 

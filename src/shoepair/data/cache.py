@@ -21,11 +21,12 @@ from numpy.lib.format import open_memmap, write_array_header_1_0
 from torch import Tensor
 
 from shoepair.errors import UserError
-from shoepair.files import replacing, write_json
+from shoepair.files import read_json, replacing, write_json
 
 Fill = Callable[[np.ndarray], dict[str, Any]]
 
-LAYOUT = "nhwc2"  # part of the files' names: another layout is another file
+LAYOUT = "nhwc3"  # part of the files' names: another layout is another file
+NUM_DIGESTED = 64  # images by which a damaged file is known
 
 
 def default_cache_dir() -> Path:
@@ -61,21 +62,47 @@ def cached_images(
     """
     folder = Path(cache_dir).expanduser() if cache_dir is not None else default_cache_dir()
     record_path = folder / f"{key}.{LAYOUT}.json"
+    images_path = folder / f"{key}.{LAYOUT}.npy"
     try:
-        images_path = folder / f"{key}.{LAYOUT}.npy"
-        if not (record_path.is_file() and images_path.is_file()):
+        found = _read(images_path, record_path, image_size)
+        if found is None:
             folder.mkdir(parents=True, exist_ok=True)
             with FileLock(folder / f"{key}.lock"):
-                if not (record_path.is_file() and images_path.is_file()):
+                found = _read(images_path, record_path, image_size)  # another process may have made it meanwhile
+                if found is None:
                     _make(images_path, record_path, (num_images, image_size, image_size, 3), fill)
-        record = json.loads(record_path.read_text(encoding="utf-8"))
-        images = np.load(images_path, mmap_mode="c")  # copy on write: torch may write to it, the file stays as it is
+                    found = _read(images_path, record_path, image_size)
+        if found is None:
+            raise OSError(errno.EIO, "what was written there cannot be read")
     except OSError as error:
         raise UserError(
             f"data.cache_dir={folder}: {error.strerror or error}; it needs "
             f"{num_images * 3 * image_size**2 / 1e6:.0f} MB: make room, or choose another folder by data.cache_dir."
         ) from error
+    images, record = found
     return torch.from_numpy(images).permute(0, 3, 1, 2), record
+
+
+def _read(images_path: Path, record_path: Path, image_size: int) -> tuple[np.ndarray, dict[str, Any]] | None:
+    """(num_kept, H, W, 3), and what else is known; None if one is not there or damaged, so that both are made again."""
+    kept = read_json(record_path)
+    if kept is None or not images_path.is_file():
+        return None
+    try:
+        images = np.load(images_path, mmap_mode="c")  # copy on write: torch may write to it, the file stays as it is
+        if images.dtype != np.uint8 or images.shape[1:] != (image_size, image_size, 3):
+            return None
+        return (images, kept["record"]) if kept["digest"] == _digest(images, kept["record"]) else None
+    except Exception as error:  # whatever a damaged file provokes
+        if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno):
+            raise
+        return None
+
+
+def _digest(images: np.ndarray, record: dict[str, Any]) -> str:
+    """Of the record, and of some images only: reading all of a collection would take as long as decoding it."""
+    some = np.unique(np.linspace(0, max(0, len(images) - 1), NUM_DIGESTED).astype(int))[: len(images)]
+    return digest([json.dumps(record, sort_keys=True), str(images.shape), images[some].tobytes()])
 
 
 def _make(images_path: Path, record_path: Path, shape: tuple[int, ...], fill: Fill) -> None:
@@ -92,7 +119,9 @@ def _make(images_path: Path, record_path: Path, shape: tuple[int, ...], fill: Fi
         del images  # closes the file
         if len(kept) < shape[0]:
             _shorten(partial, (len(kept), *shape[1:]))
-    write_json(record_path, record)  # last: it says that the images are there
+    made = np.load(images_path, mmap_mode="r")
+    # Last: it says that the images are there.
+    write_json(record_path, {"record": record, "digest": _digest(made, record)})
 
 
 def _reserve(path: Path) -> None:

@@ -98,7 +98,7 @@ class TrainedNetwork:
     @torch.inference_mode()
     def score(self, left: Tensor, right: Tensor) -> Tensor:
         """(B,) calibrated logits of pairs of what `see` gives, positive means "same pair"."""
-        return self.network.score(normalise(left), normalise(right), hflip=self.tta_hflip) / self.temperature
+        return _finite(self.network.score(normalise(left), normalise(right), hflip=self.tta_hflip) / self.temperature)
 
     @torch.inference_mode()
     def encode(self, seen: Tensor) -> Tensor:
@@ -108,7 +108,7 @@ class TrainedNetwork:
     @torch.inference_mode()
     def compare(self, one: Tensor, other: Tensor) -> Tensor:
         """(B,) calibrated logits of pairs of what encode gives. Only of a siamese network."""
-        return self.network.compare_views(one, other) / self.temperature
+        return _finite(self.network.compare_views(one, other) / self.temperature)
 
     @torch.inference_mode()
     def global_descriptor(self, embeddings: Tensor) -> Tensor:
@@ -152,6 +152,13 @@ class TrainedNetwork:
                 "again."
             )
         return self.calibration.threshold(max_fmr)
+
+
+def _finite(logits: Tensor) -> Tensor:
+    """Raises UserError if one of them is no finite number: then no answer of the network means anything."""
+    if not torch.isfinite(logits).all():
+        raise UserError("the network's scores are no finite numbers: take another checkpoint, or train again.")
+    return logits
 
 
 def trained_on_hflip(config: Mapping[str, Any]) -> bool:

@@ -38,9 +38,9 @@ def export(checkpoint: Path, out: Path) -> str:
             write_onnx(trained, partial)
             difference = largest_difference(trained, partial)
             if not difference <= LARGEST_DIFFERENCE:
-                raise RuntimeError(
+                raise UserError(
                     f"{out} was not written: its probabilities differ from torch's by up to {difference:.2g}, expected "
-                    f"at most {LARGEST_DIFFERENCE:g}"
+                    f"at most {LARGEST_DIFFERENCE:g}; take another checkpoint."
                 )
     except OSError as error:
         raise UserError(f"--out {out}: {error.strerror or error}; choose another file.") from error
@@ -117,7 +117,7 @@ def largest_difference(trained: "TrainedNetwork", path: Path) -> float:
         left, right = np.ascontiguousarray(images)
         (found,) = session.run(None, {"left": left, "right": right})
         expected = torch.sigmoid(trained.score(*(trained.see(torch.from_numpy(side)) for side in (left, right))))
-        if found.shape != expected.shape:
+        if found.shape != expected.shape or not np.isfinite(found).all():
             return float("inf")
         largest = max(largest, float(np.abs(found - expected.numpy()).max()))
     return largest

@@ -13,6 +13,7 @@ from shoepair.errors import UserError
 from shoepair.launch.hydra_private import explain, parse_overrides, raising
 from shoepair.launch.naming import naming_override  # the module registers the resolvers that conf/ uses
 from shoepair.launch.sweep import Sweep
+from shoepair.runs.folder import release
 from shoepair.terminal import say_aside
 
 MULTIRUN = {"-m", "--multirun"}
@@ -42,6 +43,7 @@ def run_hydra(command: str, arguments: list[str]) -> None:
         raise UserError(message) from error
     finally:
         sys.argv = typed
+        release()
 
 
 # Imported when there is a job, so that --help and --cfg need not read the schema.

@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from shoepair.config.habits import of_option
-from shoepair.errors import UserError, one_line
+from shoepair.errors import UserError, one_line, refused_by_machine
 
 # Hydra plugins that are extras, by where Hydra looks for them: what to install for them.
 EXTRA_OF_PLUGIN = {
@@ -66,15 +66,25 @@ def text_of(override: Override) -> str | None:
 @contextlib.contextmanager
 def raising() -> Iterator[None]:
     """Let Hydra raise its errors instead of printing them: it asks this variable, and takes no argument for it."""
-    before = os.environ.get("HYDRA_FULL_ERROR")
+    global _asked_for
+    _asked_for = before = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
         yield
     finally:
+        _asked_for = None
         if before is None:
             del os.environ["HYDRA_FULL_ERROR"]
         else:
             os.environ["HYDRA_FULL_ERROR"] = before
+
+
+_asked_for: str | None = None
+
+
+def wants_traceback() -> bool:
+    """Whether HYDRA_FULL_ERROR=1 was typed; while raising(), the variable itself always says so."""
+    return _asked_for == "1"
 
 
 def explain(error: BaseException) -> str | None:
@@ -95,6 +105,9 @@ def explain(error: BaseException) -> str | None:
     if isinstance(error, OverrideParseException):
         lines = [line for line in error.message.splitlines() if not line.startswith(("Error ", "See "))]
         return f"{error.override}: this is no setting ({one_line(re.sub(' expecting .*', '', chr(10).join(lines)))})."
+    refused = refused_by_machine(error)
+    if refused is not None:
+        return refused
     if isinstance(error, HydraException | OmegaConfBaseException):
         details = f" ({one_line(str(cause))})" if isinstance(cause, OmegaConfBaseException) else ""
         return one_line(str(error)) + details

@@ -15,11 +15,12 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from shoepair.config.schema import TrainSettings
-from shoepair.errors import Diverged, NotLearned, Pruned, UserError
-from shoepair.files import read_json
+from shoepair.errors import Diverged, NotLearned, Pruned, UserError, refused_by_machine
+from shoepair.launch.hydra_private import wants_traceback
 from shoepair.launch.preflight import evaluate_settings, train_settings
 from shoepair.launch.resume import refuse_changed, same_settings
 from shoepair.runs import folder
+from shoepair.runs.read import read_run
 from shoepair.terminal import guard_terminal, say, say_error
 
 log = logging.getLogger(__name__)
@@ -32,8 +33,7 @@ def train_job(config: DictConfig) -> float | None:
     was interrupted goes on after its last whole epoch.
     """
     with _inside_task("train"):
-        settings, hydra = train_settings(config), HydraConfig.get()
-        run_dir = folder.relative_to_here(hydra.runtime.output_dir)
+        settings, hydra, run_dir = train_settings(config), HydraConfig.get(), folder_of_job()
         in_sweep = hydra.mode == RunMode.MULTIRUN
         test = settings.test if settings.test is not None else not in_sweep
         with folder.locked(run_dir, wait=in_sweep):
@@ -65,8 +65,7 @@ def train_job(config: DictConfig) -> float | None:
 def evaluate_job(config: DictConfig) -> None:
     """The task of `evaluate`."""
     with _inside_task("evaluate"):
-        settings, hydra = evaluate_settings(config), HydraConfig.get()
-        run_dir = folder.relative_to_here(hydra.runtime.output_dir)
+        settings, hydra, run_dir = evaluate_settings(config), HydraConfig.get(), folder_of_job()
         from shoepair.training.checkpoint import load_module
         from shoepair.training.evaluate import evaluate
 
@@ -77,20 +76,24 @@ def evaluate_job(config: DictConfig) -> None:
                 evaluate(trained, settings, run_dir, overrides=list(hydra.overrides.task))
 
 
+def folder_of_job() -> Path:
+    return folder.relative_to_here(HydraConfig.get().runtime.output_dir)
+
+
 def earlier_result(run_dir: Path, settings: TrainSettings, *, test: bool) -> float | None:
     """The validation accuracy of the completed run of the same settings in `run_dir`, if there is one."""
-    results = read_json(run_dir / "results.json")
-    if folder.read_status(run_dir, mine=True).name != folder.COMPLETED or results is None:
+    if folder.read_status(run_dir, mine=True).name != folder.COMPLETED or not same_settings(run_dir, settings):
         return None
-    if not same_settings(read_json(run_dir / "config.json"), settings) or (test and "test" not in results["splits"]):
+    run = read_run(run_dir)
+    if isinstance(run, str) or (test and "test" not in run.results["splits"]):
         return None
-    return float(results["splits"]["val"]["accuracy"])
+    return run.figure("val", "accuracy")
 
 
 def pruned_before(run_dir: Path, settings: TrainSettings) -> bool:
     """Whether a search has ended the run of the same settings in `run_dir`."""
     ended = folder.read_status(run_dir, mine=True).name == folder.PRUNED
-    return settings.sweep is not None and ended and same_settings(read_json(run_dir / "config.json"), settings)
+    return settings.sweep is not None and ended and same_settings(run_dir, settings)
 
 
 def _pruned(settings: TrainSettings, when: str) -> float:
@@ -104,10 +107,10 @@ def _pruned(settings: TrainSettings, when: str) -> float:
 
 def take_up(run_dir: Path, settings: TrainSettings) -> str | None:
     """What `resume` is to be: `run_dir` if an attempt with the same settings can go on; else clears the folder."""
-    before = read_json(run_dir / "config.json")
-    if before is None and folder.read_status(run_dir, mine=True).name == folder.UNKNOWN:
+    is_new = not (run_dir / "config.json").exists() and not (run_dir / "status.json").exists()
+    if is_new:
         return None
-    if same_settings(before, settings):
+    if same_settings(run_dir, settings):
         try:
             return where_it_was(run_dir)
         except UserError as error:
@@ -152,15 +155,17 @@ def _inside_task(command: str) -> Iterator[None]:
         yield
     except Exception as error:
         is_said = isinstance(error, UserError | NotLearned | Diverged)  # its message is all there is to know
+        refused = None if is_said else refused_by_machine(error, folder_of_job())
         if multirun and command == "train":
-            log.error("Failed: %s: %s", type(error).__name__, error, exc_info=not isinstance(error, UserError))
-        elif not is_said or multirun:
+            known = refused is not None or isinstance(error, UserError)
+            log.error("Failed: %s: %s", type(error).__name__, refused or error, exc_info=not known)
+        elif multirun or wants_traceback() or not (is_said or refused):
             raise
         elif isinstance(error, NotLearned):
             say(f"\n{error}")
             raise SystemExit(1) from None
         else:
-            say_error(error)
-            raise SystemExit(2 if isinstance(error, UserError) else 1) from None
+            say_error(refused or error)
+            raise SystemExit(1 if isinstance(error, Diverged) else 2) from None
     finally:
         sys.argv = without

@@ -6,6 +6,7 @@ Imports neither torch nor Lightning.
 
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from hydra import compose
@@ -28,7 +29,7 @@ from shoepair.errors import UserError, one_line
 from shoepair.launch.hydra_private import explain, jobs_of_sweep
 from shoepair.launch.resume import refuse_changed
 from shoepair.runs.find import find_checkpoint
-from shoepair.runs.folder import refuse_running, refuse_used, relative_to_here
+from shoepair.runs.folder import SWEEP_LOCK, hold, refuse_running, refuse_used, relative_to_here
 from shoepair.terminal import say_aside, say_error
 
 NAMES_OF_RUNS = ("checkpoint", "init_from", "approach.ensemble_with")
@@ -45,6 +46,8 @@ class Preflight(Callback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         refuse_if_unusable(lambda: _check_every_job(config))
+        sweep_dir = relative_to_here(Path(config.hydra.sweep.dir).absolute())
+        refuse_if_unusable(lambda: hold(sweep_dir, "runs a sweep in it", SWEEP_LOCK))
 
 
 def read_settings(config: DictConfig) -> TrainSettings | EvaluateSettings:
@@ -127,6 +130,9 @@ def _check_run(config: DictConfig) -> None:
         refuse_changed(run_dir, settings)
     else:
         refuse_used(run_dir)
+    hold(run_dir, "has just started in it")
+    if getattr(settings, "resume", None) is None:
+        refuse_used(run_dir)  # again, now that nobody else can start there
     _note_files(config, [(config, settings)])
 
 

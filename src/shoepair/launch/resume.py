@@ -1,11 +1,10 @@
 """`resume=FOLDER`: what was typed for a run before, what was typed now, and what may change between the two."""
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-
-from omegaconf import OmegaConf
 
 from shoepair.config.compat import todays_override
 from shoepair.config.schema import TrainSettings
@@ -13,7 +12,7 @@ from shoepair.config.typed import quoted
 from shoepair.errors import UserError
 from shoepair.files import read_json
 from shoepair.launch.hydra_private import parse_overrides, text_of
-from shoepair.runs.read import NO_SETTINGS, OF_MULTIRUN, flat_settings
+from shoepair.runs.read import NO_SETTINGS, OF_MULTIRUN, UnreadableRunError, flat_settings, is_texts, read_yaml
 
 
 def replay_resumed(arguments: list[str]) -> list[str]:
@@ -33,20 +32,29 @@ def replay_resumed(arguments: list[str]) -> list[str]:
         raise UserError(f"resume={folder}: expected no multirun; resume one run at a time.")
     now = {a.partition("=")[0].lstrip("+~") for a in arguments if a[0] != "-" and ("=" in a or a[0] == "~")}
     _refuse_typed_changes(folder, now)
-    loaded: Any = OmegaConf.to_container(OmegaConf.load(recorded))
+    loaded, started = read_yaml(recorded), read_yaml(recorded.with_name("hydra.yaml"), resolve=False)
+    hydra = started.get("hydra") if isinstance(started, dict) else None
+    if not is_texts(loaded) or not isinstance(hydra, dict):
+        raise UserError(f"resume={folder}: its .hydra/ cannot be read: it is not as `shoepair train` left it.")
     before = [todays_override(override) for override in loaded]
     # Only settings: a folder that comes from somebody else must not say where Hydra writes.
     before = [o for o in before if (name := o.partition("=")[0].lstrip("+~")) not in now
               and not OF_MULTIRUN.match(name) and not re.match(r"hydra\b", name)]  # fmt: skip
-    started: Any = OmegaConf.load(recorded.with_name("hydra.yaml")).hydra
-    if started.mode == "MULTIRUN" and not any(o.startswith("test=") for o in [*before, *arguments]):
+    if hydra.get("mode") == "MULTIRUN" and not any(o.startswith("test=") for o in [*before, *arguments]):
         before.append("test=false")
     flags = []
     if not any(a.partition("=")[0] in ("--config-dir", "-cd") for a in arguments):
-        own = [source.path for source in started.runtime.config_sources if source.provider == "command-line"]
-        flags = [flag for path in own for flag in ("--config-dir", path)]
+        flags = [flag for path in _config_dirs(hydra) for flag in ("--config-dir", path)]
     place = next(i for i, a in enumerate(arguments) if a.startswith("resume="))  # overrides must stand side by side
     return [*flags, *arguments[:place], *before, f"hydra.run.dir={quoted(folder)}", *arguments[place:]]
+
+
+def _config_dirs(hydra: Mapping[str, Any]) -> list[str]:
+    """What was typed as --config-dir."""
+    runtime = hydra.get("runtime")
+    sources = runtime.get("config_sources") if isinstance(runtime, dict) else None
+    own = [source for source in sources or () if isinstance(source, dict) and source.get("provider") == "command-line"]
+    return [source["path"] for source in own if isinstance(source.get("path"), str)]
 
 
 def may_change(scheduler: str) -> set[str]:
@@ -66,7 +74,9 @@ def may_change(scheduler: str) -> set[str]:
 
 def _refuse_typed_changes(folder: str, keys: set[str]) -> None:
     """Before Hydra notes down what was typed. What has changed in files is looked for when all is composed."""
-    allowed = may_change(str(OmegaConf.load(Path(folder, ".hydra", "config.yaml")).scheduler._target_))
+    config = read_yaml(Path(folder, ".hydra", "config.yaml"), resolve=False)
+    scheduler = config.get("scheduler") if isinstance(config, dict) else None
+    allowed = may_change(str(scheduler.get("_target_")) if isinstance(scheduler, dict) else "")
     refused = sorted(key for key in keys - allowed if not key.startswith("hydra."))
     if refused:
         raise UserError(
@@ -80,13 +90,13 @@ def refuse_changed(run_dir: Path, settings: TrainSettings) -> None:
     Raises:
         UserError: if they have, or if no run was in this folder.
     """
-    config = read_json(run_dir / "config.json")
-    if config is None:
+    before, now = started_with(run_dir), flat_settings(settings.plain())
+    if before is None:
         raise UserError(
             f"resume={run_dir}: expected the folder of an interrupted run; there is no config.json in it that can be "
             "read."
         )
-    before, now = flat_settings(config), flat_settings(settings.plain())
+    _refuse_links(run_dir)
     for key in sorted((before.keys() | now.keys()) - may_change(settings.scheduler.target)):
         if before.get(key) != now.get(key):
             raise UserError(
@@ -95,5 +105,28 @@ def refuse_changed(run_dir: Path, settings: TrainSettings) -> None:
             )
 
 
-def same_settings(before: Mapping[str, Any] | None, now: TrainSettings) -> bool:
-    return before is not None and flat_settings(before) == flat_settings(now.plain())
+def started_with(run_dir: Path) -> dict[str, Any] | None:
+    """The settings of the run in a folder, flat; None if there are none that can be read."""
+    config = read_json(run_dir / "config.json")
+    try:
+        return None if config is None else flat_settings(config)
+    except UnreadableRunError:
+        return None
+
+
+def same_settings(run_dir: Path, now: TrainSettings) -> bool:
+    """Whether a run of the same settings was in a folder."""
+    before = started_with(run_dir)
+    return before is not None and before == flat_settings(now.plain())
+
+
+def _refuse_links(run_dir: Path) -> None:
+    """A run writes into its folder only: what leads out of it may be somebody else's trap.
+
+    Raises:
+        UserError: naming the first link out of the folder.
+    """
+    home = run_dir.resolve()
+    for path in sorted(run_dir.rglob("*")):
+        if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(home):
+            raise UserError(f"resume={run_dir}: {path} is a link that leads out of this folder; remove it first.")

@@ -37,10 +37,10 @@ class Sweep(Callback):
         self.folder = relative_to_here(Path(config.hydra.sweep.dir).absolute())
         self.started = datetime.now().astimezone()
         Path(config.output_dir).mkdir(parents=True, exist_ok=True)  # a search keeps its storage there
-        if self.folder.is_dir():
+        if self.folder.is_dir() and (before := self.runs()):
             from shoepair.reports.leaderboard import count_statuses
 
-            say(f"Going on in {self.folder}: {count_statuses(self.runs())} there.")
+            say(f"Going on in {self.folder}: {count_statuses(before)} there.")
         Sweep.current = self
 
     def runs(self) -> list["Run"]:
@@ -60,7 +60,10 @@ class Sweep(Callback):
         counts = f"{len(runs)} jobs: {count_statuses(runs)}"
         if num_before:
             counts += f"; {num_before} of them from before, {len(runs) - num_before} run now"
-        say("\n".join(["", compare([self.folder], self.folder), *self._of_search(), "", counts]))
+        say()
+        for part in compare([self.folder], self.folder):
+            say(part)
+        say("\n".join([*self._of_search(), "", counts]))
         return all(run.status.name in ENDED_WELL for run in runs)
 
     def _of_search(self) -> list[str]:

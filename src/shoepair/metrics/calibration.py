@@ -38,6 +38,8 @@ class Calibration:
         if not LOWEST_TEMPERATURE <= temperature <= HIGHEST_TEMPERATURE:
             raise ValueError(f"a temperature of {temperature}")
         different, same = (tuple(sorted(map(float, values[name]))) for name in ("different", "same"))
+        if any(math.isnan(logit) for logit in (*different, *same)):
+            raise ValueError("a logit that is no number")
         return cls(temperature, different, same)
 
     def as_plain(self) -> dict[str, Any]:

@@ -1,13 +1,17 @@
 """Pictures of pairs, curves and scores. matplotlib is imported where it draws, since that takes a second."""
 
+import contextlib
+import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from shoepair.config.shown import identity, shown, shown_apart
+from shoepair.errors import one_line, refused_by_machine
+from shoepair.files import replacing
 from shoepair.metrics.predictions import Predictions
 from shoepair.metrics.roc import resampled_band, true_positive_rates
 from shoepair.metrics.scores import probability, probability_of
@@ -18,13 +22,26 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+log = logging.getLogger(__name__)
+
 # Told apart by people who cannot tell red from green (Okabe and Ito 2008).
 BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#888888"
 
 
+@contextlib.contextmanager
+def costing_only_itself(path: Path) -> Iterator[None]:
+    """A picture that cannot be drawn is said in one line: what it shows took hours, and stands elsewhere as well."""
+    try:
+        yield
+    except Exception as error:
+        reason = refused_by_machine(error, path) or f"{path}: {type(error).__name__}: {one_line(str(error))}"
+        log.warning("No picture %s", reason)
+
+
 def draw_pairs(path: Path, rows: Sequence[Row]) -> None:
     """A PNG of a contact sheet of pairs, quickly, since a run waits for it."""
-    contact_sheet(rows).save(path, compress_level=1)
+    with replacing(path) as partial:
+        contact_sheet(rows).save(partial, "PNG", compress_level=1)
 
 
 def confident_pairs(
@@ -246,7 +263,8 @@ def _figure(width: float, height: float, margins: tuple[float, float, float, flo
 
 
 def _save(figure: "Figure", path: Path) -> None:
-    figure.savefig(path, pil_kwargs={"compress_level": 1})
+    with replacing(path) as partial:
+        figure.savefig(partial, format="png", pil_kwargs={"compress_level": 1})
 
 
 def _tidy(axes: "Axes", legend: Literal["best", "upper right", "lower right"] = "best") -> None:

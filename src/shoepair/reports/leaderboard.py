@@ -9,7 +9,7 @@ from typing import Any
 
 from shoepair.config.shown import exact, shown_apart
 from shoepair.config.typed import as_typed
-from shoepair.files import write_rows
+from shoepair.files import replacing, write_rows
 from shoepair.reports.tables import between, markdown_table, text_table
 from shoepair.runs.folder import ENDED_WELL
 from shoepair.runs.leaderboard import METRICS, Leaderboard, Setting, differing_keys
@@ -62,7 +62,8 @@ def _jobs(paths: Sequence[Path]) -> tuple[str, list[str], list[str]]:
 
 
 def write_markdown(path: Path, board: Leaderboard, *, test: bool = False) -> None:
-    path.write_text(markdown_report(board, test=test) + "\n", encoding="utf-8")
+    with replacing(path) as partial:
+        partial.write_text(markdown_report(board, test=test) + "\n", encoding="utf-8")
 
 
 def markdown_report(board: Leaderboard, *, test: bool = False) -> str:

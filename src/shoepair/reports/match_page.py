@@ -19,6 +19,7 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
+from shoepair.files import replacing
 from shoepair.metrics.scores import logit_of, probability_in_percent
 from shoepair.reports.matches import ShownMatch, ShownShoe, ShownSingle, is_of_match
 from shoepair.texts import DEFAULT, Texts, counted, load_texts
@@ -70,7 +71,8 @@ def write_page(
             pairs=[_pair(i, m, pictures, texts, threshold) for i, m in some_matches],
             singles=[_single(s, pictures, texts) for s in some_singles],
         )
-        file.write_text(text, encoding="utf-8", errors="backslashreplace")  # a name in another encoding is shown so
+        with replacing(file) as partial:
+            partial.write_text(text, encoding="utf-8", errors="backslashreplace")  # names in other encodings, too
     return files
 
 

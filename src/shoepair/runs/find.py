@@ -1,12 +1,15 @@
 """Which file `checkpoint=` and `init=` mean: itself, the best of a run, of a sweep, or of the newest run."""
 
+import logging
 from datetime import datetime
 from pathlib import Path
 
 from shoepair.errors import UserError
 from shoepair.runs.folder import best_checkpoint, read_status
 from shoepair.runs.leaderboard import best_run
-from shoepair.runs.read import read_runs
+from shoepair.runs.read import find_runs, read_runs
+
+log = logging.getLogger(__name__)
 
 
 def find_checkpoint(checkpoint: str, output_dir: str, key: str = "checkpoint") -> Path:
@@ -20,7 +23,7 @@ def find_checkpoint(checkpoint: str, output_dir: str, key: str = "checkpoint") -
         UserError: if there is none.
     """
     if checkpoint == "latest":
-        trained = [path.parent.parent for path in Path(output_dir).rglob("checkpoints/best.ckpt") if path.is_file()]
+        trained = [path for path in find_runs([output_dir])[0] if best_checkpoint(path).is_file()]
         if not trained:
             raise UserError(f"{key}=latest: there is no trained run in {output_dir}/; run `shoepair train` first.")
         return best_checkpoint(max(trained, key=_ended))
@@ -31,10 +34,13 @@ def find_checkpoint(checkpoint: str, output_dir: str, key: str = "checkpoint") -
         raise UserError(f"{key}={checkpoint}: no such file or folder.")
     if best_checkpoint(path).is_file():
         return best_checkpoint(path)
-    runs = [run for run in read_runs([path])[0] if best_checkpoint(run.path).is_file()]
-    best = best_run(runs)
+    runs, unreadable = read_runs([path])
+    best = best_run([run for run in runs if best_checkpoint(run.path).is_file()])
     if best is None:
-        raise UserError(f"{key}={checkpoint}: there is neither checkpoints/best.ckpt nor a completed run in it.")
+        none = f"{key}={checkpoint}: there is neither checkpoints/best.ckpt nor a completed run in it"
+        raise UserError("; ".join([none, *(f"not read: {line}" for line in unreadable)]) + ".")
+    for line in unreadable:
+        log.warning("Not read: %s", line)
     return best_checkpoint(best.path)
 
 

@@ -17,15 +17,16 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from shoepair.config.typed import as_typed
-from shoepair.errors import Pruned, UserError
-from shoepair.files import read_json, write_json
+from shoepair.errors import Pruned, UserError, refused_by_machine
+from shoepair.files import read_json, write_json, write_record
 
 log = logging.getLogger(__name__)
 
 RUNNING, COMPLETED, FAILED, INTERRUPTED, UNKNOWN = "running", "completed", "failed", "interrupted", "unknown"
 PRUNED = "pruned"  # ended by a search, since it was hopeless; no failure
 ENDED_WELL = (COMPLETED, PRUNED)
-LOCK = ".lock"
+LOCK, SWEEP_LOCK = ".lock", ".sweep.lock"
+LONGEST_REASON = 1000  # letters
 TERMINATED = 128 + signal.SIGTERM  # what a shell says of a process that this signal ended
 
 
@@ -66,6 +67,36 @@ def is_main_process() -> bool:
     return os.environ.get("LOCAL_RANK", "0") == "0"
 
 
+_held: dict[Path, FileLock] = {}
+
+
+def hold(folder: Path, what: str, name: str = LOCK) -> None:
+    """Keep other processes that do the same out of a folder, until release(), or until this process is gone.
+
+    Args:
+        what: the others do there, for the message.
+        name: of the lock.
+    Raises:
+        UserError: if another process has it.
+    """
+    path = folder.absolute() / name
+    if not is_main_process() or path in _held:
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise UserError(f"{folder}: another process {what}; wait for it, or choose another folder.") from None
+    _held[path] = lock
+
+
+def release() -> None:
+    """Let others into the folders that this process holds."""
+    while _held:
+        _held.popitem()[1].release()
+
+
 @contextlib.contextmanager
 def locked(run_dir: Path, *, wait: bool) -> Iterator[None]:
     """Keep other processes out of `run_dir`; the lock is gone when its process is, however that ended.
@@ -75,7 +106,7 @@ def locked(run_dir: Path, *, wait: bool) -> Iterator[None]:
     Raises:
         UserError: if another process has it and `wait` is false.
     """
-    if not is_main_process():
+    if not is_main_process() or run_dir.absolute() / LOCK in _held:
         yield
         return
     run_dir.mkdir(parents=True, exist_ok=True)
@@ -106,7 +137,9 @@ def recorded(run_dir: Path, config: Mapping[str, Any]) -> Iterator[None]:
         raise
     except BaseException as error:
         ended = isinstance(error, KeyboardInterrupt) or (isinstance(error, SystemExit) and error.code == TERMINATED)
-        set_status(run_dir, INTERRUPTED if ended else FAILED, f"{type(error).__name__}: {error}")
+        reason = refused_by_machine(error, run_dir) or str(error)
+        with contextlib.suppress(OSError):  # what ended the run is what is to be said
+            set_status(run_dir, INTERRUPTED if ended else FAILED, f"{type(error).__name__}: {reason}"[:LONGEST_REASON])
         raise
     set_status(run_dir, COMPLETED)
 
@@ -137,7 +170,7 @@ def clear(run_dir: Path) -> None:
 def set_status(run_dir: Path, name: str, reason: str | None = None) -> None:
     if is_main_process():
         since = datetime.now().astimezone().isoformat(timespec="milliseconds")
-        write_json(run_dir / "status.json", {"status": name, "reason": reason, "since": since})
+        write_record(run_dir / "status.json", {"status": name, "reason": reason, "since": since})
 
 
 def read_status(run_dir: Path, *, mine: bool = False) -> Status:
@@ -147,12 +180,22 @@ def read_status(run_dir: Path, *, mine: bool = False) -> Status:
         mine: this process has locked the folder, so whatever ran there is gone.
     """
     record = read_json(run_dir / "status.json")
-    if record is None or "status" not in record:
+    if record is None or record.get("status") not in (RUNNING, COMPLETED, PRUNED, FAILED, INTERRUPTED):
         return Status(UNKNOWN)
-    status = Status(record["status"], record.get("reason"), record.get("since", ""))
+    reason, since = record.get("reason"), record.get("since")
+    reason, since = reason if isinstance(reason, str) else None, since if _is_time(since) else ""
+    status = Status(record["status"], reason, since or "")
     if status.name == RUNNING and (mine or not _has_process(run_dir)):
         return Status(INTERRUPTED, "its process is gone", status.since)
     return status
+
+
+def _is_time(text: object) -> bool:
+    """Whether it is one that can be compared with others."""
+    try:
+        return isinstance(text, str) and datetime.fromisoformat(text).tzinfo is not None
+    except ValueError:
+        return False
 
 
 def _has_process(run_dir: Path) -> bool:

@@ -34,8 +34,7 @@ class CheckpointFiles(TorchCheckpointIO):
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as partial:
-            torch.save(checkpoint, partial)
+        write_checkpoint(path, checkpoint)
 
     def load_checkpoint(self, path: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
         return with_todays_names(super().load_checkpoint(path, *args, **kwargs))
@@ -102,8 +101,13 @@ def write_kept(path: Path, kept: Checkpoint, calibration: Calibration | None) ->
     content = {name: value for name, value in kept.content.items() if name not in OF_TRAINING}
     if calibration is not None:
         content[CALIBRATION] = calibration.as_plain()
-    with replacing(path) as partial:
-        torch.save(content, partial)
+    write_checkpoint(path, content)
+
+
+def write_checkpoint(path: Path, content: dict[str, Any]) -> None:
+    """Raises OSError, or an error of torch's behind which one stands, if that cannot be written; see replacing()."""
+    with replacing(path) as partial, partial.open("wb") as file:  # given a path, torch would not say what is wrong
+        torch.save(content, file)
 
 
 def build_module(settings: TrainSettings) -> PairModule:

@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from lightning import seed_everything
 
 from shoepair.config.read import read_train_settings
 from shoepair.config.schema import DATA, EvaluateSettings, TrainerSettings, TrainSettings
 from shoepair.data.datamodule import ShoePairDataModule
 from shoepair.errors import UserError
+from shoepair.runs.checkpoint import being_a_checkpoint
 from shoepair.runs.results import Results
 from shoepair.training import report
 from shoepair.training.callbacks import quiet_lightning
@@ -28,7 +30,8 @@ def evaluate(trained: LoadedModule, asked: EvaluateSettings, run_dir: Path, *, o
     Raises:
         UserError: for what the user can mend.
     """
-    settings = settings_to_measure(trained.checkpoint.config, asked)
+    with being_a_checkpoint(asked.checkpoint):
+        settings = settings_to_measure(trained.checkpoint.config, asked)
     quiet_lightning()
     seed_everything(settings.seed, workers=True, verbose=False)
     data = ShoePairDataModule(settings.data, settings.seed)
@@ -39,6 +42,11 @@ def evaluate(trained: LoadedModule, asked: EvaluateSettings, run_dir: Path, *, o
     device, hflip = trainer.strategy.root_device, settings.tta_hflip
     show_shoes(trained.module, data, device, settings.approach)
     predictions = predict_splits(trained.module, data, list(data.pairs), device, hflip=hflip)
+    if not all(np.isfinite(found.logit).all() for found in predictions.values()):
+        raise UserError(
+            f"checkpoint={asked.checkpoint}: the network's scores are no finite numbers: take another one, or train "
+            "again."
+        )
     calibration = trained.checkpoint.calibration
     results = Results(
         **measured(predictions, calibration, trained.module, settings, trainer),
@@ -58,7 +66,8 @@ def settings_to_measure(config: Mapping[str, Any], asked: EvaluateSettings) -> T
     # Older runs could be given any argument of Lightning's Trainer.
     trainer = {key: value for key, value in config["trainer"].items() if key in TrainerSettings.model_fields}
     changed: dict[str, Any] = {"data": data | {"drop_last": False}, "approach": approach, "trainer": trainer}
-    changed |= {"resume": None, "init_from": None}
+    # Approaches that are to be imported were typed, and are: a file must not name code that is run.
+    changed |= {"resume": None, "init_from": None, "plugins": []}
     return read_train_settings({**config, **changed})
 
 
@@ -66,9 +75,10 @@ def data_settings(trained: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[
     """The data that a checkpoint was trained with, changed where something was asked for.
 
     Another collection brings its own keys and its own number of people: a limit that the training set had says nothing
-    about it.
+    about it. Where something is written is for who asks to say: a checkpoint may be somebody else's.
     """
     settings = dict(trained) | {key: value for key, value in asked.items() if value is not None}
+    settings |= {"cache_dir": asked["cache_dir"], "download": bool(asked["download"])}
     known = DATA[settings["name"]].model_fields
     settings = {key: value for key, value in settings.items() if key in known}
     if all(settings.get(key) == trained.get(key) for key in ("name", "root", "file", "seed")):

@@ -14,7 +14,15 @@ from shoepair.files import write_json
 from shoepair.metrics.predictions import Predictions, write_predictions
 from shoepair.metrics.scores import measure
 from shoepair.models.module import PairModule, num_parameters
-from shoepair.reports.figures import confident_pairs, draw_confusion, draw_curves, draw_pairs, draw_roc, draw_scores
+from shoepair.reports.figures import (
+    confident_pairs,
+    costing_only_itself,
+    draw_confusion,
+    draw_curves,
+    draw_pairs,
+    draw_roc,
+    draw_scores,
+)
 from shoepair.reports.tables import splits_table
 from shoepair.runs.results import Results
 from shoepair.training.environment import device_name
@@ -61,27 +69,34 @@ def write(
     """Write a training run's predictions, pictures and, last, results.json: it says that the run is whole."""
     val, epoch = predictions["val"], results.best_epoch or 0
     write_predictions(run_dir / "predictions.csv", predictions)
-    draw_curves(run_dir / "curves.png", history, epoch, run_dir.name)
     images, pairs = data.shoes["val"].images.numpy(), data.pairs["val"]
     calibrated = val.divided_by(results.temperature or 1.0)
-    draw_pairs(run_dir / "mistakes.png", confident_pairs(calibrated, images, pairs.left, pairs.right))
-    draw_confusion(run_dir / "confusion.png", {"val": val})
-    draw_roc(run_dir / "roc.png", {"val": val})
+    with costing_only_itself(run_dir / "curves.png"):
+        draw_curves(run_dir / "curves.png", history, epoch, run_dir.name)
     write_best_epoch(trainer, epoch, measure(val), calibrated.logit, val.label)
-    for name in ("mistakes", "confusion", "roc"):
-        write_picture(trainer, f"best/{name}", run_dir / f"{name}.png", epoch)
+    for name, draw in (
+        ("mistakes", lambda path: draw_pairs(path, confident_pairs(calibrated, images, pairs.left, pairs.right))),
+        ("confusion", lambda path: draw_confusion(path, {"val": val})),
+        ("roc", lambda path: draw_roc(path, {"val": val})),
+    ):
+        path = run_dir / f"{name}.png"
+        with costing_only_itself(path):
+            draw(path)
+            write_picture(trainer, f"best/{name}", path, epoch)
     write_json(run_dir / "results.json", results.plain())
 
 
 def write_evaluation(results: Results, predictions: Mapping[str, Predictions], run_dir: Path) -> None:
     """Write an evaluation's predictions, pictures and results.json, and say its table."""
     write_predictions(run_dir / "predictions.csv", predictions)
-    draw_roc(run_dir / "roc.png", predictions)
-    calibrated = {split: p.divided_by(results.temperature or 1.0) for split, p in predictions.items()}
-    draw_scores(run_dir / "scores.png", calibrated)
-    draw_confusion(run_dir / "confusion.png", predictions)
     write_json(run_dir / "results.json", results.plain())
     log.info("\n%s\n%s\n", splits_table(results.splits), temperature_line(results.temperature))
+    calibrated = {split: p.divided_by(results.temperature or 1.0) for split, p in predictions.items()}
+    for name, draw, of in (
+        ("roc", draw_roc, predictions), ("scores", draw_scores, calibrated), ("confusion", draw_confusion, predictions)
+    ):  # fmt: skip
+        with costing_only_itself(run_dir / f"{name}.png"):
+            draw(run_dir / f"{name}.png", of)
     log.info("Pictures   %s/roc.png, scores.png, confusion.png", run_dir)
 
 

@@ -15,7 +15,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException, SI
 from shoepair.config.schema import DeviceSettings, TrainSettings
 from shoepair.config.typed import as_typed
 from shoepair.data.datamodule import ShoePairDataModule
-from shoepair.errors import UserError, one_line
+from shoepair.errors import UserError, one_line, refused_by_machine
 from shoepair.models.module import PairModule
 from shoepair.runs.folder import TERMINATED, last_checkpoint
 from shoepair.training import parts
@@ -100,6 +100,8 @@ def fit(trainer: Trainer, module: PairModule, data: ShoePairDataModule, resume: 
         SystemExit: after SIGTERM, with what a shell says of a process that it ended.
     """
     ckpt_path = None if resume is None else str(last_checkpoint(resume))
+    first_epoch = FirstEpoch()
+    trainer.callbacks.append(first_epoch)  # type: ignore[attr-defined]
     try:
         trainer.fit(module, datamodule=data, ckpt_path=ckpt_path, weights_only=True)
     except MisconfigurationException as error:
@@ -112,3 +114,20 @@ def fit(trainer: Trainer, module: PairModule, data: ShoePairDataModule, resume: 
             log.info("Interrupted. Go on with: shoepair train %s", as_typed("resume", run_dir))
             raise KeyboardInterrupt from None
         raise
+    except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        is_said = isinstance(error, UserError) or refused_by_machine(error) is not None
+        if ckpt_path is None or first_epoch.ended or is_said:
+            raise
+        raise UserError(  # what a checkpoint says of optimizer, schedule and callbacks counts only now
+            f"resume={resume}: {ckpt_path} cannot be gone on with ({type(error).__name__}: "
+            f"{one_line(str(error))[:150]}); take a copy of it, or start a new run."
+        ) from error
+
+
+class FirstEpoch(Callback):
+    """Knows whether an epoch has ended since the start of this process."""
+
+    ended = False
+
+    def on_train_epoch_end(self, *args: Any) -> None:
+        self.ended = True

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import signal
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -144,7 +145,9 @@ def on_all_cores(draw: Callable[[Subject], Drawn], subjects: Sequence[Subject]) 
     num_processes = min(_num_cores(), len(subjects) // 24)
     if num_processes > 1 and "fork" in multiprocessing.get_all_start_methods():
         # Forked processes need not import torch again, which would take longer than the drawing.
-        with ProcessPoolExecutor(num_processes, mp_context=multiprocessing.get_context("fork")) as pool:
+        fork = multiprocessing.get_context("fork")
+        # Ctrl-C reaches them as well, but it is for us to end them.
+        with ProcessPoolExecutor(num_processes, fork, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
             yield from pool.map(draw, subjects, chunksize=2 * SHOES_PER_PERSON)
     else:
         yield from map(draw, subjects)

@@ -1,0 +1,30 @@
+"""Where a run's lines go: the terminal, and the log in its folder. A run does not end because one of them is full."""
+
+import logging
+import sys
+
+from shoepair.errors import one_line
+from shoepair.terminal import say_aside
+
+
+def _say_once(handler: logging.Handler, name: object) -> bool:
+    """Whether what was just raised is of the machine; then said once, and from now on nothing is written there."""
+    error = sys.exc_info()[1]
+    if not isinstance(error, OSError):
+        return False
+    handler.addFilter(lambda record: False)
+    if not isinstance(error, BrokenPipeError):  # as in `shoepair train | head`
+        say_aside(f"{name} is not written any longer: {error.strerror or one_line(str(error))}")
+    return True
+
+
+class Terminal(logging.StreamHandler):
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        if not _say_once(self, "The output"):
+            super().handleError(record)
+
+
+class LogFile(logging.FileHandler):
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        if not _say_once(self, self.baseFilename):
+            super().handleError(record)
