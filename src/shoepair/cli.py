@@ -53,7 +53,7 @@ def _flush() -> None:
             sys.stdout.flush()
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        error.filename = "standard output"
+        error.filename = "the output"
         raise
 
 

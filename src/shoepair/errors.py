@@ -74,7 +74,7 @@ def refused_by_machine(error: BaseException, place: object = "") -> str | None:
             return f"there is not enough memory{said}; close other programs, or take fewer or smaller images at a time."
         is_first = found is error or found is error.__cause__
         if isinstance(found, OSError) and (is_first or found.errno in OF_THE_DISK):
-            name = found.filename2 or found.filename or place or "a file"
+            name = found.filename2 or found.filename or place or "the output"
             reason = found.strerror or one_line(str(found)) or type(found).__name__
             remedy = REMEDIES.get(found.errno or 0, "HYDRA_FULL_ERROR=1 shows where it happened")
             return f"{_text(name)}: {reason}; {remedy}."

@@ -87,7 +87,7 @@ def test_output_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     with Path("/dev/full").open("w") as full:
         done = subprocess.run([program, "--help"], cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, text=True)
     assert done.returncode == 2
-    assert done.stderr.startswith("shoepair: standard output: No space left on device") and done.stderr.count("\n") == 1
+    assert done.stderr.startswith("shoepair: the output: No space left on device") and done.stderr.count("\n") == 1
 
 
 def test_a_small_record_is_written_in_its_place_where_there_is_no_room(

@@ -19,7 +19,7 @@ from shoepair.runs.find import find_checkpoint
 from shoepair.runs.leaderboard import rank
 from shoepair.runs.read import Run, find_runs, read_run, read_runs
 
-RECORDS = {
+RECORDS: dict[str, Any] = {
     "status.json": {"status": "completed", "reason": None, "since": "2026-01-01T00:00:00.000+00:00"},
     "results.json": {
         "splits": {"val": {"accuracy": 0.9, "loss": 0.3, "interval": [0.8, 1.0], "num_pairs": 10}},
@@ -96,7 +96,7 @@ def test_a_link_to_a_folder_above_is_not_followed(tmp_path: Path) -> None:
 
 
 def test_what_is_wrong_is_named(tmp_path: Path) -> None:
-    results: Any = copy.deepcopy(RECORDS["results.json"])
+    results = copy.deepcopy(RECORDS["results.json"])
     results["seconds"] = "fast"
     make_run(tmp_path / "run", **{"results.json": results})
     said = read_run(tmp_path / "run")

@@ -73,7 +73,8 @@ def broken_content(content: dict[str, Any], chance: random.Random) -> tuple[str,
     elif kind == "epoch":
         content["epoch"] = chance.choice([-1, 1.5, "3", None, 10**30, float("nan"), [1], True])
     elif kind == "other":
-        content = chance.choice([{}, [], 5, torch.zeros(3), {"state_dict": content["state_dict"]}, {"config": {}}])
+        others: list[Any] = [{}, [], 5, torch.zeros(3), {"state_dict": content["state_dict"]}, {"config": {}}]
+        return kind, chance.choice(others)
     elif kind == "state":
         names = [name for name in content if name not in ("state_dict", "config", "hyper_parameters")]
         name = chance.choice(names)

@@ -16,7 +16,9 @@ import time
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 from torture.counts import Counts, main
@@ -94,7 +96,7 @@ def answers(chance: random.Random) -> tuple[str, Callable[[socket.socket], None]
     head = b"HTTP/1.1 200 OK\r\n"
 
     def says(*parts: bytes) -> Callable[[socket.socket], None]:
-        return lambda client: [client.sendall(part) for part in parts] and None
+        return lambda client: client.sendall(b"".join(parts))
 
     def drips(client: socket.socket, start: bytes = b"") -> None:
         client.sendall(start)
@@ -140,6 +142,10 @@ def answers(chance: random.Random) -> tuple[str, Callable[[socket.socket], None]
     return chance.choice(list(kinds.items()))
 
 
+def sends(content: bytes, client: socket.socket) -> None:
+    client.sendall(content)
+
+
 @contextlib.contextmanager
 def serving(answer: Callable[[socket.socket], None]) -> Iterator[int]:
     """A server on the loopback address. Yields its port."""
@@ -165,8 +171,8 @@ def fetched(url: str, root: Path) -> str:
     from shoepair.data import download
     from shoepair.errors import UserError
 
-    limits = {"MAX_SECONDS": SECONDS, "TIMEOUT_S": 1, "MAX_ARCHIVE_BYTES": 5_000_000, "MAX_UNPACKED_BYTES": 20_000_000,
-              "MAX_FILES": 1000}  # fmt: skip
+    limits: Any = {"MAX_SECONDS": SECONDS, "TIMEOUT_S": 1, "MAX_ARCHIVE_BYTES": 5_000_000}
+    limits |= {"MAX_UNPACKED_BYTES": 20_000_000, "MAX_FILES": 1000}
     started = time.monotonic()
     try:
         with mock.patch.multiple(download, **limits):
@@ -197,7 +203,7 @@ def run(count: int, seed: int) -> Counts:
             if number % 2:
                 what, content = archives(chance)
                 head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(content)
-                answer = lambda client, head=head, content=content: client.sendall(head + content)  # noqa: E731
+                answer: Callable[[socket.socket], None] = partial(sends, head + content)
             else:
                 what, answer = answers(chance)
             with serving(answer) as port:
