@@ -48,6 +48,10 @@ class ApproachSettings(Section):
         """About how many weights the network has; 0 where its settings cannot make it too large."""
         return 0
 
+    def numbers_per_pair(self, image_size: int) -> int:
+        """About how many numbers a training step keeps of each pair, and not more; 0: unknown."""
+        return 0
+
     @property
     def encodes_once(self) -> bool:
         """Whether each shoe is seen once, before training, because what encodes it is not trained."""
@@ -99,6 +103,12 @@ class ConvolutionSettings(ApproachSettings):
         projection = last**2 if self.fusion == "local" else 0
         stages = sum(before * after for before, after in pairwise(channels)) * self.kernel_size**2
         return stages + projection + features * self.hidden_units
+
+    def numbers_per_pair(self, image_size: int) -> int:
+        side = self.cutout or image_size
+        places = (side // 2**self.stages) ** 2
+        # The image, each stage's convolution, of which the next one has half as many, and their gradients.
+        return 2 * side**2 * (3 + 4 * self.width) + (6 * places**2 if self.fusion == "local" else 0)
 
     @property
     def cutout_side(self) -> int | None:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError, create_model
 from pydantic.fields import FieldInfo
 
 from shoepair.config.compat import RENAMED_KEYS, RENAMED_VALUES
@@ -31,6 +31,16 @@ def validated(section: type[SectionT], values: Any, name: str = "") -> SectionT:
         return section.model_validate(values)
     except ValidationError as error:
         raise _first_mistake(section, error, name) from None
+
+
+def checked_value(kind: Any, name: str, value: Any) -> None:
+    """Raise a UserError unless a value that is no key of a section is of a kind, such as Place."""
+    holder = create_model("Value", __base__=Section, value=(kind, ...))
+    try:
+        holder.model_validate({"value": value})
+    except ValidationError as error:
+        mistake = str(_first_mistake(holder, error, ""))
+        raise UserError(f"{name}{mistake.removeprefix('value')}") from None
 
 
 def _first_mistake(section: type[Section], error: ValidationError, name: str) -> UserError:

@@ -2,14 +2,16 @@
 
 import contextlib
 import os
+import re
 import sys
+import traceback
 from collections.abc import Iterator
 
 import hydra
 from omegaconf import DictConfig
 
 from shoepair.config.typed import as_typed
-from shoepair.errors import UserError
+from shoepair.errors import UserError, one_line
 from shoepair.launch.hydra_private import explain, parse_overrides, raising
 from shoepair.launch.naming import naming_override  # the module registers the resolvers that conf/ uses
 from shoepair.launch.sweep import Sweep
@@ -17,6 +19,7 @@ from shoepair.runs.folder import release
 from shoepair.terminal import say_aside
 
 MULTIRUN = {"-m", "--multirun"}
+OUR_CALLBACKS = re.compile(r"[~+]*hydra(\.callbacks(\.(preflight|sweep)\b.*)?)?(=.*)?", re.DOTALL)
 # What a configuration may have Hydra build: callbacks, launchers, sweepers, samplers and log handlers.
 BUILDS = ["shoepair.*", "hydra.*", "hydra_plugins.*", "optuna.*", "logging.*", "colorlog.*"]
 
@@ -38,12 +41,23 @@ def run_hydra(command: str, arguments: list[str]) -> None:
             application(run_train if command == "train" else run_evaluate)()
     except Exception as error:
         message = explain(error)
+        if message is None and not _passed_through_us(error):
+            message = (
+                f"Hydra cannot use what was typed ({type(error).__name__}: {one_line(str(error))}); HYDRA_FULL_ERROR=1 "
+                "shows where."
+            )
         if message is None or full_error:
             raise
         raise UserError(message) from error
     finally:
         sys.argv = typed
         release()
+
+
+def _passed_through_us(error: BaseException) -> bool:
+    """Whether an error was raised in a job, or in anything else of ours that Hydra called."""
+    names = {frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__)}
+    return any(name.startswith("shoepair.") and name not in (__name__, "shoepair.cli") for name in names)
 
 
 # Imported when there is a job, so that --help and --cfg need not read the schema.
@@ -65,8 +79,11 @@ def _with_our_overrides(arguments: list[str]) -> list[str]:
     Hydra's parser wants all overrides side by side: ours go to the others, wherever flags stand.
 
     Raises:
-        UserError: if several ready-made sweeps were chosen.
+        UserError: if several ready-made sweeps were chosen, or callbacks of ours are to be left out.
     """
+    for argument in arguments:
+        if OUR_CALLBACKS.fullmatch(argument):
+            raise UserError(f"{argument}: these callbacks check runs and gather sweeps; leave them as they are.")
     flags = [argument for argument in arguments if argument in MULTIRUN][:1]
     rest = [argument for argument in arguments if argument not in MULTIRUN]
     places = [i for i, argument in enumerate(rest) if "=" in argument and argument[0] != "-"]

@@ -48,7 +48,7 @@ def parse_overrides(typed: Sequence[str]) -> list[Override]:
     """What was typed as Hydra will read it; nothing if it cannot be read, which Hydra will say itself."""
     try:
         return OverridesParser.create().parse_overrides(list(typed))
-    except OverrideParseException:
+    except (OverrideParseException, ValueError):  # a ValueError of numbers with too many digits
         return []
 
 

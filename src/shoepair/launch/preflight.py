@@ -4,6 +4,7 @@ What `latest` or a folder means is decided here, once: jobs of a sweep that name
 Imports neither torch nor Lightning.
 """
 
+import os
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, flag_override
 from omegaconf.errors import OmegaConfBaseException
 
+from shoepair.config.messages import checked_value
 from shoepair.config.read import asks_for_several_devices, read_evaluate_settings, read_train_settings
 from shoepair.config.schema import (
     TABLE_COLUMNS,
@@ -24,6 +26,7 @@ from shoepair.config.schema import (
 )
 from shoepair.config.shown import in_line
 from shoepair.config.typed import quoted
+from shoepair.config.values import Place
 from shoepair.data.layout import check_photo_root, check_table
 from shoepair.errors import UserError, one_line
 from shoepair.launch.hydra_private import explain, jobs_of_sweep
@@ -121,9 +124,45 @@ def plain_values(config: DictConfig) -> dict[str, Any]:
     return {str(key): value for key, value in plain.items()}
 
 
+def _refuse_elsewhere(config: DictConfig) -> None:
+    """What would have a run write where it is not looked for, or where something else is."""
+    hydra = config.hydra
+    if hydra.output_subdir != ".hydra":
+        raise UserError(
+            f"hydra.output_subdir={in_line(hydra.output_subdir)}: expected .hydra, where resume= and compare look "
+            "for what was typed."
+        )
+    if hydra.job.chdir:
+        raise UserError(
+            "hydra.job.chdir=true: expected false, since paths are as seen from where the command was typed; each run "
+            "writes into its own folder anyway."
+        )
+
+
+def _refuse_shared_folder(config: DictConfig, num_jobs: int | None) -> None:
+    """Each job of a sweep needs a folder of its own.
+
+    Args:
+        num_jobs: None if that is not known.
+    """
+    checked_value(Place, "hydra.sweep.dir", config.hydra.sweep.dir)
+    subdir = str(OmegaConf.to_container(config.hydra.sweep)["subdir"])  # type: ignore[index, call-overload]
+    if Path(subdir).is_absolute() or Path(os.path.normpath(subdir)).parts[:1] in ((), ("..",)):
+        raise UserError(f"hydra.sweep.subdir={in_line(subdir)}: expected a folder below hydra.sweep.dir.")
+    if num_jobs != 1 and not any(name in subdir for name in ("hydra.job.num", "hydra.job.id", "override_dirname")):
+        raise UserError(
+            f"hydra.sweep.subdir={in_line(subdir)}: expected ${{hydra.job.num}} in it, since each job needs a folder "
+            "of its own."
+        )
+
+
 def _check_run(config: DictConfig) -> None:
+    _refuse_elsewhere(config)
     settings = read_settings(config)
+    checked_value(Place, "hydra.run.dir", config.hydra.run.dir)
     run_dir = relative_to_here(config.hydra.run.dir)
+    if Path.cwd().is_relative_to(run_dir.resolve()) and getattr(settings, "resume", None) is None:
+        raise UserError(f"hydra.run.dir={run_dir}: expected a folder of its own, not the one that the command is in.")
     # Before Hydra writes: its notes on a refused start must not take the place of those on the run that is there.
     refuse_running(run_dir)
     if isinstance(settings, TrainSettings) and settings.resume is not None:
@@ -137,13 +176,17 @@ def _check_run(config: DictConfig) -> None:
 
 
 def _check_every_job(config: DictConfig) -> None:
+    _refuse_elsewhere(config)
     if not config.hydra.sweeper._target_.endswith("BasicSweeper"):  # it chooses as it goes; what is fixed is checked
+        _refuse_shared_folder(config, None)
         settings = read_settings(config)
         _refuse_several_devices(settings)
         _note_files(config, [(config, settings)])
         return
     checked = []
-    for job in jobs_of_sweep(config):
+    jobs = jobs_of_sweep(config)
+    _refuse_shared_folder(config, len(jobs))
+    for job in jobs:
         composed = compose(config_name=config.hydra.job.config_name, overrides=job, return_hydra_config=True)
         try:
             settings = read_settings(composed)

@@ -1,7 +1,8 @@
 """The LightningModules: loss, metrics and optimizer, and what a checkpoint carries. The networks stand beside it."""
 
+import contextlib
 import importlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -9,7 +10,8 @@ from lightning import LightningModule
 from lightning.pytorch.utilities.types import LRSchedulerConfigType, OptimizerLRScheduler
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
-from torch.optim.lr_scheduler import ReduceLROnPlateau
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from torchmetrics import MeanMetric, MetricCollection, SumMetric
 from torchmetrics.classification import BinaryAccuracy, BinaryRecall, BinarySpecificity
 
@@ -20,6 +22,7 @@ from shoepair.models.networks import build_network, logit
 from shoepair.models.single import one_above_the_other
 
 Batch = tuple[Tensor, Tensor, Tensor]
+REHEARSED_STEPS = 12  # torch's ConstantLR divides by its factor in the fifth
 
 
 class PairModule(LightningModule):
@@ -115,18 +118,29 @@ class PairModule(LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         groups = self.network.parameter_groups(self.hparams["optimizer"]["lr"])
-        optimizer = _instantiate("optimizer", self.hparams["optimizer"], groups)
         settings = dict(self.hparams["scheduler"])
         interval = settings.pop("interval")
-        if "total_steps" in settings and settings["total_steps"] is None:
-            settings["total_steps"] = int(self.trainer.estimated_stepping_batches)
+        if "total_steps" in settings:
+            settings["total_steps"] = self._total_steps(settings["total_steps"], interval)
         if "max_lr" in settings:  # as many as there are groups, in the same proportions
             settings["max_lr"] = [settings["max_lr"] * group["lr"] for group in self.network.parameter_groups(lr=1.0)]
+        _rehearse(self.hparams["optimizer"], settings, groups, self.device)
+        optimizer = _instantiate("optimizer", self.hparams["optimizer"], groups)
         scheduler = _instantiate("scheduler", settings, optimizer)
         lr_scheduler: LRSchedulerConfigType = {"scheduler": scheduler, "interval": interval, "name": "lr"}
         if isinstance(scheduler, ReduceLROnPlateau):
             lr_scheduler["monitor"] = "val/loss"
         return {"optimizer": optimizer, "lr_scheduler": lr_scheduler}
+
+    def _total_steps(self, asked: int | None, interval: str) -> int:
+        """Of a schedule that ends. Raises UserError if it would end before the run."""
+        steps = int(self.trainer.estimated_stepping_batches)
+        needed = steps if interval == "step" else self.trainer.max_epochs or 1
+        if asked is not None and asked < needed:
+            raise UserError(
+                f"scheduler.total_steps={asked}: expected at least {needed}, the {interval}s of this run, or null."
+            )
+        return steps if asked is None else asked
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["format"] = FORMAT
@@ -150,10 +164,42 @@ class DualImageModule(PairModule):
 
 def _instantiate(section: str, settings: Mapping[str, Any], subject: Any) -> Any:
     arguments = {key: value for key, value in settings.items() if key != "_target_"}
-    try:
+    with _refusing(section, settings):
         module, _, name = settings["_target_"].rpartition(".")
-        return getattr(importlib.import_module(module), name)(subject, **arguments)
-    except Exception as error:  # of the class's own check of its arguments
+        made = getattr(importlib.import_module(module), name)(subject, **arguments)
+        if not isinstance(made, Optimizer if section == "optimizer" else LRScheduler):
+            raise TypeError(f"it is no {section}")
+    return made
+
+
+def _rehearse(
+    optimizer: Mapping[str, Any], scheduler: Mapping[str, Any], groups: list[dict[str, Any]], device: torch.device
+) -> None:
+    """Some steps with one weight for each group, since many a value is refused in a step only. Raises UserError."""
+    weights = [torch.zeros(1, device=device, requires_grad=True) for _ in groups]
+    trial = _instantiate("optimizer", optimizer, [g | {"params": [w]} for g, w in zip(groups, weights, strict=True)])
+    schedule = _instantiate("scheduler", scheduler, trial)
+
+    def closure() -> Tensor:
+        trial.zero_grad()
+        loss = torch.stack([(weight - 1).square().sum() for weight in weights]).sum()
+        loss.backward()
+        return loss
+
+    for _ in range(min(REHEARSED_STEPS, scheduler.get("total_steps", REHEARSED_STEPS))):
+        with torch.enable_grad(), _refusing("optimizer", optimizer):
+            trial.step(closure)
+        with _refusing("scheduler", scheduler):
+            schedule.step(*([1.0] if isinstance(schedule, ReduceLROnPlateau) else []))
+
+
+@contextlib.contextmanager
+def _refusing(section: str, settings: Mapping[str, Any]) -> Iterator[None]:
+    """What torch raises within, as a UserError."""
+    try:
+        yield
+    except Exception as error:
+        arguments = {key: value for key, value in settings.items() if key != "_target_"}
         raise UserError(f"{section}: {settings['_target_']} refused {arguments}: {one_line(str(error))}") from error
 
 

@@ -14,6 +14,7 @@ from shoepair.training.callbacks import EpochLines, quiet_lightning
 from shoepair.training.checkpoint import build_module, read_checkpoint, write_kept
 from shoepair.training.environment import choose_precision, keep_freed_memory
 from shoepair.training.event_log import GoesOn
+from shoepair.training.first_step import refuse_unfit
 from shoepair.training.predictions import calibrate_module, measured, predict_splits, show_shoes
 from shoepair.training.tensorboard import FirstPairs, HyperparameterRow
 from shoepair.training.trainer import build_trainer, fit
@@ -45,6 +46,7 @@ def train(settings: TrainSettings, run_dir: Path, *, test: bool, overrides: list
     callbacks = [lines, GoesOn(run_dir, lines), row, tell, FirstPairs(run_dir)]
     callbacks += [*sanity.callbacks(settings, lines), *pruning.callbacks(settings, run_dir)]
     trainer = build_trainer(settings, run_dir, callbacks)
+    refuse_unfit(settings, data, module, trainer)
     report.opening(settings, data, module, trainer, run_dir)
 
     started = time.perf_counter()

@@ -1,0 +1,46 @@
+"""What only the data, the machine and torch can tell of settings is one line, before the first step."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from conftest import TINY, Command
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("data.batch_size=1 data.balanced=false", "data.batch_size=1: expected at least 2, since batch norm needs two"),
+        ("data.batch_size=23 data.balanced=false", "data.batch_size=23: it leaves one pair alone in the last batch"),
+        ("+trainer.limit_train_batches=0.4", "trainer.limit_train_batches=0.4: that is less than one of 2 batches."),
+        ("+trainer.limit_val_batches=0.1", "trainer.limit_val_batches=0.1: that is less than one of 1 batches."),
+        ("scheduler.total_steps=3", "scheduler.total_steps=3: expected at least 4, the steps of this run, or null."),
+        (
+            "scheduler.total_steps=1 scheduler.interval=epoch",
+            "scheduler.total_steps=1: expected at least 2, the epochs",
+        ),
+        ("optimizer._target_=json.loads", "optimizer: json.loads refused"),
+        ("+optimizer.capturable=true", "optimizer: torch.optim.Adam refused"),
+        ("+optimizer.eps=small", "optimizer: torch.optim.Adam refused"),
+        ("optimizer.lr=1e30 scheduler.div_factor=1e-6 optimizer.weight_decay=1e6 optimizer=adamw", "optimizer: torch."),
+        ("scheduler=constant +scheduler.total_iters=many", "scheduler: torch.optim.lr_scheduler.ConstantLR refused"),
+    ],
+)
+def test_it_is_one_line(shoepair: Command, typed: str, said: str) -> None:
+    outcome = shoepair(*TINY, *typed.split(), "hydra.run.dir=outputs/run")
+    assert outcome.code == 2 and outcome.err.startswith(f"shoepair: {said}") and outcome.err.count("\n") == 1
+    assert json.loads(Path("outputs/run/status.json").read_text())["status"] == "failed"
+    assert "Epoch" not in outcome.out
+
+
+def test_what_the_memory_cannot_hold_is_not_begun(shoepair: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sysconf", lambda name: 500)
+    outcome = shoepair(*TINY, "hydra.run.dir=outputs/run")
+    assert outcome.code == 2 and outcome.err.startswith("shoepair: data.batch_size=12: 12 pairs of 32 pixels take some")
+
+
+def test_a_single_pair_that_is_not_reached_does_no_harm(shoepair: Command) -> None:
+    short = ("data.batch_size=23", "data.balanced=false", "trainer.max_epochs=1", "test=false")
+    assert shoepair(*TINY, *short, "+trainer.limit_train_batches=1").code == 0
+    assert shoepair(*TINY, *short, "data.drop_last=true").code == 0
