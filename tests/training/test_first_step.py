@@ -23,7 +23,7 @@ from conftest import TINY, Command
         ("optimizer._target_=json.loads", "optimizer: json.loads refused"),
         ("+optimizer.capturable=true", "optimizer: torch.optim.Adam refused"),
         ("+optimizer.eps=small", "optimizer: torch.optim.Adam refused"),
-        ("scheduler=constant +scheduler.total_iters=many", "scheduler: torch.optim.lr_scheduler.ConstantLR refused"),
+        ("scheduler=constant +scheduler.last_epoch=3", "scheduler: torch.optim.lr_scheduler.ConstantLR refused"),
     ],
 )
 def test_it_is_one_line(shoepair: Command, typed: str, said: str) -> None:
