@@ -11,7 +11,7 @@ ADDED = {
     "strategy": "auto",
     "gradient_clip_algorithm": "value",
     "limit_train_batches": "1",
-    "limit_val_batches": "0.9",
+    "limit_val_batches": "1",
     "min_epochs": "2",
     "min_steps": "2",
     "profiler": "simple",
@@ -26,7 +26,7 @@ def test_every_argument_that_can_be_added_is_tried_below() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("typed", [*map("=".join, ADDED.items()), "limit_train_batches=1.0", "limit_val_batches=1",
+@pytest.mark.parametrize("typed", [*map("=".join, ADDED.items()), "limit_train_batches=1.0", "limit_val_batches=1.0",
                                    "profiler=advanced", "strategy=ddp_find_unused_parameters_true"])  # fmt: skip
 def test_a_run_with(typed: str, shoepair: Command) -> None:
     whole = (*TINY, "test=false", "trainer.gradient_clip_val=1")
