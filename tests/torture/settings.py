@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, get_args
+from unittest import mock
 
 from conftest import TINY, Outcome, run_here
 from pydantic.fields import FieldInfo
@@ -105,13 +106,9 @@ def without_training() -> Iterator[None]:
     """Runs end when their settings were checked."""
     from shoepair.launch import hydra_app
 
-    usual, end = hydra_app.run_train, hydra_app.Sweep.end
-    hydra_app.run_train = lambda config: 0.5  # type: ignore[assignment]
-    hydra_app.Sweep.end = lambda sweep: True  # type: ignore[method-assign]
-    try:
+    trained = mock.patch.object(hydra_app, "run_train", lambda config: 0.5)
+    with trained, mock.patch.object(hydra_app.Sweep, "end", lambda sweep: True):
         yield
-    finally:
-        hydra_app.run_train, hydra_app.Sweep.end = usual, end  # type: ignore[method-assign]
 
 
 def ended(run: Callable[[], Outcome]) -> str:
