@@ -19,15 +19,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image
 
 from shoepair.commands.match import Counts, count_right
 from shoepair.data.pairs import fold_of_people, split_by_person
 from shoepair.data.synthetic.collection import draw_shoes
 from shoepair.inference.assignment import find_matches
-from shoepair.inference.gallery import candidates, list_photos, read_gallery, score_gallery, sides_from_names
+from shoepair.inference.gallery import Gallery, list_photos, read_gallery, sides_from_names
 from shoepair.inference.network import TrainedNetwork, load_trained
+from shoepair.inference.scoring import candidates, score_gallery, symmetric
 from shoepair.reports.tables import markdown_table
 from shoepair.runs.find import find_checkpoint
 
@@ -89,17 +89,17 @@ def table(heaps: Sequence[tuple[Sequence[Path], TrainedNetwork]], threshold: flo
         for known, sides in (("sides known", sides_from_names(paths)), ("sides unknown", [None] * len(paths))):
             heap = read_gallery(paths, sides, trained)
             assert len(heap.paths) == len(paths)
-            logits = score_gallery(heap, trained, length=len(paths))  # of all; each heap has its own candidates
+            logits = score_gallery(heap, trained, length=len(paths)).toarray()  # each heap has its own candidates
             for missing, apart in itertools.product(draws, ("each person alone", "all in one heap")):
                 row = (known, missing, apart)
                 for draw in range(draws[missing]):
                     kept = np.arange(len(names)) if missing == ALL_THERE else without_partners(names, draw)
                     alone = apart == "each person alone"
                     for group in [kept[person[kept] == who] for who in np.unique(person[kept])] if alone else [kept]:
-                        own = [sides[i] for i in group]
-                        possible = candidates(own, heap.seen[torch.from_numpy(group)], trained)
-                        scores = np.where(possible, logits[np.ix_(group, group)], -np.inf)
-                        found = find_matches(scores, own, threshold)
+                        own = part_of(heap, group)
+                        pairs = candidates(own, trained)
+                        scores = symmetric(pairs, logits[group[pairs[:, 0]], group[pairs[:, 1]]], len(group))
+                        found = find_matches(scores, own.sides, threshold)
                         right = count_right(names[group].tolist(), [(m.left, m.right) for m in found])
                         counts[row] = counts.get(row, Counts(0, 0, 0)) + right
     lines = []
@@ -113,6 +113,18 @@ def table(heaps: Sequence[tuple[Sequence[Path], TrainedNetwork]], threshold: flo
             f"{100 * of_row.recall:.1f}",
         ])  # fmt: skip
     return markdown_table(["heap", "true pairs", "right of found", "precision", "recall"], lines)
+
+
+def part_of(heap: Gallery, group: np.ndarray) -> Gallery:
+    """Some shoes of a heap."""
+    assert heap.descriptors is not None
+    return Gallery(
+        [heap.paths[i] for i in group],
+        [heap.sides[i] for i in group],
+        [heap.thumbnails[i] for i in group],
+        heap.rows(group),
+        descriptors=heap.descriptors[group],
+    )
 
 
 def without_partners(names: np.ndarray, seed: int) -> np.ndarray:

@@ -10,7 +10,7 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "shoepair"
 FLOORS = {
     "errors": 0,
-    "files": 1, "terminal": 1, "texts": 1,
+    "files": 1, "progress": 1, "terminal": 1, "texts": 1,
     "config": 2, "metrics": 2,
     "data": 3, "models": 3,
     "runs": 4,

@@ -35,6 +35,11 @@ def is_file(path: str | Path) -> bool:
         return False
 
 
+def in_utf8(path: Path) -> str:
+    r"""As a text for files; bytes of a name that are no UTF-8 are written as \xff."""
+    return os.fsencode(path.as_posix()).decode(errors="backslashreplace")
+
+
 def find_file(folder: Path, name: str) -> Path | None:
     r"""The file that a table calls `name`, as seen from `folder`; None if there is none in any spelling.
 

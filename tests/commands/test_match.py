@@ -10,177 +10,22 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
-import networkx
-import numpy as np
 import pytest
-import torch
 from conftest import TINY, Command
 from PIL import Image
-from settings import network_settings
 
 from shoepair import load_classifier
 from shoepair.commands.match import count_right
 from shoepair.files import read_rows
-from shoepair.inference.assignment import best_pairs, find_matches
-from shoepair.inference.gallery import Gallery, score_gallery, shortlisted, sides_from_names
-from shoepair.inference.network import TrainedNetwork
-from shoepair.metrics.calibration import Calibration
-from shoepair.models.networks import build_network
+from shoepair.inference.gallery import sides_from_names
 from shoepair.reports import matches as matches_report
 from shoepair.reports.match_page import write_page
 from shoepair.reports.matches import ShownMatch, ShownShoe, ShownSingle, draw_contact_sheets
 
 
-def random_logits(num_shoes: int, seed: int) -> np.ndarray:
-    logits = np.random.default_rng(seed).normal(-1, 2, (num_shoes, num_shoes))
-    logits = logits + logits.T
-    np.fill_diagonal(logits, -np.inf)
-    return logits
-
-
-@pytest.mark.parametrize("seed", range(20))
-@pytest.mark.parametrize("known", ["all", "some", "none"])
-def test_no_other_set_of_pairs_is_better(seed: int, known: str) -> None:
-    """A second implementation: the blossom algorithm of networkx."""
-    logits, random = random_logits(15, seed), np.random.default_rng(seed)
-    sides = [None if known == "none" or (known == "some" and random.random() < 0.5) else side
-             for side in random.choice(["left", "right"], 15).tolist()]  # fmt: skip
-    for i, j in np.ndindex(15, 15):
-        if sides[i] is not None and sides[i] == sides[j]:
-            logits[i, j] = -np.inf
-    for threshold in (0.0, 1.0):
-        graph = networkx.Graph()
-        for i, j in zip(*np.where(logits > threshold), strict=True):
-            graph.add_edge(i, j, weight=logits[i, j] - threshold)
-        expected = sum(logits[i, j] - threshold for i, j in networkx.max_weight_matching(graph))
-        pairs = best_pairs(logits, sides, threshold)
-        assert sum(logits[i, j] - threshold for i, j in pairs) == pytest.approx(expected)
-        assert len({shoe for pair in pairs for shoe in pair}) == 2 * len(pairs)
-        assert all(sides[left] != "right" and sides[right] != "left" for left, right in pairs)
-        assert all(logits[i, j] > threshold for i, j in pairs)
-
-
-def test_the_best_pair_gives_way_where_all_together_are_better() -> None:
-    logits = np.full((4, 4), -np.inf)
-    for i, j, value in ((0, 2, 5.0), (0, 3, 4.0), (1, 2, 4.0), (1, 3, -1.0)):
-        logits[i, j] = logits[j, i] = value
-    assert best_pairs(logits, ["left", "left", "right", "right"], 0.0) == [(0, 3), (1, 2)]
-    assert best_pairs(logits, [None] * 4, 0.0) == [(0, 3), (1, 2)]
-    assert best_pairs(logits, [None] * 4, 3.9) == [(0, 2)]  # of the others, together 0.2 is left
-    assert best_pairs(logits, [None] * 4, 6.0) == []
-
-
-def test_most_doubtful_pairs_come_first_with_their_rivals() -> None:
-    logits = np.full((5, 5), -np.inf)
-    for i, j, value in ((0, 1, 6.0), (2, 3, 5.0), (2, 4, 4.5)):
-        logits[i, j] = logits[j, i] = value
-    first, second = find_matches(logits, [None] * 5, 0.0)
-    assert (first.left, first.right, first.runner_up, first.margin) == (2, 3, 4, 0.5)
-    assert (second.left, second.right, second.runner_up, second.margin) == (0, 1, None, np.inf)
-
-
-def test_a_heap_of_one_shoe_has_no_pair() -> None:
-    for sides in ([None], ["left"]):
-        assert find_matches(np.full((1, 1), -np.inf), sides, 0.0) == []  # type: ignore[arg-type]
-
-
 def test_sides_are_read_from_names() -> None:
     names = ["u001_1_left_m.jpg", "Right 12.png", "shoe.left.jpg", "copyright.jpg", "left_right.jpg", "IMG_7.jpg"]
     assert sides_from_names([Path(name) for name in names]) == ["left", "right", "left", None, None, None]
-
-
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {"approach": "dual", "fusion": "local", "stages": 2},
-        {"approach": "dual", "fusion": "compare"},
-        {"approach": "dual", "fusion": "stack"},
-        {"approach": "single"},
-        {"approach": "single", "fusion": "local", "stages": 2},
-    ],
-)
-@pytest.mark.parametrize("hflip", [0.0, 0.5])
-def test_every_candidate_has_the_score_of_the_whole_network(settings: dict, hflip: float) -> None:
-    torch.manual_seed(0)
-    network = build_network(network_settings(**settings, image_size=16, norm="none")).eval()
-    trained = TrainedNetwork(
-        network,
-        network_settings(**settings, image_size=16),
-        {"data": {"augment": {"hflip": hflip}}},
-        Calibration(0.5, (), ()),
-    )
-    images = torch.randint(0, 256, (5, 3, 16, 16), dtype=torch.uint8)
-    sides: list[str | None] = ["right", "left", None, None, "left"]
-    seen = trained.encode(images) if trained.siamese else images
-    logits = score_gallery(Gallery([Path(str(i)) for i in range(5)], sides, [b""] * 5, seen), trained)
-
-    def whole(left: int, right: int) -> float:
-        """Of one pair; of a network that was trained on mirrored pairs, the mean of it and its mirror image."""
-        one, other = (images[i : i + 1] for i in (left, right))
-        mirrored = trained.score(one.flip(-1), other.flip(-1)) if hflip else trained.score(one, other)
-        return float(trained.score(one, other) + mirrored) / 2
-
-    one, other = images[1:2], images[:1]
-    assert float(trained.score(one, other)) == pytest.approx(
-        2 * float(replace(trained, calibration=None).score(one, other))
-    )
-    assert logits[1, 4] == logits[0, 0] == -np.inf and np.array_equal(logits, logits.T)
-    assert logits[0, 1] == pytest.approx(whole(1, 0), abs=1e-5)
-    assert logits[0, 2] == pytest.approx(whole(2, 0), abs=1e-5)
-    assert logits[2, 4] == pytest.approx(whole(4, 2), abs=1e-5)
-    assert logits[2, 3] == pytest.approx((whole(2, 3) + whole(3, 2)) / 2, abs=1e-5)
-
-
-def test_each_shoe_is_compared_closely_with_those_that_are_most_like_it() -> None:
-    random = np.random.default_rng(0)
-    partner = np.arange(200).reshape(100, 2)[:, ::-1].ravel()  # 0 and 1 are a pair, 2 and 3, ...
-    summaries = (random.normal(size=(100, 8)).repeat(2, axis=0) + 0.1 * random.normal(size=(200, 8))).astype(np.float32)
-    summaries *= [1, 1, 1, 1, 1, 1, 1, 1e-4]  # a small scale counts as much as a large one
-    side = np.tile([1, -1], 100)
-    candidates = side[:, None] != side
-    listed = shortlisted(candidates, torch.from_numpy(summaries), length=5)
-    assert np.array_equal(listed, listed.T) and not (listed & ~candidates).any()
-    assert listed[np.arange(200), partner].all()
-    assert listed.sum(axis=1).min() >= 5 and listed.mean() < 0.06
-    apart = (summaries - summaries.mean(0)) / summaries.std(0)
-    distances = np.linalg.norm(apart[:, None] - apart[None], axis=2)
-    nearest = np.argsort(np.where(candidates, distances, np.inf), axis=1)[:, :5]
-    assert all(listed[shoe, nearest[shoe]].all() for shoe in range(200))
-    few = candidates[:5, :5]
-    assert np.array_equal(shortlisted(few, torch.from_numpy(summaries)[:5], length=5), few)
-
-
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {"approach": "dual", "fusion": "compare"},
-        {"approach": "dual", "fusion": "local"},
-        {"approach": "pretrained", "encoder": "torchvision/mobilenet_v3_small", "weights": None, "frozen": False,
-         "local_layer": "features.3", "member": network_settings("dual", image_size=32, fusion="local")},
-    ],
-)  # fmt: skip
-@pytest.mark.parametrize("num_left", [30, 60])
-def test_in_a_large_heap_the_closest_look_is_for_the_likeliest(settings: dict, num_left: int) -> None:
-    """Two photos of one shoe are on each other's shortlist; a network that compares vectors only looks at all."""
-    torch.manual_seed(0)
-    of = network_settings(**settings, image_size=32)
-    trained = TrainedNetwork(build_network(of).eval(), of, {})
-    images = torch.randint(0, 256, (num_left, 3, 32, 32), dtype=torch.uint8)
-    images = torch.cat([images, images[: 61 - num_left]])
-    assert trained.siamese is not None
-    sides: list[str | None] = [*["left"] * num_left, *["right"] * (len(images) - num_left)]
-    nothing: list[str | None] = [None] * len(images)
-    heap = Gallery([Path(str(i)) for i in range(len(images))], sides, [b""] * len(images), trained.encode(images))
-    for known in (sides, nothing):
-        heap = replace(heap, sides=known)
-        quick, whole = score_gallery(heap, trained, length=5), score_gallery(heap, trained, length=len(images))
-        scored = np.isfinite(quick)
-        np.testing.assert_allclose(quick[scored], whole[scored], atol=1e-4)
-        assert all(scored[i, num_left + i] for i in range(len(images) - num_left))
-        if settings.get("fusion") == "compare":
-            assert np.array_equal(scored, np.isfinite(whole))
-        elif num_left == 30:
-            assert 0.05 < scored.sum() / np.isfinite(whole).sum() < 0.4
 
 
 def test_found_pairs_are_compared_with_the_truth_of_the_names() -> None:

@@ -1,12 +1,13 @@
 """`shoepair match`: a heap of photos of single shoes in, pairs out."""
 
+import argparse
+import json
 import math
-import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from shoepair.commands.options import (
     Parser,
@@ -17,18 +18,52 @@ from shoepair.commands.options import (
     threshold_line,
 )
 from shoepair.errors import UserError
-from shoepair.terminal import say
+from shoepair.files import in_utf8
+from shoepair.terminal import say, say_aside
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from shoepair.inference.assignment import Match
-    from shoepair.inference.gallery import Gallery
+    from shoepair.inference.matching import Found, Reviewed
+    from shoepair.inference.network import TrainedNetwork
+    from shoepair.reports.matches import ShownMatch, ShownSingle
 
 DEFAULT_THRESHOLD = 0.5  # a probability
 
 
 def main(arguments: Sequence[str]) -> None:
+    options = _parser().parse_args(arguments)
+    if options.threshold is not None and options.max_fmr is not None:
+        raise UserError("--threshold and --max-fmr: expected one of the two; the rate gives the threshold.")
+    if options.threshold is not None and not 0 < options.threshold < 1:
+        raise UserError(f"--threshold {options.threshold}: expected a number between 0 and 1.")
+    check_max_fmr(options.max_fmr)
+    for folder in options.folders:
+        if not folder.is_dir():
+            raise UserError(f"{folder}: no such folder.")
+    if not options.folders and options.store is None:
+        raise UserError("expected a folder with photos, or --store FILE.")
+    if options.reject is not None:
+        if options.store is None:
+            raise UserError("--reject: expected --store FILE as well, the store in which the two shoes are a pair.")
+        (say_aside if options.json else say)(reject(options.store, *options.reject))
+        if not options.folders:
+            return
+    checkpoint = chosen_checkpoint(options)
+    answer = match(
+        options.folders,
+        checkpoint,
+        sides=options.sides,
+        threshold=options.threshold,
+        max_fmr=options.max_fmr,
+        out=options.out,
+        score=options.score,
+        store=options.store,
+        reviewed=options.reviewed,
+    )
+    say(json.dumps(answer.record) if options.json else "\n".join(answer.lines))
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="shoepair match",
         description="Find the pairs in a heap of photos of single shoes. Candidate pairs are scored, then the best "
@@ -36,7 +71,7 @@ def main(arguments: Sequence[str]) -> None:
         "singles.csv, contact_sheet.png and match.html, most doubtful first.",
         epilog="Example: shoepair match heap --out outputs/match",
     )
-    parser.add_argument("folders", nargs="+", type=Path, metavar="DIR", help="a folder with one photo for each shoe")
+    parser.add_argument("folders", nargs="*", type=Path, metavar="DIR", help="a folder with one photo for each shoe")
     add_checkpoint(parser)
     parser.add_argument(
         "--sides",
@@ -54,6 +89,26 @@ def main(arguments: Sequence[str]) -> None:
     )
     add_max_fmr(parser)
     parser.add_argument(
+        "--store",
+        type=Path,
+        metavar="FILE.db",
+        help="remember the shoes and their pairs: photos that it knows are not read again, new shoes are compared with "
+        "all that are still single; without DIR, all of it",
+    )
+    parser.add_argument(
+        "--reject",
+        nargs=2,
+        metavar=("LEFT", "RIGHT"),
+        help="two shoes of the store, as pairs.csv names them, are no pair: both are single again",
+    )
+    parser.add_argument(
+        "--reviewed",
+        type=Path,
+        metavar="FILE.csv",
+        help="what a person said of pairs, as match.html saves it: columns left, right and verdict (right or wrong); "
+        "the rest is matched anew",
+    )
+    parser.add_argument(
         "--out", type=Path, default=Path("outputs/match"), metavar="DIR", help="where the files go (%(default)s)"
     )
     parser.add_argument(
@@ -61,33 +116,26 @@ def main(arguments: Sequence[str]) -> None:
         action="store_true",
         help="also say how many pairs are right, where names tell the truth: u<person>_<pair>_<side>...",
     )
-    options = parser.parse_args(arguments)
-    if options.threshold is not None and options.max_fmr is not None:
-        raise UserError("--threshold and --max-fmr: expected one of the two; the rate gives the threshold.")
-    if options.threshold is not None and not 0 < options.threshold < 1:
-        raise UserError(f"--threshold {options.threshold}: expected a number between 0 and 1.")
-    check_max_fmr(options.max_fmr)
-    for folder in options.folders:
-        if not folder.is_dir():
-            raise UserError(f"{folder}: no such folder.")
-    checkpoint = chosen_checkpoint(options)
-    from shoepair.runs.folder import hold, release
+    parser.add_argument("--json", action="store_true", help="answer in JSON: pairs, singles, where the files are")
+    return parser
 
-    hold(options.out, "writes into it")
-    try:
-        say(
-            match(
-                options.folders,
-                checkpoint,
-                sides=options.sides,
-                threshold=options.threshold,
-                max_fmr=options.max_fmr,
-                out=options.out,
-                score=options.score,
-            )
-        )
-    finally:
-        release()
+
+@dataclass(frozen=True)
+class Answer:
+    """What was found, in a few lines for people, and as plain values for programs."""
+
+    lines: list[str]
+    record: dict[str, Any]
+
+
+def reject(store: Path, left: str, right: str) -> str:
+    """Undo a pair of a store. Raises UserError if there is none."""
+    from shoepair.inference.store import Store
+
+    with Store(store, None) as stock:
+        if not stock.reject(stock.shoe_named(left), stock.shoe_named(right)):
+            raise UserError(f"--reject {left} {right}: they are no pair in {store}.")
+    return f"{left} and {right} are single again, and will not be put together"
 
 
 def match(
@@ -99,79 +147,130 @@ def match(
     threshold: float | None = None,
     max_fmr: float | None = None,
     score: bool = False,
-) -> str:
+    store: Path | None = None,
+    reviewed: Path | None = None,
+) -> Answer:
     """Match the photos in folders and write what was found into `out`.
 
     Args:
         sides: "names", "unknown" or the path of a CSV file.
         threshold: a probability; None: 0.5.
         max_fmr: instead of a threshold, the false match rate it is to give; see load_classifier.
-    Returns:
-        What was found, in a few lines.
+        store: keeps shoes and pairs for the next time.
+        reviewed: a CSV file of what a person said of pairs.
     Raises:
         UserError: for what the user can mend.
     """
-    from shoepair.inference import gallery as galleries
-    from shoepair.inference.assignment import find_matches
+    from shoepair.inference import matching
+    from shoepair.inference.gallery import list_photos
     from shoepair.inference.network import load_trained
     from shoepair.metrics.scores import logit_of
-    from shoepair.reports.match_page import thumbnail_px
     from shoepair.reports.matches import refuse_others
 
     refuse_others(out)
-    paths = galleries.list_photos(folders)
-    if sides == "names":
-        known = galleries.sides_from_names(paths)
-    elif sides == "unknown":
-        known = [None] * len(paths)
-    elif Path(sides).is_file():
-        known = galleries.sides_from_table(Path(sides), paths)
-    else:
-        raise UserError(f"--sides {sides}: expected names, unknown, or a CSV file; there is no such file.")
+    paths = list_photos(folders)
+    known = _sides_of(paths, sides)
     if score:
         count_right([path.name for path in paths], [])  # refuses before anything is computed
+    said = matching.read_reviewed(reviewed)
     trained = load_trained(checkpoint)
     if max_fmr is None:
         limit = logit_of(DEFAULT_THRESHOLD if threshold is None else threshold)
     else:
         limit = trained.threshold(max_fmr)
-    gallery = galleries.read_gallery(paths, known, trained, thumbnail_px(len(paths)))
-    logits = galleries.score_gallery(gallery, trained)
-    matches = find_matches(logits, gallery.sides, limit)
-    lines = [found_line(gallery, matches, limit)]
+    _make_folder(out)
+    if store is None:
+        found = _match_heap(paths, known, trained, limit, said, out, num_folders=len(folders))
+        names = matching.names_of(found.gallery.paths, len(folders))
+    else:
+        found = _match_store(store, paths, known, trained, limit, said, out)
+        names = matching.names_of(found.gallery.paths, 0)
+    lines = [found_line(found, limit)]
     if max_fmr is not None:
         lines.append(threshold_line(trained, limit))
+    counts = None
     if score:
-        counts = count_right([path.name for path in gallery.paths], [(m.left, m.right) for m in matches])
+        place = {shoe: i for i, shoe in enumerate(found.shoes)}
+        pairs = [(place[m.left], place[m.right]) for m in found.matches]
+        counts = count_right([found.gallery.paths[shoe].name for shoe in found.shoes], pairs)
         lines.append(counts.line())
-    lines.append(write_report(gallery, logits, matches, out, limit=limit, folders=folders))
-    return "\n".join(lines)
+    shown = shown_of(found, names, limit)
+    lines.append(write_report(shown, out, limit=limit, what=", ".join(map(in_utf8, folders)) or str(store)))
+    return Answer(lines, _record(shown, found, limit, out) | ({} if counts is None else {"score": asdict(counts)}))
 
 
-def found_line(gallery: "Gallery", matches: Sequence["Match"], limit: float) -> str:
+def _sides_of(paths: Sequence[Path], sides: str) -> list[str | None]:
+    from shoepair.inference.gallery import sides_from_names, sides_from_table
+
+    if sides == "names":
+        return sides_from_names(paths)
+    if sides == "unknown":
+        return [None] * len(paths)
+    if Path(sides).is_file():
+        return sides_from_table(Path(sides), paths)
+    raise UserError(f"--sides {sides}: expected names, unknown, or a CSV file; there is no such file.")
+
+
+def _make_folder(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--out {out}: {error.strerror or error}; choose another folder.") from error
+
+
+def _match_heap(
+    paths: Sequence[Path], sides: Sequence[str | None], trained: "TrainedNetwork", limit: float, said: "Reviewed",
+    out: Path, *, num_folders: int,
+) -> "Found":  # fmt: skip
+    from shoepair.inference.gallery import read_gallery
+    from shoepair.inference.matching import match_gallery, names_of
+    from shoepair.reports.match_page import thumbnail_px
+
+    gallery = read_gallery(paths, sides, trained, thumbnail_px(len(paths)), out)
+    return match_gallery(gallery, names_of(gallery.paths, num_folders), trained, limit, said)
+
+
+def _match_store(
+    store: Path, paths: Sequence[Path], sides: Sequence[str | None], trained: "TrainedNetwork", limit: float,
+    said: "Reviewed", out: Path,
+) -> "Found":  # fmt: skip
+    from shoepair.inference.matching import match_store
+    from shoepair.inference.store import Store
+    from shoepair.reports.match_page import SMALL_THUMBNAIL_PX
+
+    with Store(store, trained.fingerprint) as stock:
+        return match_store(stock, paths, sides, trained, limit, said, thumbnail_px=SMALL_THUMBNAIL_PX, folder=out)
+
+
+def found_line(found: "Found", limit: float) -> str:
     """How many pairs were found above a calibrated logit."""
     from shoepair.metrics.scores import probability_in_percent, probability_of
     from shoepair.reports.tables import counted
 
-    num_known = sum(side is not None for side in gallery.sides)
-    known = {0: "no side known", len(gallery.sides): "all sides known"}.get(num_known, f"{num_known} sides known")
-    singles = len(gallery.paths) - 2 * len(matches)
+    num_shoes = len(found.shoes)
+    num_known = sum(found.gallery.sides[shoe] is not None for shoe in found.shoes)
+    known = {0: "no side known", num_shoes: "all sides known"}.get(num_known, f"{num_known} sides known")
     return (
-        f"{counted(len(gallery.paths), 'shoe')}, {known}: {counted(len(matches), 'pair')}, "
-        f"{counted(singles, 'single shoe')} (a pair from {probability_in_percent(probability_of(limit))} on)"
+        f"{counted(num_shoes, 'shoe')}, {known}: {counted(len(found.matches), 'pair')}, "
+        f"{counted(len(found.singles), 'single shoe')} (a pair from {probability_in_percent(probability_of(limit))} on)"
     )
 
 
-def write_report(
-    gallery: "Gallery", logits: "np.ndarray", matches: Sequence["Match"], out: Path, *, limit: float,
-    folders: Sequence[Path],
-) -> str:  # fmt: skip
-    """Write the tables, the contact sheet and the page. Returns where they are."""
+@dataclass(frozen=True)
+class Shown:
+    """What a matching found, as people see it: pairs, most doubtful first, and single shoes."""
+
+    matches: list["ShownMatch"]
+    singles: list["ShownSingle"]
+
+
+def shown_of(found: "Found", names: Sequence[str], limit: float) -> Shown:
+    """Probabilities instead of logits, and what to look at again."""
     from shoepair.metrics.scores import probability_of
     from shoepair.reports import matches as report
-    from shoepair.reports.match_page import UNSURE_MARGIN, write_page
+    from shoepair.reports.match_page import UNSURE_MARGIN
 
-    names = [path.name if len(folders) == 1 else in_utf8(path) for path in gallery.paths]
+    gallery = found.gallery
     cut_outs: Sequence[bytes | None] = gallery.cut_outs or [None] * len(names)
     each = zip(names, gallery.thumbnails, cut_outs, gallery.doubts, gallery.paths, strict=True)
     shoes = [report.ShownShoe(*one) for one in each]
@@ -179,44 +278,80 @@ def write_report(
     def probable(logit: float) -> float | None:
         return probability_of(logit) if math.isfinite(logit) else None
 
-    shown = [
+    def unsure(m: "Match") -> bool:
+        doubted = any(gallery.doubts[shoe] for shoe in (m.left, m.right))
+        return not m.confirmed and (m.distance(limit) < UNSURE_MARGIN or doubted)
+
+    matches = [
         report.ShownMatch(
             shoes[m.left],
             shoes[m.right],
             probable(m.logit) or 0.0,
             None if m.runner_up is None else shoes[m.runner_up],
             probable(m.runner_up_logit),
-            unsure=m.distance(limit) < UNSURE_MARGIN or any(gallery.doubts[shoe] for shoe in (m.left, m.right)),
+            unsure=unsure(m),
         )
-        for m in matches
+        for m in found.matches
     ]
-    paired = {shoe for m in matches for shoe in (m.left, m.right)}
-    singles = []
-    for i in (i for i in range(len(shoes)) if i not in paired):
-        nearest = int(logits[i].argmax())
-        likely = probable(float(logits[i, nearest]))
-        singles.append(report.ShownSingle(shoes[i], None if likely is None else shoes[nearest], likely))
-    singles.sort(key=lambda single: -(single.probability or 0))
+    singles = [
+        report.ShownSingle(shoes[one.shoe], None if one.nearest is None else shoes[one.nearest], probable(one.logit))
+        for one in found.singles
+    ]
+    return Shown(matches, sorted(singles, key=lambda single: -(single.probability or 0)))
+
+
+def write_report(shown: Shown, out: Path, *, limit: float, what: str) -> str:
+    """Write the tables, the contact sheet and the page. Returns where they are.
+
+    Args:
+        what: was matched, in words.
+    """
+    from shoepair.metrics.scores import probability_of
+    from shoepair.reports import matches as report
+    from shoepair.reports.match_page import write_page
+
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        report.write_tables(out, shown, singles)
-        sheets = report.draw_contact_sheets(out, shown, singles)
-        pages = write_page(
-            out / "match.html",
-            shown,
-            singles,
-            gallery=", ".join(map(in_utf8, folders)),
-            threshold=probability_of(limit),
-        )
+        report.write_tables(out, shown.matches, shown.singles)
+        sheets = report.draw_contact_sheets(out, shown.matches, shown.singles)
+        page = out / "match.html"
+        pages = write_page(page, shown.matches, shown.singles, gallery=what, threshold=probability_of(limit))
     except OSError as error:
         raise UserError(f"--out {out}: {error.strerror or error}; choose another folder.") from error
     parts = f" and its {len(pages)} parts" if len(pages) > 1 else ""
     return f"Written {out}/match.html{parts}, {', '.join(sheet.name for sheet in sheets)}, pairs.csv, singles.csv"
 
 
-def in_utf8(path: Path) -> str:
-    r"""As a text for files; bytes of a name that are no UTF-8 are written as \xff."""
-    return os.fsencode(path.as_posix()).decode(errors="backslashreplace")
+def _record(shown: Shown, found: "Found", limit: float, out: Path) -> dict[str, Any]:
+    from shoepair.metrics.scores import probability_of
+
+    def rounded(probability: float | None) -> float | None:
+        return None if probability is None else round(probability, 6)
+
+    return {
+        "shoes": len(found.shoes),
+        "threshold": round(probability_of(limit), 6),
+        "pairs": [
+            {
+                "left": m.left.name,
+                "right": m.right.name,
+                "probability": rounded(m.probability),
+                "runner_up": None if m.runner_up is None else m.runner_up.name,
+                "runner_up_probability": rounded(m.runner_up_probability),
+                "sure": not m.unsure,
+                "reasons": m.reasons,
+            }
+            for m in shown.matches
+        ],
+        "singles": [
+            {
+                "shoe": s.shoe.name,
+                "nearest": None if s.nearest is None else s.nearest.name,
+                "probability": rounded(s.probability),
+            }
+            for s in shown.singles
+        ],
+        "written": out.as_posix(),
+    }
 
 
 @dataclass(frozen=True)

@@ -1,40 +1,37 @@
-"""A gallery, the photos of a heap of single shoes: read, encoded once each where the network can, candidates scored."""
+"""A gallery, the photos of a heap of single shoes: found, read, and encoded once each where the network can."""
 
 import io
 import os
 import re
-import sys
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import torch
 from PIL import Image, ImageOps
 from torch import Tensor
-from tqdm import tqdm
 
 from shoepair.data.layout import LEFT, RIGHT, files_in
+from shoepair.data.photos import FINER
 from shoepair.data.shoes import normalise
 from shoepair.errors import UserError
 from shoepair.files import is_file, read_rows, spellings
 from shoepair.inference.classifier import open_photo, squared, what_instead
 from shoepair.inference.doubts import look
 from shoepair.inference.network import TrainedNetwork
+from shoepair.inference.rows import Rows
+from shoepair.progress import progress
 from shoepair.terminal import say_aside
 
-Step = TypeVar("Step")
-
-BATCH = 16  # photos, or pairs, that the network sees at a time: with 64, Lite0 takes 0.7 GB more and is no faster
-PAIRS_AT_ONCE = 25_000
-VALUES_AT_ONCE = 8_000_000  # of these pairs' embeddings, each side: 32 MB
-# So many candidates of each shoe are compared closely where there are more. Of 2,000 drawn shoes (best_dual), the
-# partner is one of the 50 likeliest for 98.5 % (sides unknown: 97.2), of 200 for 99.7 % (99.1), of 400 for all (99.7).
-SHORTLIST = 200
-ROWS_AT_ONCE = 1_000  # of shoes, to find their likeliest candidates
+BATCH = 16  # photos that the network sees at a time: with 64, Lite0 takes 0.7 GB more and is no faster
+READ_AHEAD = 4 * BATCH  # photos that are decoded, on all cores, while the network sees others
+DESCRIBED_AT_ONCE = 256
 THUMBNAIL_PX, CUT_OUT_PX = 144, 96
+LARGEST_HALF = 65504.0  # that float16 can say
 SIDE = re.compile(r"(?<![a-z])(left|right)(?![a-z])", re.IGNORECASE)
 
 
@@ -46,18 +43,35 @@ class Gallery:
         paths: of the photos.
         sides: "left", "right" or None (unknown), in the same order.
         thumbnails: small JPEG files, in the same order.
-        cut_outs: still smaller ones of what the network sees, if it sees cut-outs; else empty.
-        doubts: what is wrong with each photo, as in doubts.REMEDIES; None: nothing is.
         seen: what the network needs of each shoe: the embeddings of its views (num_shoes, num_views, C) where it is
             siamese, else its image or cut-out (num_shoes, 3 or 4, H, W) uint8.
+        cut_outs: still smaller JPEG files of what the network sees, if it sees cut-outs; else empty.
+        doubts: what is wrong with each photo, as in doubts.REMEDIES; None: nothing is.
+        descriptors: what shoes are retrieved by, (num_shoes, c); None: to be computed from what is seen.
     """
 
     paths: list[Path]
     sides: list[str | None]
     thumbnails: list[bytes]
-    seen: Tensor
+    seen: Tensor | Rows
     cut_outs: list[bytes] = field(default_factory=list)
     doubts: list[str | None] = field(default_factory=list)
+    descriptors: np.ndarray | None = None
+
+    def rows(self, shoes: np.ndarray) -> Tensor:
+        """What the network needs of some shoes, (len(shoes), ...)."""
+        rows = self.seen[torch.from_numpy(shoes)]
+        if isinstance(self.seen, Rows):
+            self.seen.release()
+        return rows
+
+    def described(self, trained: TrainedNetwork) -> np.ndarray:
+        """The descriptors, (num_shoes, c)."""
+        if self.descriptors is not None:
+            return self.descriptors
+        shoes = np.arange(len(self.paths))
+        blocks = [shoes[start : start + DESCRIBED_AT_ONCE] for start in range(0, len(shoes), DESCRIBED_AT_ONCE)]
+        return np.concatenate([described(self.rows(block), trained) for block in blocks])
 
 
 def list_photos(folders: Sequence[Path]) -> list[Path]:
@@ -140,48 +154,112 @@ def _is_utf8(name: str) -> bool:
     return True
 
 
+@dataclass(frozen=True)
+class EncodedPhotos:
+    """Some photos as the network sees them.
+
+    Attributes:
+        rows: which of the photos they are.
+        seen: as in Gallery, embeddings as float16.
+        descriptors: (num_photos, c) float32.
+        thumbnails, cut_outs, doubts: as in Gallery.
+    """
+
+    rows: list[int]
+    seen: Tensor
+    descriptors: np.ndarray
+    thumbnails: list[bytes]
+    cut_outs: list[bytes]
+    doubts: list[str | None]
+
+
 def read_gallery(
-    paths: Sequence[Path], sides: Sequence[str | None], trained: TrainedNetwork, thumbnail_px: int = THUMBNAIL_PX
+    paths: Sequence[Path],
+    sides: Sequence[str | None],
+    trained: TrainedNetwork,
+    thumbnail_px: int = THUMBNAIL_PX,
+    folder: Path | None = None,
 ) -> Gallery:
     """Read every photo once and show it to the network. What cannot be read is left out and said on stderr.
 
     Args:
         thumbnail_px: longer side of the thumbnails.
+        folder: where there is room for what the network needs of the shoes; None: where temporary files go.
     Raises:
         UserError: if nothing is left.
     """
+    gallery: Gallery | None = None
     kept: list[int] = []
-    thumbnails: list[bytes] = []
-    cut_outs: list[bytes] = []
-    doubts: list[str | None] = []
-    seen: Tensor | None = None  # of all photos at once: of thousands, joining pieces would hold the embeddings twice
-    for batch in progress(range(0, len(paths), BATCH), "Photos", "batch"):
-        rows = range(batch, min(batch + BATCH, len(paths)))
-        with ThreadPoolExecutor() as pool:  # pillow decodes without the interpreter lock
-            read = list(pool.map(lambda row: _read(paths[row], trained.image_size, thumbnail_px), rows))
-        for error in (error for error in read if isinstance(error, UserError)):
-            say_aside(f"Left out {error}")
-        usable = [(row, one) for row, one in zip(rows, read, strict=True) if not isinstance(one, UserError)]
-        if not usable:
-            continue
-        photos = torch.from_numpy(np.stack([one.pixels for _, one in usable]))
-        found = trained.find_shoes(photos)
-        doubts += look(normalise(photos), found, [one.extent for _, one in usable]).doubts()
-        images = trained.see(photos, found)
-        if trained.sees_cut_outs:
-            cut_outs += [
-                _small_jpeg(Image.fromarray(image[:3].permute(1, 2, 0).numpy()), CUT_OUT_PX) for image in images
-            ]
-        encoded = images if trained.siamese is None else trained.encode(images)
-        if seen is None:
-            seen = encoded.new_empty((len(paths), *encoded.shape[1:]))
-        seen[len(kept) : len(kept) + len(usable)] = encoded
-        kept += [row for row, _ in usable]
-        thumbnails += [one.thumbnail for _, one in usable]
-    if seen is None:
+    descriptors = []
+    for photos in encode_photos(paths, trained, thumbnail_px):
+        if gallery is None:
+            gallery = Gallery([], [], [], Rows(folder, len(paths), photos.seen))
+        assert isinstance(gallery.seen, Rows)
+        gallery.seen.append(photos.seen)
+        gallery.thumbnails.extend(photos.thumbnails)
+        gallery.cut_outs.extend(photos.cut_outs)
+        gallery.doubts.extend(photos.doubts)
+        descriptors.append(photos.descriptors)
+        kept += photos.rows
+    if gallery is None:
         raise UserError(f"{paths[0].parent}: none of its {len(paths)} photos can be read as an image.")
-    kept_paths, kept_sides = [paths[row] for row in kept], [sides[row] for row in kept]
-    return Gallery(kept_paths, kept_sides, thumbnails, seen[: len(kept)], cut_outs, doubts)
+    return replace(
+        gallery,
+        paths=[paths[row] for row in kept],
+        sides=[sides[row] for row in kept],
+        descriptors=np.concatenate(descriptors),
+    )
+
+
+def encode_photos(
+    paths: Sequence[Path], trained: TrainedNetwork, thumbnail_px: int = THUMBNAIL_PX
+) -> Iterator[EncodedPhotos]:
+    """Show photos to the network, some at a time. What cannot be read is left out and said on stderr."""
+    waiting: list[tuple[int, _Read]] = []
+    for row, read in enumerate(progress(_read_ahead(paths, trained, thumbnail_px), "Photos", "photo", len(paths))):
+        if isinstance(read, UserError):
+            say_aside(f"Left out {read}")
+        else:
+            waiting.append((row, read))
+        if waiting and (len(waiting) == BATCH or row == len(paths) - 1):
+            yield _encode([row for row, _ in waiting], [one for _, one in waiting], trained)
+            waiting.clear()
+
+
+def _read_ahead(paths: Sequence[Path], trained: TrainedNetwork, thumbnail_px: int) -> Iterator["_Read | UserError"]:
+    """The photos in their order; the next ones are decoded in the meantime."""
+    remaining = iter(paths)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # pillow decodes without the interpreter lock
+
+        def begun(number: int) -> list[Future[_Read | UserError]]:
+            return [pool.submit(_read, path, trained.image_size, thumbnail_px) for path in islice(remaining, number)]
+
+        ahead = deque(begun(READ_AHEAD))
+        while ahead:
+            yield ahead.popleft().result()
+            ahead.extend(begun(1))
+
+
+def _encode(rows: list[int], read: Sequence["_Read"], trained: TrainedNetwork) -> EncodedPhotos:
+    photos = torch.from_numpy(np.stack([one.pixels for one in read]))
+    found = trained.find_shoes(photos)
+    doubts = look(normalise(photos), found, [one.extent for one in read]).doubts()
+    seen = trained.see(photos, found)
+    cut_outs = []
+    if trained.sees_cut_outs:
+        pixels = seen[:, :3].permute(0, 2, 3, 1).numpy()
+        cut_outs = [_small_jpeg(Image.fromarray(image), CUT_OUT_PX) for image in pixels]
+    if trained.siamese is not None:
+        seen = trained.encode(seen)
+    descriptors = described(seen, trained)
+    if trained.siamese is not None:
+        seen = seen.clamp(-LARGEST_HALF, LARGEST_HALF).half()
+    return EncodedPhotos(rows, seen, descriptors, [one.thumbnail for one in read], cut_outs, doubts)
+
+
+def described(seen: Tensor, trained: TrainedNetwork) -> np.ndarray:
+    """What shoes are retrieved by, (B, c) float32; see TrainedNetwork.descriptor."""
+    return trained.descriptor(seen.float() if trained.siamese is not None else seen).numpy()
 
 
 @dataclass(frozen=True)
@@ -195,7 +273,7 @@ class _Read:
 
 def _read(path: Path, image_size: int, thumbnail_px: int) -> _Read | UserError:
     try:
-        photo = open_photo(path)
+        photo = open_photo(path, max(FINER * image_size, thumbnail_px))
     except UserError as error:
         return error
     pixels, extent = squared(photo, image_size)
@@ -206,93 +284,3 @@ def _small_jpeg(image: Image.Image, side: int) -> bytes:
     file = io.BytesIO()
     ImageOps.contain(image, (side, side)).save(file, "JPEG", quality=80)
     return file.getvalue()
-
-
-def score_gallery(gallery: Gallery, trained: TrainedNetwork, length: int = SHORTLIST) -> np.ndarray:
-    """The calibrated logits of the candidate pairs: (num_shoes, num_shoes) float32, symmetric.
-
-    Each is the mean over the views of the pair: on validation people, it finds more than one view. Where no side is
-    known and the network tells left from right, both orders are scored and averaged. -inf stands for a shoe with
-    itself, for two shoes of one side and for what candidates() leaves out.
-    """
-    num_shoes = len(gallery.paths)
-    logits = np.full((num_shoes, num_shoes), -np.inf, dtype=np.float32)
-    side = _as_numbers(gallery.sides)
-    score: Callable[..., np.ndarray] = _score_images
-    pairs_at_once = PAIRS_AT_ONCE
-    if trained.siamese is not None:
-        score, pairs_at_once = _score_embeddings, max(1, min(PAIRS_AT_ONCE, VALUES_AT_ONCE // gallery.seen.shape[-1]))
-    every = np.nonzero(np.triu(candidates(gallery.sides, gallery.seen, trained, length)))  # (num_pairs,) twice
-    for start in progress(range(0, len(every[0]), pairs_at_once), "Pairs", "block"):
-        first, second = (shoes[start : start + pairs_at_once] for shoes in every)
-        flipped = (side[first] == -1) | (side[second] == 1)
-        left, right = np.where(flipped, second, first), np.where(flipped, first, second)
-        found = score(gallery.seen, left, right, trained)
-        unknown = (side[first] == 0) & (side[second] == 0)
-        if trained.siamese is None and unknown.any():
-            found[unknown] = (found[unknown] + score(gallery.seen, right[unknown], left[unknown], trained)) / 2
-        logits[first, second] = logits[second, first] = found
-    return logits
-
-
-def candidates(
-    sides: Sequence[str | None], seen: Tensor, trained: TrainedNetwork, length: int = SHORTLIST
-) -> np.ndarray:
-    """Which two shoes may be a pair: not of the same known side and, where comparing two closely takes long, not quite
-    unlike at a glance: (num_shoes, num_shoes) bool, symmetric.
-
-    Args:
-        seen: as in Gallery.
-        length: of each shoe's shortlist.
-    """
-    side = _as_numbers(sides)
-    possible = (side[:, None] != side[None]) | (side == 0)
-    np.fill_diagonal(possible, False)
-    if trained.siamese is not None and trained.siamese.needs_reranking:
-        return shortlisted(possible, trained.global_descriptor(seen[:, 0]), length)
-    return possible
-
-
-def _as_numbers(sides: Sequence[str | None]) -> np.ndarray:
-    return np.array([{LEFT: 1, RIGHT: -1, None: 0}[side] for side in sides])
-
-
-def shortlisted(possible: np.ndarray, descriptors: Tensor, length: int) -> np.ndarray:
-    """Those possible pairs in which one shoe is among the `length` that are most like the other: candidates are
-    retrieved by global descriptors before they are compared by local ones, which takes a hundred times as long.
-
-    Args:
-        possible: (num_shoes, num_shoes) bool, symmetric.
-        descriptors: (num_shoes, c); the nearer two are, in standard deviations of each column, the more they are alike.
-    Returns:
-        (num_shoes, num_shoes) bool, symmetric.
-    """
-    num_shoes = len(possible)
-    if num_shoes <= length:
-        return possible
-    scaled = (descriptors - descriptors.mean(dim=0)) / (descriptors.std(dim=0) + 1e-8)
-    listed = np.zeros_like(possible)
-    for start in range(0, num_shoes, ROWS_AT_ONCE):
-        rows = slice(start, start + ROWS_AT_ONCE)
-        distances = torch.cdist(scaled[rows], scaled).masked_fill_(~torch.from_numpy(possible[rows]), torch.inf)
-        np.put_along_axis(listed[rows], distances.topk(length, largest=False).indices.numpy(), True, axis=1)
-    return possible & (listed | listed.T)
-
-
-def _score_embeddings(embeddings: Tensor, left: np.ndarray, right: np.ndarray, trained: TrainedNetwork) -> np.ndarray:
-    return trained.compare(*(embeddings[torch.from_numpy(side)] for side in (left, right))).numpy()
-
-
-def _score_images(images: Tensor, left: np.ndarray, right: np.ndarray, trained: TrainedNetwork) -> np.ndarray:
-    """Every pair goes through the whole network."""
-    logits = []
-    for start in progress(range(0, len(left), BATCH), "Pairs of photos", "batch"):
-        chosen = slice(start, start + BATCH)
-        one, other = (images[torch.from_numpy(side[chosen])] for side in (left, right))
-        logits.append(trained.score(one, other))
-    return torch.cat(logits).numpy()
-
-
-def progress(steps: Sequence[Step], what: str, unit: str) -> Iterable[Step]:
-    """The steps, with a bar where somebody looks at a terminal."""
-    return tqdm(steps, desc=what, unit=unit, leave=False, disable=not sys.stderr.isatty())

@@ -12,8 +12,11 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d
 
 from shoepair.config.approaches import NetworkSettings
+from shoepair.data.cache import digest
+from shoepair.data.photos import READER_VERSION
 from shoepair.data.shoes import normalise, to_bytes
 from shoepair.errors import UserError
 from shoepair.metrics.calibration import Calibration
@@ -22,6 +25,8 @@ from shoepair.models.local import similar_places
 from shoepair.models.networks import PairNetwork, build_network
 from shoepair.models.siamese import SiameseNetwork
 from shoepair.runs.checkpoint import being_a_checkpoint, read_checkpoint
+
+COLOUR_PLACES = 6  # along each side
 
 
 @dataclass(frozen=True)
@@ -72,6 +77,13 @@ class TrainedNetwork:
         """Test-time augmentation: whether a pair is judged by two views, since mirrored pairs were trained on too."""
         return trained_on_hflip(self.config)
 
+    @cached_property
+    def fingerprint(self) -> str:
+        """Another one for every network that says anything else of a photo or a pair."""
+        weights = sorted(self.network.state_dict().items())
+        values = [part for name, value in weights for part in (name, value.contiguous().numpy().tobytes())]
+        return digest([READER_VERSION, repr(self.settings), repr((self.temperature, self.tta_hflip)), *values])
+
     @property
     def siamese(self) -> SiameseNetwork | None:
         """What encodes each shoe by itself and compares embeddings; None if the network sees pairs only."""
@@ -111,10 +123,17 @@ class TrainedNetwork:
         return _finite(self.network.compare_views(one, other) / self.temperature)
 
     @torch.inference_mode()
-    def global_descriptor(self, embeddings: Tensor) -> Tensor:
-        """(B, C) -> (B, c): those of shoes that are quite unlike lie far apart. Only of a siamese network."""
-        assert self.siamese is not None
-        return self.siamese.global_descriptor(embeddings)
+    def descriptor(self, encoded: Tensor) -> Tensor:
+        """What shoes are retrieved by, (B, c), the mean over the views: those of quite unlike shoes lie far apart.
+
+        Args:
+            encoded: what encode gives or, of a network that is not siamese, what `see` gives.
+        """
+        if self.siamese is None:  # where which colours are, whichever side the shoe is of
+            small = adaptive_avg_pool2d(normalise(encoded), COLOUR_PLACES)
+            return ((small + small.flip(-1)) / 2).flatten(1)
+        views = [self.siamese.global_descriptor(encoded[:, view]) for view in range(encoded.shape[1])]
+        return torch.stack(views).mean(0)
 
     @torch.inference_mode()
     def explain(self, left: Tensor, right: Tensor) -> Explanation | None:

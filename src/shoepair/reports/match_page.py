@@ -21,6 +21,7 @@ from markupsafe import Markup
 
 from shoepair.files import replacing
 from shoepair.metrics.scores import logit_of, probability_in_percent
+from shoepair.progress import progress
 from shoepair.reports.matches import ShownMatch, ShownShoe, ShownSingle, is_of_match
 from shoepair.texts import DEFAULT, Texts, counted, load_texts
 
@@ -63,7 +64,8 @@ def write_page(
     }  # fmt: skip
     template = _environment().get_template("match.html")
     files = [_part_path(path, number) for number in range(1, len(parts) + 1)]
-    for number, (file, (some_matches, some_singles)) in enumerate(zip(files, parts, strict=True), 1):
+    each = progress(zip(files, parts, strict=True), "Pages", "page", len(parts))
+    for number, (file, (some_matches, some_singles)) in enumerate(each, 1):
         pictures = _Pictures(None if embedded else _photo_folder(path) / f"{number}")
         text = template.render(
             whole,

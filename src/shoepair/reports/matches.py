@@ -14,6 +14,7 @@ from shoepair.data.layout import LEFT, RIGHT
 from shoepair.errors import UserError
 from shoepair.files import is_file, replacing, write_rows
 from shoepair.metrics.scores import probability_in_percent
+from shoepair.progress import progress
 from shoepair.reports.contact_sheet import Item, contact_sheet, in_rows
 
 PAIRS = ("left", "right", "probability", "runner_up", "runner_up_probability", "sure", "reasons")  # columns
@@ -109,7 +110,8 @@ def draw_contact_sheets(folder: Path, matches: Sequence[ShownMatch], singles: Se
     written.add_text("Software", WRITTEN_BY)
     paths: list[Path] = []
     free = (path for path in map(folder.joinpath, _sheet_names()) if not path.exists())
-    for start in range(0, min(len(tiles), MOST_SHEETS * TILES_A_SHEET), TILES_A_SHEET):
+    shown = min(len(tiles), MOST_SHEETS * TILES_A_SHEET)
+    for start in progress(range(0, shown, TILES_A_SHEET), "Contact sheets", "sheet"):
         items = [Item([_square(shoe) for shoe in shoes], title) for shoes, title in tiles[start:][:TILES_A_SHEET]]
         paths.append(next(free))
         with replacing(paths[-1]) as partial:

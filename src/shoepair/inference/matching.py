@@ -1,0 +1,219 @@
+"""From shoes to pairs: of one heap, or of the single shoes of a store; and what a person said of earlier pairs."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from shoepair.errors import UserError
+from shoepair.files import in_utf8, read_rows, spellings
+from shoepair.inference.assignment import Match, find_matches, nearest
+from shoepair.inference.gallery import Gallery, encode_photos
+from shoepair.inference.network import TrainedNetwork
+from shoepair.inference.scoring import score_gallery, symmetric
+from shoepair.inference.store import Store
+
+VERDICTS = {"right": True, "wrong": False}
+
+
+@dataclass(frozen=True)
+class Single:
+    """A shoe that stayed single, and the one that fits it best and how well; None: it was compared with none."""
+
+    shoe: int
+    nearest: int | None
+    logit: float
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a matching found.
+
+    Attributes:
+        gallery: the shoes that were asked for, and those that are named beside them.
+        shoes: which of them were asked for.
+        matches: pairs with one of these at least, most doubtful first.
+        singles: those of these that stayed single.
+    """
+
+    gallery: Gallery
+    shoes: list[int]
+    matches: list[Match]
+    singles: list[Single]
+
+
+@dataclass(frozen=True)
+class Reviewed:
+    """What a person said of pairs: two names each."""
+
+    right: list[tuple[str, str]]
+    wrong: list[tuple[str, str]]
+
+
+def read_reviewed(table: Path | None) -> Reviewed:
+    """A CSV file with the columns left, right and verdict: right, wrong, or nothing where nothing was said.
+
+    Raises:
+        UserError: naming the line of another verdict, or of a shoe that was said to be in two pairs.
+    """
+    said: dict[bool, list[tuple[str, str]]] = {True: [], False: []}
+    partner: dict[str, tuple[str, int]] = {}
+    for line, row in read_rows(table, ("left", "right", "verdict")) if table is not None else []:
+        left, right, verdict = row["left"], row["right"], row["verdict"].lower()
+        if verdict not in (*VERDICTS, ""):
+            raise UserError(f"{table}, line {line}: its verdict is {verdict}, expected right, wrong or nothing.")
+        if not left or not right or left == right:
+            raise UserError(f"{table}, line {line}: expected the names of two shoes, left and right.")
+        if not verdict:
+            continue
+        said[VERDICTS[verdict]].append((left, right))
+        for one, other in ((left, right), (right, left)) if VERDICTS[verdict] else ():
+            before, where = partner.setdefault(one, (other, line))
+            if before != other:
+                raise UserError(f"{table}, line {line}: {one} is right with {before} already, in line {where}.")
+    both = {frozenset(pair) for pair in said[True]} & {frozenset(pair) for pair in said[False]}
+    if both:
+        raise UserError(f"{table}: {' and '.join(sorted(min(both, key=sorted)))} are both right and wrong.")
+    return Reviewed(list(dict.fromkeys(said[True])), said[False])
+
+
+def names_of(paths: Sequence[Path], num_folders: int) -> list[str]:
+    """What shoes are called in tables: their files' names; of several folders, with the folder."""
+    return [path.name if num_folders == 1 else in_utf8(path) for path in paths]
+
+
+def match_gallery(
+    gallery: Gallery, names: Sequence[str], trained: TrainedNetwork, threshold: float, reviewed: Reviewed
+) -> Found:
+    """Match one heap.
+
+    Args:
+        names: of the shoes, as `reviewed` says them.
+        threshold: the calibrated logit from which two shoes may be a pair.
+    Raises:
+        UserError: if a name in `reviewed` is of no shoe.
+    """
+    number = {name: i for i, name in enumerate(names)}
+
+    def shoe_named(name: str) -> int:
+        known = next((number[spelled] for spelled in spellings(name) if spelled in number), None)
+        if known is None:
+            raise UserError(f"--reviewed: {name} is not among the shoes.")
+        return known
+
+    right, wrong = (_numbers(pairs, shoe_named) for pairs in (reviewed.right, reviewed.wrong))
+    scores = score_gallery(gallery, trained, wanted=right)
+    matches = find_matches(scores, gallery.sides, threshold, right=right, wrong=wrong)
+    shoes = list(range(len(gallery.paths)))
+    return Found(gallery, shoes, matches, _singles(shoes, matches, scores))
+
+
+def _numbers(pairs: Iterable[tuple[str, str]], shoe_named: Callable[[str], int]) -> list[tuple[int, int]]:
+    return [(shoe_named(left), shoe_named(right)) for left, right in pairs]
+
+
+def _singles(shoes: Iterable[int], matches: Iterable[Match], scores: csr_array) -> list[Single]:
+    paired = {shoe for match in matches for shoe in (match.left, match.right)}
+    found = ((shoe, nearest(scores, shoe)) for shoe in shoes if shoe not in paired)
+    return [Single(shoe, *((None, -np.inf) if other is None else other)) for shoe, other in found]
+
+
+def match_store(
+    store: Store,
+    paths: Sequence[Path],
+    sides: Sequence[str | None],
+    trained: TrainedNetwork,
+    threshold: float,
+    reviewed: Reviewed,
+    *,
+    thumbnail_px: int,
+    folder: Path | None,
+) -> Found:
+    """Read the photos that are new, compare their shoes with all that are single, and remember what is found.
+
+    Args:
+        paths: photos; none: all of the store are asked for.
+        sides: of their shoes; None: not known, or as the store knows it.
+        folder: where there is room for what the network needs of the single shoes.
+    """
+    asked = _read_new(store, paths, sides, trained, thumbnail_px) if len(paths) else store.all()
+    right, wrong = (_numbers(pairs, store.shoe_named) for pairs in (reviewed.right, reviewed.wrong))
+    for pair in wrong:
+        store.reject(*pair)
+    right = [pair for pair in right if not store.confirm(*pair)]
+    shoes = store.singles()
+    number = {shoe: i for i, shoe in enumerate(shoes)}
+    gallery = store.gallery(shoes, folder, encoded=True)
+    fresh = store.fresh()
+    anchors = np.array([shoe in fresh for shoe in shoes], dtype=bool)
+    wanted = [(number[one], number[other]) for one, other in right]
+    scores = _with_earlier(
+        score_gallery(gallery, trained, anchors=anchors, wanted=wanted),
+        [(number[a], number[b], logit) for a, b, logit in store.scores() if a in number and b in number],
+    )
+    refused = [(number[a], number[b]) for a, b in store.rejected() if a in number and b in number]
+    found = find_matches(scores, gallery.sides, threshold, right=wanted, wrong=refused)
+    named = [_renumbered(match, shoes) for match in found]
+    store.remember(named, scores, shoes)
+    return _found(store, set(asked), named, _singles(range(len(shoes)), found, scores), shoes, threshold)
+
+
+def _read_new(
+    store: Store, paths: Sequence[Path], sides: Sequence[str | None], trained: TrainedNetwork, thumbnail_px: int
+) -> list[int]:
+    """The shoes of photos, in the store's numbers."""
+    known, new = store.recognise(paths)
+    store.name_sides((shoe, side) for shoe, side in zip(known, sides, strict=True) if shoe is not None)
+    shoes = list(dict.fromkeys(shoe for shoe in known if shoe is not None))
+    of_path = dict(zip(paths, sides, strict=True))
+    new_sides = [of_path[photo.path] for photo in new]
+    for encoded in encode_photos([photo.path for photo in new], trained, thumbnail_px):
+        shoes += store.add(new, new_sides, encoded)
+    if not shoes:
+        raise UserError(f"{paths[0].parent}: none of its {len(paths)} photos can be read as an image.")
+    return shoes
+
+
+def _with_earlier(scores: csr_array, earlier: Sequence[tuple[int, int, float]]) -> csr_array:
+    """The scores, and those of pairs that were scored before and are not scored now."""
+    num_shoes = scores.shape[0]
+    rows = np.repeat(np.arange(num_shoes), np.diff(scores.indptr))
+    upper = rows < scores.indices
+    pairs = np.stack([rows, scores.indices], axis=1)[upper].astype(np.int64)
+    before = np.array([pair[:2] for pair in earlier], dtype=np.int64).reshape(-1, 2)
+    logits = np.array([pair[2] for pair in earlier], dtype=np.float32)
+    old = ~np.isin(np.sort(before, axis=1) @ [num_shoes, 1], pairs @ [num_shoes, 1])
+    return symmetric(np.concatenate([pairs, before[old]]), np.concatenate([scores.data[upper], logits[old]]), num_shoes)
+
+
+def _renumbered(match: Match, number: Sequence[int] | dict[int, int]) -> Match:
+    runner_up = None if match.runner_up is None else number[match.runner_up]
+    return replace(match, left=number[match.left], right=number[match.right], runner_up=runner_up)
+
+
+def _found(
+    store: Store, asked: set[int], new: Sequence[Match], singles: Sequence[Single], shoes: Sequence[int], limit: float
+) -> Found:
+    """What is told of the shoes that were asked for.
+
+    Args:
+        new: pairs that were found now, in the store's numbers.
+        singles: by their places in `shoes`, the numbers of those that were single before.
+    """
+    now = {(match.left, match.right) for match in new}
+    matches = [m for m in store.pairs() if (m.left, m.right) in now or {m.left, m.right} & asked]
+    alone = [one for one in singles if shoes[one.shoe] in asked]
+    told = asked | {shoe for m in matches for shoe in (m.left, m.right, m.runner_up) if shoe is not None}
+    order = sorted(told | {shoes[one.nearest] for one in alone if one.nearest is not None})
+    number = {shoe: i for i, shoe in enumerate(order)}
+    return Found(
+        store.gallery(order, None, encoded=False),
+        sorted(number[shoe] for shoe in asked | {shoe for m in matches for shoe in (m.left, m.right)}),
+        sorted((_renumbered(m, number) for m in matches), key=lambda m: m.distance(limit)),
+        [
+            Single(number[shoes[one.shoe]], None if one.nearest is None else number[shoes[one.nearest]], one.logit)
+            for one in alone
+        ],
+    )

@@ -1,0 +1,96 @@
+"""Scores the candidate pairs of a gallery: which they are by retrieval, how well each of them fits by the network."""
+
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+import torch
+from scipy.sparse import csr_array
+
+from shoepair.data.layout import LEFT, RIGHT
+from shoepair.inference.gallery import BATCH, Gallery
+from shoepair.inference.network import TrainedNetwork
+from shoepair.inference.retrieval import all_pairs, shortlist_length, shortlisted_pairs, unique_pairs, whitened
+from shoepair.progress import progress
+
+VALUES_AT_ONCE = 2_000_000  # of the embeddings of one side of these pairs: 8 MB, which the processor's cache may hold
+COMPARE_ALL_UP_TO = 2_000  # shoes, where a close look at two of them is cheap, or the only one
+
+
+def score_gallery(
+    gallery: Gallery,
+    trained: TrainedNetwork,
+    length: int | None = None,
+    *,
+    anchors: np.ndarray | None = None,
+    wanted: Iterable[tuple[int, int]] = (),
+) -> csr_array:
+    """The calibrated logits of the candidate pairs: (num_shoes, num_shoes) float32, symmetric; others are not stored.
+
+    Each is the mean over the views of the pair: on validation people, it finds more than one view. Where no side is
+    known and the network tells left from right, both orders are scored and averaged.
+
+    Args:
+        length: of each shoe's shortlist; None: shortlist_length() of the gallery.
+        anchors: (num_shoes,) bool, the shoes whose candidates are scored; None: all.
+        wanted: further pairs.
+    """
+    num_shoes = len(gallery.paths)
+    pairs = candidates(gallery, trained, length, anchors=anchors)
+    more = np.array(list(wanted), dtype=np.int64).reshape(-1, 2)
+    if len(more):
+        pairs = unique_pairs(np.concatenate([pairs, more]), num_shoes)
+    side = as_numbers(gallery.sides)
+    logits = np.empty(len(pairs), dtype=np.float32)
+    at_once = max(BATCH, VALUES_AT_ONCE // max(1, gallery.seen.shape[-1])) if trained.siamese is not None else BATCH
+    score: Callable[..., np.ndarray] = _score_images if trained.siamese is None else _score_embeddings
+    for start in progress(range(0, len(pairs), at_once), "Pairs", "block"):
+        first, second = pairs[start : start + at_once].T
+        flipped = (side[first] == -1) | (side[second] == 1)
+        left, right = np.where(flipped, second, first), np.where(flipped, first, second)
+        found = score(gallery, left, right, trained)
+        unknown = (side[first] == 0) & (side[second] == 0)
+        if trained.siamese is None and unknown.any():
+            found[unknown] = (found[unknown] + score(gallery, right[unknown], left[unknown], trained)) / 2
+        logits[start : start + at_once] = found
+    return symmetric(pairs, logits, num_shoes)
+
+
+def symmetric(pairs: np.ndarray, logits: np.ndarray, num_shoes: int) -> csr_array:
+    """(num_shoes, num_shoes) of what is known of pairs, (num_pairs, 2), each of them once."""
+    rows, columns = pairs.astype(np.int32).T
+    where = np.concatenate([rows, columns]), np.concatenate([columns, rows])
+    scores = csr_array((np.concatenate([logits, logits]), where), shape=(num_shoes, num_shoes))
+    scores.sort_indices()
+    return scores
+
+
+def candidates(
+    gallery: Gallery, trained: TrainedNetwork, length: int | None = None, *, anchors: np.ndarray | None = None
+) -> np.ndarray:
+    """Which two shoes may be a pair: not of the same known side and, where comparing all takes long, not quite unlike
+    at a glance. (num_pairs, 2) indices, the lower one first, in their order. Arguments: see score_gallery.
+    """
+    side, num_shoes = as_numbers(gallery.sides), len(gallery.paths)
+    cheap = trained.siamese is None or not trained.siamese.needs_reranking
+    if cheap and num_shoes <= COMPARE_ALL_UP_TO:
+        return all_pairs(side, anchors)
+    length = shortlist_length(num_shoes) if length is None else length
+    if num_shoes <= length:
+        return all_pairs(side, anchors)
+    return shortlisted_pairs(side, whitened(gallery.described(trained)), length, anchors)
+
+
+def as_numbers(sides: Sequence[str | None]) -> np.ndarray:
+    return np.array([{LEFT: 1, RIGHT: -1, None: 0}[side] for side in sides], dtype=np.int8)
+
+
+def _score_embeddings(gallery: Gallery, left: np.ndarray, right: np.ndarray, trained: TrainedNetwork) -> np.ndarray:
+    return trained.compare(*(gallery.rows(side).float() for side in (left, right))).numpy()
+
+
+def _score_images(gallery: Gallery, left: np.ndarray, right: np.ndarray, trained: TrainedNetwork) -> np.ndarray:
+    """Every pair goes through the whole network."""
+    if len(left) == 0:
+        return np.empty(0, dtype=np.float32)
+    images = [gallery.rows(side) for side in (left, right)]
+    return torch.cat([trained.score(*both) for both in zip(*(one.split(BATCH) for one in images), strict=True)]).numpy()

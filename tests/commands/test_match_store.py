@@ -1,0 +1,165 @@
+"""`shoepair match` with a store, with what a person said of pairs, and for programs."""
+
+import csv
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import Command, Outcome
+
+from shoepair.errors import UserError
+from shoepair.inference.store import Store
+
+
+@pytest.fixture
+def days(drawn_photos: Path, tmp_path: Path) -> Path:
+    """Left shoes come on one day, right ones on another."""
+    for day, side in (("monday", "left"), ("tuesday", "right")):
+        (tmp_path / day).mkdir()
+        for photo in (drawn_photos / "train").glob(f"*_{side}_*"):
+            shutil.copy(photo, tmp_path / day)
+    return tmp_path
+
+
+@pytest.fixture
+def match(shoepair: Command, trained: Path) -> Command:
+    def run(*typed: str) -> Outcome:
+        return shoepair("match", *typed, "--checkpoint", str(trained), "--threshold", "0.01")
+
+    return run
+
+
+def pairs(folder: str = "outputs/match") -> set[tuple[str, str]]:
+    with Path(folder, "pairs.csv").open() as file:
+        return {(Path(row["left"]).name, Path(row["right"]).name) for row in csv.DictReader(file)}
+
+
+def test_shoes_that_come_later_find_the_partners_of_before(match: Command, days: Path) -> None:
+    assert match("monday", "tuesday", "--out", "at_once").code == 0
+    monday = match("monday", "--store", "stock.db")
+    assert monday.code == 0 and monday.out.startswith("12 shoes, all sides known: 0 pairs, 12 single shoes")
+    tuesday = match("tuesday", "--store", "stock.db")
+    assert tuesday.code == 0 and pairs() == pairs("at_once") != set()
+    for photo in Path("monday").iterdir():  # not read again: nobody sees that they are no photos any more
+        status = photo.stat()
+        photo.write_bytes(b"?" * status.st_size)
+        os.utime(photo, ns=(status.st_atime_ns, status.st_mtime_ns))
+    shutil.move("tuesday", "wednesday")  # known by their content
+    again = match("monday", "wednesday", "--store", "stock.db")
+    assert again.code == 0 and "Left out" not in again.err and pairs() == pairs("at_once")
+    assert match("--store", "stock.db").out.startswith("24 shoes") and pairs() == pairs("at_once")
+
+
+def test_a_rejected_pair_is_not_found_again(match: Command, days: Path) -> None:
+    match("monday", "tuesday", "--store", "stock.db")
+    before = pairs()
+    left, right = sorted(before)[0]
+    outcome = match("--store", "stock.db", "--reject", left, right)
+    assert outcome.code == 0 and "are single again" in outcome.out
+    assert match("--store", "stock.db", "--reject", left, right).err.splitlines()[-1] == (
+        f"shoepair: --reject {left} {right}: they are no pair in stock.db."
+    )
+    assert match("--store", "stock.db").code == 0
+    assert (left, right) not in pairs() and before - {(left, right)} <= pairs()
+
+
+@pytest.mark.parametrize("store", [(), ("--store", "stock.db")])
+def test_what_a_person_said_stays_and_the_rest_is_matched_anew(match: Command, days: Path, store: tuple[str]) -> None:
+    match("monday", "tuesday", *store)
+    before = sorted(pairs())
+    with Path("outputs/match/pairs.csv").open() as file:
+        names = {Path(row[side]).name: row[side] for row in csv.DictReader(file) for side in ("left", "right")}
+    (left, right), (other_left, other_right), (wrong_left, wrong_right) = before[:3]
+    rows = [(left, other_right, "right"), (wrong_left, wrong_right, "wrong"), (other_left, right, "")]
+    Path("said.csv").write_text(
+        "left,right,verdict\n" + "".join(f"{names[a]},{names[b]},{verdict}\n" for a, b, verdict in rows)
+    )
+    assert match("monday", "tuesday", *store, "--reviewed", "said.csv").code == 0
+    assert (left, other_right) in pairs() and (wrong_left, wrong_right) not in pairs()
+    if store:
+        assert match(*store).code == 0 and (left, other_right) in pairs() and (wrong_left, wrong_right) not in pairs()
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ("a.png,b.png,perhaps", "said.csv, line 2: its verdict is perhaps, expected right, wrong or nothing."),
+        ("a.png,b.png,right", "--reviewed: a.png is not among the shoes."),
+        ("a.png,,right", "said.csv, line 2: expected the names of two shoes, left and right."),
+        ("a,b,right\na,c,right", "said.csv, line 3: a is right with b already, in line 2."),
+        ("a,b,right\nb,a,wrong", "said.csv: a and b are both right and wrong."),
+    ],
+)
+def test_a_mistake_in_what_a_person_said_is_one_line(match: Command, days: Path, rows: str, said: str) -> None:
+    Path("said.csv").write_text(f"left,right,verdict\n{rows}\n")
+    outcome = match("monday", "--reviewed", "said.csv")
+    assert outcome.code == 2 and outcome.err.splitlines()[-1] == f"shoepair: {said}"
+
+
+def test_another_network_than_the_stores_is_refused(
+    match: Command, shoepair: Command, days: Path, trained: Path
+) -> None:
+    match("monday", "--store", "stock.db")
+    content = torch.load(trained / "checkpoints" / "best.ckpt", weights_only=True)
+    next(iter(content["state_dict"].values())).add_(1e-3)
+    torch.save(content, "other.ckpt")
+    before = Path("stock.db").read_bytes()
+    outcome = shoepair("match", "tuesday", "--store", "stock.db", "--checkpoint", "other.ckpt")
+    assert outcome.code == 2 and outcome.err.splitlines()[-1].startswith(
+        "shoepair: --store stock.db: it was made with another network than this --checkpoint"
+    )
+    assert Path("stock.db").read_bytes() == before
+
+
+def test_a_command_that_ends_early_leaves_the_store_as_it_was(
+    match: Command, days: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    match("monday", "--store", "stock.db")
+    before = Path("stock.db").read_bytes()
+
+    def copied_and_stopped(self: Store, *arguments: object) -> None:
+        for file in Path().glob("stock.db*"):  # what a kill would leave at this moment
+            shutil.copy(file, file.name.replace("stock", "killed"))
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "remember", copied_and_stopped)
+        assert match("tuesday", "--store", "stock.db").code == 130
+    assert Path("stock.db").read_bytes() == before
+    assert match("tuesday", "--store", "stock.db", "--out", "whole").code == 0
+    assert match("tuesday", "--store", "killed.db", "--out", "killed").code == 0
+    assert Path("whole/pairs.csv").read_text() == Path("killed/pairs.csv").read_text()
+
+
+def test_what_is_no_store_or_in_use_is_one_line(match: Command, days: Path) -> None:
+    Path("text.db").write_text("shoes " * 1000)
+    for typed, said in (
+        (("monday", "--store", "text.db"), "--store text.db: this is no store of shoepair; choose another file."),
+        (("monday", "--store", "nowhere/a.db"), "--store nowhere/a.db: no such folder as nowhere."),
+        (("--store", "new.db", "--reject", "a", "b"), "--store new.db: no such file."),
+        (("--reject", "a", "b"), "expected a folder with photos, or --store FILE."),
+        (("monday", "--reject", "a", "b"), "--reject: expected --store FILE as well"),
+    ):
+        outcome = match(*typed)
+        assert outcome.code == 2 and outcome.err.splitlines()[-1].startswith(f"shoepair: {said}")
+    with Store(Path("stock.db"), "a network"), pytest.raises(UserError, match="another command is using it"):
+        Store(Path("stock.db"), "a network")
+
+
+def test_two_files_with_one_photo_are_one_shoe_of_a_store(match: Command, days: Path) -> None:
+    photo = next(Path("monday").iterdir())
+    shutil.copy(photo, Path("monday", "copy.png"))
+    outcome = match("monday", "--store", "stock.db")
+    assert outcome.out.startswith("12 shoes") and "Left out monday/" in outcome.err and "the same photo" in outcome.err
+
+
+def test_programs_read_json(match: Command, days: Path) -> None:
+    outcome = match("monday", "tuesday", "--json", "--score")
+    answer = json.loads(outcome.out)
+    assert answer["shoes"] == 24 == 2 * len(answer["pairs"]) + len(answer["singles"])
+    assert answer["score"]["found"] == len(answer["pairs"]) and answer["written"] == "outputs/match"
+    assert {(Path(pair["left"]).name, Path(pair["right"]).name) for pair in answer["pairs"]} == pairs()
+    assert all(0.01 < pair["probability"] <= 1 for pair in answer["pairs"])
