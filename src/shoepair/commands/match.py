@@ -48,11 +48,12 @@ def main(arguments: Sequence[str]) -> None:
         (say_aside if options.json else say)(reject(options.store, *options.reject))
         if not options.folders:
             return
-    checkpoint = chosen_checkpoint(options)
+    paths, sides = photos_of(options.folders, options.sides)
     answer = match(
         options.folders,
-        checkpoint,
-        sides=options.sides,
+        chosen_checkpoint(options),
+        paths=paths,
+        sides=sides,
         threshold=options.threshold,
         max_fmr=options.max_fmr,
         out=options.out,
@@ -142,7 +143,8 @@ def match(
     folders: Sequence[Path],
     checkpoint: Path,
     *,
-    sides: str,
+    paths: Sequence[Path],
+    sides: Sequence[str | None],
     out: Path,
     threshold: float | None = None,
     max_fmr: float | None = None,
@@ -153,7 +155,7 @@ def match(
     """Match the photos in folders and write what was found into `out`.
 
     Args:
-        sides: "names", "unknown" or the path of a CSV file.
+        paths, sides: of the photos, as photos_of() gives them.
         threshold: a probability; None: 0.5.
         max_fmr: instead of a threshold, the false match rate it is to give; see load_classifier.
         store: keeps shoes and pairs for the next time.
@@ -162,14 +164,11 @@ def match(
         UserError: for what the user can mend.
     """
     from shoepair.inference import matching
-    from shoepair.inference.gallery import list_photos
     from shoepair.inference.network import load_trained
     from shoepair.metrics.scores import logit_of
     from shoepair.reports.matches import refuse_others
 
     refuse_others(out)
-    paths = list_photos(folders)
-    known = _sides_of(paths, sides)
     if score:
         count_right([path.name for path in paths], [])  # refuses before anything is computed
     said = matching.read_reviewed(reviewed)
@@ -180,10 +179,10 @@ def match(
         limit = trained.threshold(max_fmr)
     _make_folder(out)
     if store is None:
-        found = _match_heap(paths, known, trained, limit, said, out, num_folders=len(folders))
+        found = _match_heap(paths, sides, trained, limit, said, out, num_folders=len(folders))
         names = matching.names_of(found.gallery.paths, len(folders))
     else:
-        found = _match_store(store, paths, known, trained, limit, said, out)
+        found = _match_store(store, paths, sides, trained, limit, said, out)
         names = matching.names_of(found.gallery.paths, 0)
     lines = [found_line(found, limit)]
     if max_fmr is not None:
@@ -199,15 +198,21 @@ def match(
     return Answer(lines, _record(shown, found, limit, out) | ({} if counts is None else {"score": asdict(counts)}))
 
 
-def _sides_of(paths: Sequence[Path], sides: str) -> list[str | None]:
-    from shoepair.inference.gallery import sides_from_names, sides_from_table
+def photos_of(folders: Sequence[Path], sides: str) -> tuple[list[Path], list[str | None]]:
+    """The photos in folders, and the sides of their shoes.
 
+    Args:
+        sides: "names", "unknown" or the path of a CSV file.
+    """
+    from shoepair.inference.gallery import list_photos, sides_from_names, sides_from_table
+
+    paths = list_photos(folders)
     if sides == "names":
-        return sides_from_names(paths)
+        return paths, sides_from_names(paths)
     if sides == "unknown":
-        return [None] * len(paths)
+        return paths, [None] * len(paths)
     if Path(sides).is_file():
-        return sides_from_table(Path(sides), paths)
+        return paths, sides_from_table(Path(sides), paths)
     raise UserError(f"--sides {sides}: expected names, unknown, or a CSV file; there is no such file.")
 
 
