@@ -49,18 +49,25 @@ def main(arguments: Sequence[str]) -> None:
         if not options.folders:
             return
     paths, sides = photos_of(options.folders, options.sides)
-    answer = match(
-        options.folders,
-        chosen_checkpoint(options),
-        paths=paths,
-        sides=sides,
-        threshold=options.threshold,
-        max_fmr=options.max_fmr,
-        out=options.out,
-        score=options.score,
-        store=options.store,
-        reviewed=options.reviewed,
-    )
+    checkpoint = chosen_checkpoint(options)
+    from shoepair.runs.folder import hold, release
+
+    hold(options.out, "writes into it")
+    try:
+        answer = match(
+            options.folders,
+            checkpoint,
+            paths=paths,
+            sides=sides,
+            threshold=options.threshold,
+            max_fmr=options.max_fmr,
+            out=options.out,
+            score=options.score,
+            store=options.store,
+            reviewed=options.reviewed,
+        )
+    finally:
+        release()
     say(json.dumps(answer.record) if options.json else "\n".join(answer.lines))
 
 
