@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 
+from shoepair import __version__
 from shoepair.errors import UserError, refused_by_machine
 from shoepair.terminal import guard_terminal, say, say_aside, say_error
 
@@ -40,7 +41,9 @@ def main() -> None:
 
 def run(arguments: list[str]) -> None:
     command, arguments = split_command(arguments)
-    if command in PLAIN_COMMANDS:
+    if "--version" in arguments:
+        say(f"shoepair {__version__}")
+    elif command in PLAIN_COMMANDS:
         importlib.import_module(f"shoepair.commands.{command}").main(arguments)
     else:
         run_application(command, arguments)
@@ -89,34 +92,34 @@ def split_command(arguments: list[str]) -> tuple[str, list[str]]:
 
 def run_application(command: str, arguments: list[str]) -> None:
     """Hand a command to Hydra, or complete it where the TAB key asks for that."""
-    if "-sc" in arguments or "--shell_completion" in arguments:
-        command = complete_command(command, arguments)
-        if not command:
-            return
+    if ("-sc" in arguments or "--shell_completion" in arguments) and complete_line(arguments):
+        return
     from shoepair.launch.hydra_app import run_hydra
 
     run_hydra(command, arguments)
 
 
-def complete_command(command: str, arguments: list[str]) -> str:
-    """Hydra completes a line without a command: take it out, or complete the command itself.
-
-    Returns:
-        The command whose settings Hydra is to complete; empty if there is nothing left to do.
-    """
+def complete_line(arguments: list[str]) -> bool:
+    """Print what the last word of the line may become. Returns False where Hydra is to do it."""
+    query = next((argument for argument in arguments if argument.startswith("query=")), None)
     line = os.environ.get("COMP_LINE", "")
-    program, *words = line.split() or [""]
-    if not words or not any(argument.startswith("query=") for argument in arguments):
-        return command
-    last_word_is_open = not line.endswith(" ")
-    if len(words) == 1 and last_word_is_open:
-        fitting = [name for name in COMMANDS if name.startswith(words[0])]
-        if fitting:
-            say(" ".join(fitting))
-            return ""
-    if words[0] in PLAIN_COMMANDS:
-        return ""
-    if words[0] in HYDRA_COMMANDS:
-        command, *words = words
-        os.environ["COMP_LINE"] = " ".join([program, *words]) + ("" if words and last_word_is_open else " ")
-    return command
+    words = line.split()[1:] + ([""] if line.endswith(" ") else [])
+    if query is None or not words:
+        return False
+    from shoepair.commands.complete import complete, options_of
+
+    offered: list[str] | None
+    fitting = [name for name in COMMANDS if name.startswith(words[0])] if len(words) == 1 else []
+    if words[0] in PLAIN_COMMANDS and len(words) > 1:
+        offered = options_of(words[0], words[-1])
+    elif fitting and words[0]:
+        offered = fitting
+    else:
+        command, rest = (words[0], words[1:]) if words[0] in HYDRA_COMMANDS else ("train", words)
+        offered = complete(command, rest)
+        if offered is None:  # Hydra knows a line without a command
+            os.environ["COMP_LINE"] = " ".join(["shoepair", *rest])
+            return False
+        offered += fitting
+    say(("\n" if query == "query=fish" else " ").join(offered))
+    return True

@@ -47,15 +47,15 @@ def test_a_run_leaves_results_checkpoints_and_curves(trained: Path) -> None:
     assert found["device"].startswith("cpu")
     assert json.loads((trained / "status.json").read_text())["status"] == "completed"
     scalars = EventAccumulator(str(trained)).Reload()
-    assert {"train/loss", "val/loss", "train/accuracy", "val/accuracy", "lr"} <= {
-        tag.removesuffix("-Adam") for tag in scalars.Tags()["scalars"]
-    }
-    assert len(scalars.Scalars("val/accuracy")) == 2
+    assert {"loss/train", "loss/val", "accuracy/train", "accuracy/val", "schedule/learning_rate"} <= set(
+        scalars.Tags()["scalars"]
+    )
+    assert len(scalars.Scalars("accuracy/val")) == 2
     assert not any(path.is_symlink() for path in trained.parent.rglob("*"))
 
 
 def test_best_checkpoint_is_the_epoch_with_the_best_accuracy(trained: Path) -> None:
-    accuracy = [event.value for event in EventAccumulator(str(trained)).Reload().Scalars("val/accuracy")]
+    accuracy = [event.value for event in EventAccumulator(str(trained)).Reload().Scalars("accuracy/val")]
     assert results(trained)["splits"]["val"]["accuracy"] == pytest.approx(max(accuracy))
 
 
@@ -371,8 +371,7 @@ def test_every_optimizer_trains_with_every_scheduler(
     )
     assert outcome.code == 0, outcome.err
     scalars = EventAccumulator(str(tmp_path / "outputs/run")).Reload()
-    (lr_tag,) = (tag for tag in scalars.Tags()["scalars"] if tag.startswith("lr"))
-    first, second = (event.value for event in scalars.Scalars(lr_tag))
+    first, second = (event.value for event in scalars.Scalars("schedule/learning_rate"))
     lr = 1e-2 if optimizer == "sgd" else 1e-3
     expected = {"constant": (1, 1), "cosine": (1, 0.5), "onecycle": (1 / 25, 0.283), "plateau": (1, 1)}[scheduler]
     assert (first / lr, second / lr) == pytest.approx(expected, rel=1e-2)
@@ -455,3 +454,27 @@ def test_averaged_weights_are_what_validates_and_what_is_kept(
     said = results(Path("outputs/run"))["splits"]["val"]["accuracy"]
     last_line = next(line for line in outcome.out.splitlines() if "Epoch 2/2" in line)
     assert f"accuracy {100 * said:5.1f} %" in last_line.partition("val:")[2]
+
+
+def test_an_epoch_is_validated_as_it_is_reported(shoepair: Command) -> None:
+    """In float32 and by both views, where training computes in bfloat16 on one."""
+    outcome = shoepair(*TINY, "trainer.precision=bf16-mixed", "keep=last", "hydra.run.dir=outputs/run")
+    assert outcome.code == 0, outcome.err
+    reported = results(Path("outputs/run"))["splits"]["val"]
+    scalars = EventAccumulator("outputs/run").Reload()
+    for name in ("accuracy", "loss"):
+        assert scalars.Scalars(f"{name}/val")[-1].value == pytest.approx(reported[name], rel=1e-5)
+    for name in ("accuracy_same", "accuracy_different"):
+        assert scalars.Scalars(f"validation/{name}")[-1].value == pytest.approx(reported[name])
+
+
+def test_a_run_of_a_few_steps_does_not_call_all_pairs_the_same(shoepair: Command) -> None:
+    """Batch norm's running statistics are those of the steps that there were, not what they began with."""
+    outcome = shoepair(*TINY, "data.num_people=16", "data.batch_size=42", "trainer.max_epochs=3", "keep=last",
+                       "data.image_size=64", "hydra.run.dir=outputs/run")  # fmt: skip
+    assert outcome.code == 0, outcome.err
+    val = results(Path("outputs/run"))["splits"]["val"]
+    assert 0 < val["accuracy_same"] < 1 and 0 < val["accuracy_different"] < 1, val
+    kept = torch.load("outputs/run/checkpoints/best.ckpt", weights_only=True)["state_dict"]
+    statistics = {name: value for name, value in kept.items() if name.endswith("num_batches_tracked")}
+    assert statistics and all(value == 6 for value in statistics.values())

@@ -13,7 +13,8 @@ from torch.utils.tensorboard import SummaryWriter
 
 from shoepair.training.event_log import rewrite
 
-CURVES = {"train/loss", "train/accuracy", "val/loss", "val/accuracy", "val/accuracy_same", "val/accuracy_different"}
+CURVES = {"loss/train", "accuracy/train", "loss/val", "accuracy/val", "validation/accuracy_same",
+          "validation/accuracy_different", "schedule/learning_rate"}  # fmt: skip
 RUN = (*TINY, "trainer.max_epochs=4", "test=false", "hydra.run.dir=outputs/run")
 
 
@@ -30,11 +31,11 @@ def steps(folder: Path) -> dict[str, list[int]]:
 def is_whole(folder: Path, num_epochs: int) -> None:
     found = steps(folder)
     assert set(found) >= CURVES
-    for tag in (*CURVES, "lr"):
+    for tag in CURVES:
         assert sorted(found[tag]) == list(range(1, num_epochs + 1)), tag
     twice = [(tag, step) for tag, all_steps in found.items() for step, n in Counter(all_steps).items() if n > 1]
     assert not [key for key in twice if key[0] != "_hparams_/session_start_info"]
-    assert "best/accuracy" in found and "train/pairs" in found
+    assert "result/accuracy" in found and "pictures/pairs" in found
 
 
 # Where the process dies: (what it dies before or after, at which call of it).
@@ -93,14 +94,15 @@ def test_what_a_kill_tore_or_doubled_is_mended_by_what_the_checkpoint_knows(tmp_
     for log, epochs in (("first", (1, 2)), ("second", (2, 3, 4))):
         with SummaryWriter(str(tmp_path), filename_suffix=f".{log}") as writer:
             for epoch in epochs:
-                writer.add_scalar("val/loss", epoch / 10, epoch, walltime=1000 + epoch)
-            writer.add_scalar("best/loss", 0.2, 2)
+                tag = "val/loss" if log == "first" else "loss/val"  # the first was written by an older version
+                writer.add_scalar(tag, epoch / 10, epoch, walltime=1000 + epoch)
+            writer.add_scalar("result/loss", 0.2, 2)
     first, second = sorted(tmp_path.iterdir(), key=lambda path: path.name.endswith("second"))
-    first.write_bytes(first.read_bytes()[:-5])  # in the middle of best/loss
+    first.write_bytes(first.read_bytes()[:-5])  # in the middle of result/loss
     second.write_bytes(second.read_bytes()[:-200])
     for _ in range(2):  # as often as one likes
         rewrite(tmp_path, {"val/loss": [0.1, 0.2, 0.3], "train/loss": [3.0, 2.0, 1.0], "val/rank": [0.0, 0.0, 0.0]})
-        assert steps(tmp_path) == {"val/loss": [1, 2, 3], "train/loss": [1, 2, 3]}
+        assert steps(tmp_path) == {"loss/val": [1, 2, 3], "loss/train": [1, 2, 3]}
     (file,) = tmp_path.glob("*tfevents*")
     events = [event for event in EventFileLoader(str(file)).Load() if event.summary.value]
     assert [event.wall_time for event in events[:2]] == [1001, 1002]

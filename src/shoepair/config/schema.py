@@ -2,7 +2,7 @@
 approaches.py. The values that keys have unless somebody says otherwise stand in conf/.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from annotated_types import Ge, Le
 from pydantic import InstanceOf, create_model
@@ -277,6 +277,10 @@ def section_in(annotation: Any) -> type[Section] | None:
     return None
 
 
+def may_be_null(field: FieldInfo) -> bool:
+    return type(None) in get_args(field.annotation)
+
+
 def known_keys() -> dict[str, FieldInfo]:
     """Every key of every section, whatever approach and data are chosen."""
     keys = leaves_of(TrainSettings)
@@ -285,3 +289,11 @@ def known_keys() -> dict[str, FieldInfo]:
         for section in sections:
             keys |= {key: field for key, field in leaves_of(section, f"{name}.").items() if key not in keys}
     return keys | {"checkpoint": EvaluateSettings.model_fields["checkpoint"]}
+
+
+def keys_of(command: str) -> dict[str, FieldInfo]:
+    """Every key that train or evaluate takes."""
+    if command == "train":
+        return {key: field for key, field in known_keys().items() if key != "checkpoint"}
+    keys = leaves_of(EvaluateSettings) | leaves_of(EvaluateDataSettings, "data.")
+    return {key: field for key, field in keys.items() if key != "data"}

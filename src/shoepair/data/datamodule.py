@@ -214,12 +214,10 @@ class ShoePairDataModule(LightningDataModule):
         return self.prepared(batch, training=self.trainer is not None and self.trainer.training)
 
     def prepared(self, batch: Batch, *, training: bool = False) -> Batch:
-        """A gathered batch as the model sees it: normalised, in training augmented."""
+        """A gathered batch as the model sees it: normalised, in training augmented; of embeddings, all views or one."""
         left, right, label = batch
         if self.embeddings:
-            if training:
-                return *self.augment.choose_views(left, right, self.num_copies), label
-            return left[:, 0], right[:, 0], label
+            return (*self.augment.choose_views(left, right, self.num_copies), label) if training else batch
         left, right = normalise(left), normalise(right)
         if training:
             left, right = self.augment(left, right)

@@ -16,7 +16,7 @@ from shoepair.launch.hydra_private import explain, parse_overrides, raising
 from shoepair.launch.naming import naming_override  # the module registers the resolvers that conf/ uses
 from shoepair.launch.sweep import Sweep
 from shoepair.runs.folder import release
-from shoepair.terminal import say_aside
+from shoepair.terminal import say, say_aside
 
 MULTIRUN = {"-m", "--multirun"}
 OUR_CALLBACKS = re.compile(r"[~+]*hydra(\.callbacks(\.(preflight|sweep)\b.*)?)?(=.*)?", re.DOTALL)
@@ -26,6 +26,11 @@ BUILDS = ["shoepair.*", "hydra.*", "hydra_plugins.*", "optuna.*", "logging.*", "
 
 def run_hydra(command: str, arguments: list[str]) -> None:
     """Run `train` or `evaluate`. Raises UserError for what the user can mend."""
+    if any(argument.partition("=")[0] == "--explain" for argument in arguments):
+        from shoepair.launch.explained import explain_keys, parse_explain
+
+        say(explain_keys(command, *parse_explain(arguments)))
+        return
     if command == "train" and any(argument.startswith("resume=") for argument in arguments):
         from shoepair.launch.resume import replay_resumed
 
@@ -36,7 +41,7 @@ def run_hydra(command: str, arguments: list[str]) -> None:
     typed = sys.argv
     sys.argv = [typed[0], *arguments]
     try:
-        with raising(), _whole_sweep():
+        with raising(), _whole_sweep(), _meanings(command, arguments):
             application = hydra.main("pkg://shoepair.conf", command, execution_whitelist=BUILDS)
             application(run_train if command == "train" else run_evaluate)()
     except Exception as error:
@@ -99,6 +104,14 @@ def _with_our_overrides(arguments: list[str]) -> list[str]:
         ours.append("hydra.mode=MULTIRUN")
     after = places[-1] + 1
     return [*flags, *rest[:after], *ours, *rest[after:]]
+
+
+def _meanings(command: str, arguments: list[str]) -> contextlib.AbstractContextManager[None]:
+    if not {"--help", "-h"} & set(arguments):
+        return contextlib.nullcontext()
+    from shoepair.launch.explained import annotated_help
+
+    return annotated_help(command)
 
 
 @contextlib.contextmanager

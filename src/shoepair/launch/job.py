@@ -6,21 +6,25 @@ Imports torch only when there is something to train, so that a sweep that is com
 import contextlib
 import logging
 import math
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from shoepair.config.schema import TrainSettings
+from shoepair.config.typed import Typed
 from shoepair.errors import Diverged, NotLearned, Pruned, UserError, refused_by_machine
 from shoepair.launch.hydra_private import wants_traceback
+from shoepair.launch.naming import told_apart
 from shoepair.launch.preflight import evaluate_settings, train_settings
 from shoepair.launch.resume import refuse_changed, same_settings
 from shoepair.runs import folder
-from shoepair.runs.read import read_run
+from shoepair.runs.read import flatten, read_run
 from shoepair.terminal import guard_terminal, say, say_error
 
 log = logging.getLogger(__name__)
@@ -56,10 +60,20 @@ def train_job(config: DictConfig) -> float | None:
                     from shoepair.training.train import train
 
                     limit_threads(hydra.launcher.get("cpus_per_task") if in_sweep else None)
-                    return train(settings, run_dir, test=test, overrides=list(hydra.overrides.task), in_sweep=in_sweep)
+                    return train(settings, run_dir, test=test, typed=what_was_typed(config, hydra), in_sweep=in_sweep)
             except Pruned as pruned:
                 return _pruned(settings, str(pruned))
     return None
+
+
+def what_was_typed(config: DictConfig, hydra: HydraConf) -> Typed:
+    """For the run's record and its name in TensorBoard."""
+    overrides = list(hydra.overrides.task)
+    told = told_apart(overrides, ["output_dir", *hydra.job.config.override_dirname.exclude_keys])
+    label = ", ".join(f"{name} {value}" for name, value in (told or told_apart(overrides, ["output_dir"])).items())
+    flat = flatten(OmegaConf.to_container(config, resolve=False))
+    followed = {key: re.fullmatch(r"\$\{([\w.]+)\}", value) for key, value in flat.items() if isinstance(value, str)}
+    return Typed(overrides, label, {key: found[1] for key, found in followed.items() if found})
 
 
 def evaluate_job(config: DictConfig) -> None:

@@ -32,11 +32,14 @@ def run_label(overrides: Sequence[str], excluded: Sequence[str] = ()) -> str:
         overrides: what was typed for a job.
         excluded: keys that do not tell it from the others.
     """
+    return path_safe("_".join(f"{name}-{path_safe(value)}" for name, value in told_apart(overrides, excluded).items()))
+
+
+def told_apart(overrides: Sequence[str], excluded: Sequence[str] = ()) -> dict[str, str]:
+    """Short name of a key -> what its value is called. Arguments: see run_label."""
     told = {o.get_key_element(): o for o in parse_overrides(overrides) if o.get_key_element() not in excluded}
     names = short_names([key.lstrip("+~") for key in told])
-    return path_safe(
-        "_".join(f"{names[key.lstrip('+~')]}-{path_safe(_value(override))}" for key, override in told.items())
-    )
+    return {names[key.lstrip("+~")]: _value(override) for key, override in told.items()}
 
 
 def _value(override: Override) -> str:

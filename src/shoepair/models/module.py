@@ -36,6 +36,7 @@ class PairModule(LightningModule):
 
     Attributes:
         config: the settings of the whole run as plain values; they go into its checkpoints.
+        hflip: whether pairs are validated, as they are reported, by their mirror images too.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class PairModule(LightningModule):
         self.val_loss = MeanMetric(nan_strategy="disable")  # a diverged run is told apart by its training loss
         self.val_num_pairs = SumMetric()
         self.config: dict[str, Any] = {}
+        self.hflip = False
 
     def forward(self, left: Tensor, right: Tensor) -> Tensor:
         """Score whether two shoes form a pair.
@@ -86,7 +88,7 @@ class PairModule(LightningModule):
         left, right, label = batch
         heads = self.network.heads(left, right)
         loss = torch.stack([self.training_loss(logit(head), label) for head in heads]).mean()
-        self.train_metrics.update(logit(self.network.combine(heads)).detach(), label)
+        self.train_metrics.update(said_same(logit(self.network.combine(heads)).detach()), label)
         self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=len(label), sync_dist=True)
         self.log_dict(self.train_metrics, on_step=False, on_epoch=True)
         return loss
@@ -101,9 +103,9 @@ class PairModule(LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         left, right, label = batch
-        logits = self(left, right)
+        logits = self.judge(left, right, hflip=self.hflip)
         self.val_loss.update(binary_cross_entropy_with_logits(logits, label, reduction="none"))
-        self.val_metrics.update(logits, label)
+        self.val_metrics.update(said_same(logits), label)
         self.val_num_pairs.update(len(label))
         self.log("val/loss", self.val_loss)
         self.log_dict(self.val_metrics)
@@ -115,6 +117,20 @@ class PairModule(LightningModule):
         rank = accuracy - loss / (1 + loss) / (2 * self.val_num_pairs.compute())
         self.val_num_pairs.reset()
         self.log("val/rank", torch.nan_to_num(rank, nan=-1.0), logger=False)
+
+    def judge(self, left: Tensor, right: Tensor, *, hflip: bool) -> Tensor:
+        """(B,) logits of pairs, by which epochs are chosen and which are reported: in float32, of all views together.
+
+        Args:
+            left, right: what PairNetwork.prepared gives, each (B, 3 or 4, H, W); or of encode_views (B, num_views, C),
+                after which copies may follow.
+            hflip: see PairNetwork.score.
+        """
+        with torch.autocast(left.device.type, enabled=False):
+            if left.ndim == 3:
+                views = slice(self.network.num_views(hflip=hflip))
+                return self.network.compare_views(left[:, views], right[:, views])
+            return self.network.score(left, right, hflip=hflip)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         groups = self.network.parameter_groups(self.hparams["optimizer"]["lr"])
@@ -201,6 +217,12 @@ def _refusing(section: str, settings: Mapping[str, Any]) -> Iterator[None]:
     except Exception as error:
         arguments = {key: value for key, value in settings.items() if key != "_target_"}
         raise UserError(f"{section}: {settings['_target_']} refused {arguments}: {one_line(str(error))}") from error
+
+
+def said_same(logits: Tensor) -> Tensor:
+    """(B,) 1 where a network says "same", else 0. Of logits that all lie between 0 and 1, torchmetrics would think that
+    they are probabilities."""
+    return (logits > 0).int()
 
 
 def num_parameters(module: PairModule) -> int:

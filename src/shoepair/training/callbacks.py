@@ -125,6 +125,33 @@ class SeedEveryEpoch(Callback):
         torch.manual_seed(int(entropy.generate_state(1)[0]))
 
 
+class FreshStatistics(Callback):
+    """Batch norm's running statistics follow each step by its momentum, 0.1, but the first ten steps faster: after n
+    steps they are the mean of n batches.
+
+    Else they would be for the most part what they began with, 0 and 1, in a run of a few steps, and such a network
+    calls all pairs the same.
+    """
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.momenta = [
+            (norm, norm.momentum)
+            for norm in pl_module.modules()
+            if isinstance(norm, torch.nn.modules.batchnorm._BatchNorm) and norm.momentum and norm.track_running_stats
+        ]
+
+    def on_train_batch_start(self, *args: Any, **kwargs: Any) -> None:
+        waiting = []
+        for norm, momentum in self.momenta:
+            assert norm.num_batches_tracked is not None
+            if not norm.training:  # a pretrained encoder's, which stay as they are
+                continue
+            norm.momentum = max(momentum, 1 / (int(norm.num_batches_tracked) + 1))
+            if norm.momentum > momentum:
+                waiting.append((norm, momentum))
+        self.momenta = waiting
+
+
 def moving_average(decay: float) -> WeightAveraging:
     """An exponential moving average of the weights, and of the statistics of batch norm, which follows each step.
 

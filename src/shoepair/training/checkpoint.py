@@ -128,6 +128,7 @@ def build_module(settings: TrainSettings) -> PairModule:
     if beside is not None:
         module.network.load_member(beside.network_weights)
     module.config = settings.plain()
+    module.hflip = settings.tta_hflip
     if settings.init_from is not None:
         start_from(module, settings.init_from)
     return module

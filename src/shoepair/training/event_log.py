@@ -13,8 +13,9 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 
 from shoepair.files import replacing
 from shoepair.training.callbacks import EpochLines
+from shoepair.training.tensorboard import PICTURES, tag_of
 
-PICTURES = "train/"  # begins the tags of pictures that are written while a run trains, and never again
+ONCE = f"{PICTURES}pairs"  # the picture that is written while a run trains, and never again
 NO_CURVES = ("val/rank",)  # of the history
 
 
@@ -41,26 +42,30 @@ def rewrite(folder: Path, history: Mapping[str, Sequence[float]]) -> None:
     same.
 
     Args:
-        history: the figures of every epoch so far, by tag.
+        history: the figures of every epoch so far, by name. An older version's tags were these names.
     """
     files = sorted(folder.glob("events.out.tfevents.*"))
     figures: dict[tuple[str, int], Event] = {}
     pictures: dict[tuple[str, int], Event] = {}
+    names = {name: name for name in history} | {tag_of(name): name for name in history}
     for event, value in _values(files):
-        if value.tag in history:
-            figures.setdefault((value.tag, event.step), _event(event.step, value, event.wall_time))
-        elif value.HasField("image") and value.tag.startswith(PICTURES):
+        if value.tag in names:
+            name = names[value.tag]
+            value.tag = tag_of(name)
+            figures.setdefault((name, event.step), _event(event.step, value, event.wall_time))
+        elif value.HasField("image") and value.tag in (ONCE, "train/pairs"):
+            value.tag = ONCE
             pictures.setdefault((value.tag, event.step), _event(event.step, value, event.wall_time))
     now = time.time()
     first = files[0] if files else folder / f"events.out.tfevents.{int(now):010d}.before"
     with replacing(first) as partial, partial.open("wb") as file:
         writer = RecordWriter(file)
         writer.write(Event(wall_time=now, file_version="brain.Event:2").SerializeToString())
-        for tag, values in history.items():
+        for name, values in history.items():
             for epoch, figure in enumerate(values, 1):
-                if tag not in NO_CURVES:
-                    new = _event(epoch, Summary.Value(tag=tag, simple_value=figure), now)
-                    writer.write(figures.get((tag, epoch), new).SerializeToString())
+                if name not in NO_CURVES:
+                    new = _event(epoch, Summary.Value(tag=tag_of(name), simple_value=figure), now)
+                    writer.write(figures.get((name, epoch), new).SerializeToString())
         for event in pictures.values():
             writer.write(event.SerializeToString())
     for path in files[1:]:

@@ -11,7 +11,6 @@ from torch.utils.data import DataLoader
 from shoepair.config.approaches import ApproachSettings
 from shoepair.config.schema import TrainSettings
 from shoepair.data.datamodule import ShoePairDataModule
-from shoepair.data.shoes import normalise
 from shoepair.metrics.calibration import Calibration, calibrate
 from shoepair.metrics.predictions import Predictions
 from shoepair.metrics.scores import measure, measure_mean
@@ -77,13 +76,10 @@ def predict_logits(
     """
     module.to(device).eval()
     logits = []
-    for left, right, _ in batches:
-        left, right = left.to(device), right.to(device)
-        if data.embeddings:
-            views = slice(module.network.num_views(hflip=hflip))  # beside these there may be copies
-            logits.append(module.network.compare_views(left[:, views], right[:, views]).cpu())
-        else:
-            logits.append(module.network.score(normalise(left), normalise(right), hflip=hflip).cpu())
+    for batch in batches:
+        left, right, label = (part.to(device) for part in batch)
+        left, right, _ = data.prepared((left, right, label))
+        logits.append(module.judge(left, right, hflip=hflip).cpu())
     return torch.cat(logits).double()
 
 

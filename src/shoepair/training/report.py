@@ -26,7 +26,7 @@ from shoepair.reports.figures import (
 from shoepair.reports.tables import splits_table
 from shoepair.runs.results import Results
 from shoepair.training.environment import device_name
-from shoepair.training.tensorboard import write_best_epoch, write_picture
+from shoepair.training.tensorboard import write_kept_epoch, write_picture
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ def write(
     calibrated = val.divided_by(results.temperature or 1.0)
     with costing_only_itself(run_dir / "curves.png"):
         draw_curves(run_dir / "curves.png", history, epoch, run_dir.name)
-    write_best_epoch(trainer, epoch, measure(val), calibrated.logit, val.label)
+    write_kept_epoch(trainer, epoch, measure(val), calibrated.logit, val.label)
     for name, draw in (
         ("mistakes", lambda path: draw_pairs(path, confident_pairs(calibrated, images, pairs.left, pairs.right))),
         ("confusion", lambda path: draw_confusion(path, {"val": val})),
@@ -82,7 +82,7 @@ def write(
         path = run_dir / f"{name}.png"
         with costing_only_itself(path):
             draw(path)
-            write_picture(trainer, f"best/{name}", path, epoch)
+            write_picture(trainer, path, epoch)
     write_json(run_dir / "results.json", results.plain())
 
 

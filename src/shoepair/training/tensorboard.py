@@ -1,6 +1,9 @@
 """What a run writes for TensorBoard: curves by epoch, one row of hyperparameters, and figures of its best epoch."""
 
-from collections.abc import Mapping
+import contextlib
+import time
+from collections.abc import Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,22 +14,40 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
 from tensorboard.plugins.hparams.api_pb2 import Status
-from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo, SessionStartInfo
 from torch import Tensor
-from torch.utils.tensorboard.summary import hparams
 
-from shoepair.config.schema import TrainSettings
+from shoepair.config.schema import TrainSettings, known_keys, may_be_null
+from shoepair.config.shown import ABSENT, short_names, shown
+from shoepair.config.typed import Typed
 from shoepair.data.shoes import normalise
+from shoepair.errors import Pruned
 from shoepair.metrics.scores import probability
 from shoepair.reports.contact_sheet import Item, shoe_image
 from shoepair.reports.figures import draw_pairs
+from shoepair.runs.read import NO_SETTINGS, flat_settings
+from shoepair.training.callbacks import EpochLines
 
-# Two curves on one chart each; add_scalars would make a run of its own for every curve.
+# Two curves on one chart each; add_scalars would make a run of its own for every curve, and of more than 40 runs
+# TensorBoard shows none until it is asked to.
 LAYOUT = {
     "Training and validation": {
-        name: ["Multiline", [f"train/{name}$", f"val/{name}$"]] for name in ("loss", "accuracy")
+        name: ["Multiline", [f"{name}/train$", f"{name}/val$"]] for name in ("accuracy", "loss")
     }
 }
+PICTURES = "pictures/"  # begins the tags of pictures
+
+
+def tag_of(name: str) -> str:
+    """What a metric is called in TensorBoard, which opens the groups that come first by name.
+
+    val/loss is loss/val: what is to be compared stands side by side, and accuracy and loss come before all else. The
+    learning rate does not have the name of the hyperparameter.
+    """
+    if name == "lr":
+        return "schedule/learning_rate"
+    split, _, metric = name.partition("/")
+    return f"{metric}/{split}" if metric in ("accuracy", "loss") else name.replace("val/", "validation/", 1)
 
 
 class EpochLogger(TensorBoardLogger):
@@ -42,6 +63,7 @@ class EpochLogger(TensorBoardLogger):
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         by_epoch = dict(metrics)
         epoch = by_epoch.pop("epoch", None)  # Lightning adds it; as a curve it would only take room
+        by_epoch = {tag_of(name): value for name, value in by_epoch.items()}
         super().log_metrics(by_epoch, step if epoch is None else int(epoch) + 1)
         self.experiment.flush()  # or the curves of a run that is killed would end minutes before it
 
@@ -54,30 +76,91 @@ class HyperparameterRow(Callback):
 
     TensorBoard unites the columns of all runs if no run claims to know them all, so only the records of a session
     are written, not that of an experiment (as `add_hparams` would), and runs of both approaches stand side by side.
+
+    Its name begins with what tells the run from others, and is never the same twice: TensorBoard would make one row of
+    two runs.
     """
 
-    def __init__(self, settings: TrainSettings) -> None:
-        self.values = short_hyperparameters(settings.plain())
+    def __init__(self, settings: TrainSettings, run_dir: Path, lines: EpochLines, typed: Typed) -> None:
+        self.values = hyperparameters(settings, typed.follows)
+        self.name = f"{typed.label or 'default settings'} ({run_dir}, {datetime.now():%Y-%m-%d %H:%M:%S})"
+        self.lines = lines
+        self.keeps_best = settings.keep == "best"
+        self.is_open = False
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if trainer.is_global_zero and (writer := writer_of(trainer)) is not None:
-            _, session_start, _ = hparams(self.values, {})
-            _write(trainer, session_start)
-            writer.add_custom_scalars(LAYOUT)
+        self.begin(trainer)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        self.end(trainer, "STATUS_FAILURE")
+        self.fail(trainer, exception)
 
-    def end(self, trainer: Trainer, status: str = "STATUS_SUCCESS") -> None:
-        """Write how the run ended."""
-        if not trainer.is_global_zero or (writer := writer_of(trainer)) is None:
+    @contextlib.contextmanager
+    def recorded(self, trainer: Trainer) -> Iterator[None]:
+        """Write how the block ended, also where it failed before or after the fit."""
+        try:
+            yield
+        except Exception as error:
+            self.fail(trainer, error)
+            raise
+        self.end(trainer, "STATUS_SUCCESS")
+
+    def begin(self, trainer: Trainer) -> None:
+        writer = writer_of(trainer)
+        if not trainer.is_global_zero or writer is None or self.is_open:
             return
-        data = HParamsPluginData(session_end_info=SessionEndInfo(status=Status.Value(status)))
-        metadata = SummaryMetadata(
-            plugin_data=SummaryMetadata.PluginData(plugin_name="hparams", content=data.SerializeToString())
-        )
-        _write(trainer, Summary(value=[Summary.Value(tag="_hparams_/session_end_info", metadata=metadata)]))
+        start = SessionStartInfo(group_name=self.name, start_time_secs=time.time())
+        for name, value in self.values.items():
+            kind = "bool" if isinstance(value, bool) else "string" if isinstance(value, str) else "number"
+            setattr(start.hparams[name], f"{kind}_value", value)
+        _write_record(trainer, "session_start_info", HParamsPluginData(session_start_info=start))
+        writer.add_custom_scalars(LAYOUT)
+        self.is_open = True
+
+    def fail(self, trainer: Trainer, error: BaseException) -> None:
+        """Record that the run failed or was pruned, with the figures that it had come to.
+
+        A run that was interrupted may go on: its row stays as that of one that has not ended.
+        """
+        if not trainer.is_global_zero or not isinstance(error, Exception):
+            return
+        ranks = self.lines.history.get("val/rank", [])
+        if ranks:
+            epoch = int(np.argmax(ranks)) if self.keeps_best else len(ranks) - 1
+            figures = {name: self.lines.history[f"val/{name}"][epoch] for name in ("accuracy", "loss")}
+            write_result(trainer, epoch + 1, figures)
+        self.begin(trainer)
+        # TensorBoard has no word for pruned. It calls unknown, too, what has not ended yet, which has no result.
+        self.end(trainer, "STATUS_UNKNOWN" if isinstance(error, Pruned) else "STATUS_FAILURE")
+
+    def end(self, trainer: Trainer, status: str) -> None:
+        """Write how the run ended."""
+        writer = writer_of(trainer)
+        if writer is None or not self.is_open:
+            return
+        end = SessionEndInfo(status=Status.Value(status), end_time_secs=time.time())
+        _write_record(trainer, "session_end_info", HParamsPluginData(session_end_info=end))
         writer.flush()
+        self.is_open = False
+
+
+def hyperparameters(settings: TrainSettings, follows: Mapping[str, str]) -> dict[str, str | float | bool]:
+    """A value for every key there is, under short names.
+
+    TensorBoard shows first the columns in which runs differ, and in parallel coordinates only runs that have a value
+    in each column: what a run does not have is "-", and what may be null is always text, so that its type is the same
+    in all runs. A key that follows another one is "= that one": it differs only where it does not.
+    """
+    flat, known = flat_settings(settings.plain()), known_keys()
+    keys = [key for key in dict.fromkeys([*known, *flat]) if key not in (*NO_SETTINGS, "checkpoint")]
+    names = short_names(list(known))
+    columns: dict[str, str | float | bool] = {}
+    for key in keys:
+        value = flat.get(key, ABSENT)
+        is_plain = isinstance(value, bool | int | float) and not (key in known and may_be_null(known[key]))
+        columns[names.get(key, key)] = (
+            f"= {follows[key]}" if key in follows else value if is_plain else shown(value, key)
+        )
+    return columns
 
 
 class FirstPairs(Callback):
@@ -103,7 +186,7 @@ class FirstPairs(Callback):
                 (heading, [Item([shoe_image(_pixels(p)) for p in pictures]) for pictures in zip(*seen, strict=True)])
             )
         draw_pairs(self.path, rows)
-        write_picture(trainer, "train/pairs", self.path, trainer.current_epoch + 1)
+        write_picture(trainer, self.path, trainer.current_epoch + 1)
 
 
 def _pixels(image: Tensor) -> np.ndarray:
@@ -111,47 +194,38 @@ def _pixels(image: Tensor) -> np.ndarray:
     return ((image + 0.5) * 255).round().clamp(0, 255).byte().numpy()
 
 
-def short_hyperparameters(config: Mapping[str, Any]) -> dict[str, str | int | float | bool]:
-    """The settings that people compare, under short names. What is null is left out: its type would change."""
-    approach, data, optimizer = config["approach"], config["data"], config["optimizer"]
-    named = {
-        "approach": approach["name"],
-        "data": data["name"],
-        "optimizer": optimizer["_target_"].rpartition(".")[2],
-        "lr": float(optimizer["lr"]),
-        "weight_decay": optimizer.get("weight_decay"),
-        "scheduler": config["scheduler"]["_target_"].rpartition(".")[2],
-        "batch_size": data["batch_size"],
-        "max_epochs": config["trainer"]["max_epochs"],
-        **{key: value for key, value in approach.items() if key != "name"},
-        "image_size": data["image_size"],
-        "negatives": data["negatives"],
-        "fold": data["fold"],
-        "seed": config["seed"],
-    }
-    return {key: value for key, value in named.items() if isinstance(value, str | int | float | bool)}
-
-
-def write_best_epoch(
+def write_kept_epoch(
     trainer: Trainer, epoch: int, figures: Mapping[str, Any], logit: np.ndarray, label: np.ndarray
 ) -> None:
-    """The best epoch's validation figures (which HPARAMS shows) and its precision-recall curve."""
+    """The kept epoch's validation figures (which HPARAMS shows) and its precision-recall curve."""
+    write_result(trainer, epoch, figures)
     writer = writer_of(trainer)
-    if writer is None:
-        return
-    for name in ("accuracy", "loss"):
-        writer.add_scalar(f"best/{name}", figures[name], epoch)
-    writer.add_pr_curve("best/precision_recall", label, probability(logit), epoch)
+    if writer is not None:
+        writer.add_pr_curve("result/precision_recall", label, probability(logit), epoch)
 
 
-def write_picture(trainer: Trainer, tag: str, path: Path, epoch: int) -> None:
-    """Show a PNG file in the IMAGES tab, as it is. After the fit, write_best_epoch() opens the log again."""
+def write_result(trainer: Trainer, epoch: int, figures: Mapping[str, Any]) -> None:
+    """The validation figures of the epoch that a run keeps. After the fit, this opens the log again."""
+    writer = writer_of(trainer)
+    if writer is not None:
+        for name in ("accuracy", "loss"):
+            writer.add_scalar(f"result/{name}", figures[name], epoch)
+
+
+def write_picture(trainer: Trainer, path: Path, epoch: int) -> None:
+    """Show a PNG file in the IMAGES tab, as it is. After the fit, write_result() opens the log again."""
     from PIL import Image
 
     with Image.open(path) as opened:
         width, height = opened.size
     picture = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=path.read_bytes())
-    _write(trainer, Summary(value=[Summary.Value(tag=tag, image=picture)]), epoch)
+    _write(trainer, Summary(value=[Summary.Value(tag=f"{PICTURES}{path.stem}", image=picture)]), epoch)
+
+
+def _write_record(trainer: Trainer, name: str, data: HParamsPluginData) -> None:
+    plugin = SummaryMetadata.PluginData(plugin_name="hparams", content=data.SerializeToString())
+    metadata = SummaryMetadata(plugin_data=plugin)
+    _write(trainer, Summary(value=[Summary.Value(tag=f"_hparams_/{name}", metadata=metadata)]))
 
 
 def _write(trainer: Trainer, summary: Summary, epoch: int | None = None) -> None:

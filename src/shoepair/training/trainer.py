@@ -19,7 +19,7 @@ from shoepair.errors import UserError, one_line, refused_by_machine
 from shoepair.models.module import PairModule
 from shoepair.runs.folder import TERMINATED, last_checkpoint
 from shoepair.training import parts
-from shoepair.training.callbacks import EarlyStop, SeedEveryEpoch, StopOnDivergence, moving_average
+from shoepair.training.callbacks import EarlyStop, FreshStatistics, SeedEveryEpoch, StopOnDivergence, moving_average
 from shoepair.training.checkpoint import CheckpointFiles, kept_checkpoint, last_epoch_checkpoint
 
 log = logging.getLogger(__name__)
@@ -31,6 +31,7 @@ def build_trainer(settings: TrainSettings, run_dir: Path, callbacks: list[Callba
     """The Trainer of a run, with the settings of `trainer`, writing into `run_dir` only."""
     callbacks = [
         SeedEveryEpoch(settings.seed),
+        FreshStatistics(),
         *callbacks,
         *parts.callbacks(settings),
         StopOnDivergence(),

@@ -1,0 +1,103 @@
+"""What the TAB key offers: commands, options of the plain ones, and of the others their groups, keys and values.
+
+Hydra completes as well, but imports every plugin for it, which takes a second or more; here are only file names, the
+schema, and what a command's own --help lists. What begins with "hydra" is left to Hydra.
+"""
+
+import contextlib
+import importlib
+import io
+import itertools
+import re
+from collections.abc import Sequence
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+from pydantic.fields import FieldInfo
+
+from shoepair.config.schema import keys_of
+
+FLAGS = ("--cfg", "--config-dir", "--explain", "--help", "--hydra-help", "--info", "--multirun", "--version")
+
+
+def complete(command: str, words: Sequence[str]) -> list[str] | None:
+    """What the last word may become, sorted; None where Hydra knows more.
+
+    Args:
+        command: train or evaluate.
+        words: all that is typed after it, the last one as far as it is there (it may be empty).
+    """
+    *before, last = words
+    if last.startswith("-"):
+        return [flag for flag in FLAGS if flag.startswith(last)]
+    sign = re.match(r"[+~]*", last)
+    prefix = sign[0] if sign else ""
+    last = last.removeprefix(prefix)
+    if last.startswith("hydra"):
+        return None
+    key, equals, value = last.partition("=")
+    groups = _groups(command, before)
+    keys = {name: field for name, field in keys_of(command).items() if name not in ("data.name", "approach.name")}
+    if equals:
+        begun, comma, value = value.rpartition(",")
+        values = groups[key] if key in groups else _values(keys[key]) if key in keys else []
+        return [f"{prefix}{key}={begun}{comma}{v}" for v in sorted(values) if v.startswith(value)]
+    fitting = {f"{group}=" for group in groups if group.startswith(last)}
+    for name in keys:
+        if name.startswith(last):
+            inside, dot, _ = name[len(last) :].partition(".")
+            fitting.add(f"{last}{inside}{dot or '='}")
+    return [f"{prefix}{word}" for word in sorted(fitting)]
+
+
+def options_of(command: str, last: str) -> list[str]:
+    """The options of a plain command, as its --help lists them."""
+    shown = io.StringIO()
+    with contextlib.redirect_stdout(shown), contextlib.suppress(SystemExit):
+        importlib.import_module(f"shoepair.commands.{command}").main(["--help"])
+    found = set(re.findall(r"(?<![\w-])--[a-z][\w-]*", shown.getvalue()))
+    return sorted(option for option in found if option.startswith(last)) if last.startswith("-") else []
+
+
+def _groups(command: str, before: Sequence[str]) -> dict[str, list[str]]:
+    """Group -> its options, of ours and of a folder that was named by --config-dir."""
+    places: list[Traversable] = [files("shoepair.conf")]
+    for flag, named in itertools.pairwise(before):
+        if flag in ("--config-dir", "-cd"):
+            places.append(Path(named))
+    groups: dict[str, list[str]] = {}
+    for place in places:
+        for folder in place.iterdir() if place.is_dir() else ():
+            if folder.is_dir() and (command == "train" or folder.name == "data"):
+                groups.setdefault(folder.name, []).extend(_options(folder))
+    return {name: options for name, options in groups.items() if options}
+
+
+def _options(folder: Traversable, inside: str = "") -> list[str]:
+    options = []
+    for path in folder.iterdir():
+        if path.is_dir():
+            options += _options(path, f"{inside}{path.name}/")
+        elif path.name.endswith(".yaml"):
+            options.append(f"{inside}{path.name.removesuffix('.yaml')}")
+    return options
+
+
+def _values(field: FieldInfo) -> list[str]:
+    """Those that are words."""
+    words: list[str] = []
+    for kind in _kinds(field.annotation):
+        if kind is type(None):
+            words.append("null")
+        elif kind is bool:
+            words += ["true", "false"]
+        elif get_origin(kind) is Literal:
+            words += map(str, get_args(kind))
+    return words
+
+
+def _kinds(annotation: Any) -> list[Any]:
+    inner = [] if get_origin(annotation) is Literal else get_args(annotation)
+    return [annotation, *(kind for part in inner for kind in _kinds(part))]
