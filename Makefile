@@ -42,6 +42,8 @@ docs: install  ## the pages that are written from the code
 
 weights: install  ## what travels with the package, learned anew from drawn shoes
 	$(BIN)/python -m shoepair.training.segmenter src/shoepair/models/segmenter.pt
+	$(BIN)/shoepair train experiment=ready
+	$(BIN)/python -m shoepair.training.ready outputs/ready src/shoepair/models/ready.ckpt
 
 bench: install  ## speed, side by side with torch's own layers
 	$(BIN)/python benchmarks/bench.py

@@ -3,10 +3,15 @@
 python benchmarks/conditions.py photos/train outputs/photos/best_dual/folds outputs/photos/best_pretrained/folds
 python benchmarks/conditions.py photos/train outputs/photos/best_dual/folds --report docs/results/conditions.json
 
-Each run of a sweep=folds judges the pairs of the people that it validated on, in its predictions.csv. Both photos of a
-pair are changed, each by numbers of its own, in three draws. Floors are those of other people of the same fold: of one
-half of them as long as something is chosen, of the other half, with other numbers, for --report, which also counts how
-often it was looked at. Nothing is trained.
+shoepair evaluate -m checkpoint=ready data=photos data.root=photos data.fold=0,1,2,3,4 \\
+    hydra.sweep.dir=outputs/ready/folds
+python benchmarks/conditions.py photos/train outputs/ready/folds --checkpoint ready
+
+Each run of a sweep=folds judges the pairs of the people that it validated on, in its predictions.csv; with
+--checkpoint, one network that learned from none of these people judges all of them. Both photos of a pair are
+changed, each by numbers of its own, in three draws. Floors are those of other people of the same fold: of one half of
+them as long as something is chosen, of the other half, with other numbers, for --report, which also counts how often
+it was looked at. Nothing is trained.
 
 Beside the conditions stand the mean and the worst of the first nine, the third of the pairs with the darkest shoes, and
 what the network is sure of: that which its logits on the people of the other folds say are the surest nine of ten.
@@ -52,6 +57,7 @@ def main() -> None:
     parser.add_argument("folds", nargs="+", type=Path, metavar="DIR", help="of a sweep=folds")
     parser.add_argument("--draws", type=int, default=3, help="default: %(default)s")
     parser.add_argument("--report", type=Path, metavar="FILE.json", help="on the other floors; write what is found")
+    parser.add_argument("--checkpoint", metavar="PATH", help="the network that judges, instead of each run's own")
     options = parser.parse_args()
     for folder in options.folds:
         if not list(folder.glob("*/predictions.csv")):
@@ -60,17 +66,23 @@ def main() -> None:
     squares = [torch.tensor(to_square(open_upright(path), SIDE)).float() / 255 for path in paths]
     layers = dict(zip((path.stem for path in paths), take_apart(squares), strict=True))
     side = CHOOSING if options.report is None else REPORTING
-    found = {folder.parent.name: measure(folder, layers, side, options.draws) for folder in options.folds}
+    found = {
+        folder.parent.name: measure(folder, layers, side, options.draws, options.checkpoint) for folder in options.folds
+    }
     if options.report is not None:
         record(options.report, found, options.draws)
     print(table(found))
 
 
-def measure(folder: Path, layers: dict[str, Layers], side: int, draws: int) -> dict[str, Any]:
+def measure(
+    folder: Path, layers: dict[str, Layers], side: int, draws: int, checkpoint: str | None = None
+) -> dict[str, Any]:
     """Condition -> accuracy, its interval over people and that on same and different pairs; all folds together."""
     right: dict[str, list[np.ndarray]] = {}
     sure: dict[str, list[np.ndarray]] = {}
-    folds = [(load_classifier(run.parent).trained, read_predictions(run)["val"]) for run in sorted_runs(folder)]
+    folds = [
+        (load_classifier(checkpoint or run.parent).trained, read_predictions(run)["val"]) for run in sorted_runs(folder)
+    ]
     margins: list[float] = []
     for name, condition in CONDITIONS.items():
         started = time.perf_counter()

@@ -115,10 +115,10 @@ MISTAKES = [
     ("predict", "expected either LEFT and RIGHT, or --stacked PHOTO, or --pairs FILE.csv."),
     ("predict one.jpg", "expected two photos, LEFT and RIGHT; received 1."),
     ("predict one.jpg two.jpg", "one.jpg: no such file."),
-    ("predict . .", "checkpoint=latest: there is no trained run in outputs/"),
+    ("predict . .", ".: this is a folder, expected a photo"),
     ("match nowhere", "nowhere: no such folder."),
     ("match . --threshold 1", "--threshold 1.0: expected a number between 0 and 1."),
-    ("export", "checkpoint=latest: there is no trained run in outputs/"),
+    ("export --checkpoint nowhere", "checkpoint=nowhere: no such file or folder."),
     ("predict --pairs pairs.csv", "pairs.csv: No such file or directory; expected a CSV file."),
 ]  # fmt: skip
 

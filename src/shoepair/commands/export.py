@@ -18,11 +18,16 @@ def main(arguments: Sequence[str]) -> None:
     )
     add_checkpoint(parser)
     parser.add_argument(
-        "--out", type=Path, metavar="FILE", help="default: beside the checkpoint, with the ending .onnx"
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help="default: beside the checkpoint, with the ending .onnx; of the one that comes with shoepair, ready.onnx",
     )
     options = parser.parse_args(arguments)
     checkpoint = chosen_checkpoint(options)
-    out = options.out or checkpoint.with_suffix(".onnx")
+    from shoepair.runs.find import READY_CHECKPOINT
+
+    out = options.out or (Path("ready.onnx") if checkpoint == READY_CHECKPOINT else checkpoint.with_suffix(".onnx"))
     from shoepair.inference.onnx import export
 
     say(export(checkpoint, out))

@@ -15,6 +15,7 @@ from shoepair.commands.options import (
     add_max_fmr,
     check_max_fmr,
     chosen_checkpoint,
+    say_which,
     threshold_line,
 )
 from shoepair.errors import UserError
@@ -184,6 +185,7 @@ def match(
         limit = logit_of(DEFAULT_THRESHOLD if threshold is None else threshold)
     else:
         limit = trained.threshold(max_fmr)
+    say_which(checkpoint, trained)
     _make_folder(out)
     if store is None:
         found = _match_heap(paths, sides, trained, limit, said, out, num_folders=len(folders))

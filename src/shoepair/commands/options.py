@@ -24,7 +24,7 @@ def add_checkpoint(parser: argparse.ArgumentParser) -> None:
         default="latest",
         metavar="PATH",
         help="a file, the folder of a run (what it kept) or of several (the best run); default: the newest run in "
-        "outputs/",
+        "outputs/, or, where nothing was trained, the network that comes with shoepair (also by its name: ready)",
     )
     parser.add_argument(
         "--plugin",
@@ -36,17 +36,27 @@ def add_checkpoint(parser: argparse.ArgumentParser) -> None:
 
 
 def chosen_checkpoint(options: argparse.Namespace) -> Path:
-    """The file that --checkpoint means, said on stderr if that was not typed. Raises UserError if there is none."""
+    """The file that --checkpoint means. Raises UserError if there is none."""
     if options.plugin:
         from shoepair.config.approaches import load_plugins
 
         load_plugins(options.plugin)
     from shoepair.runs.find import find_checkpoint  # late: --help need not read the schema
 
-    path = find_checkpoint(options.checkpoint, "outputs")
-    if str(path) != options.checkpoint:
-        say_aside(f"Checkpoint {path}")
-    return path
+    return find_checkpoint(options.checkpoint, "outputs", or_ready=True)
+
+
+def say_which(path: Path, trained: "TrainedNetwork") -> None:
+    """One line on stderr: which network judges, and what it learned from."""
+    from shoepair.runs.find import READY_CHECKPOINT
+
+    if path == READY_CHECKPOINT:
+        which = "the one that comes with shoepair, learned from drawn shoes alone (docs/models.md)"
+    elif trained.learned_from_drawn:
+        which = f"{path}, learned from drawn shoes alone: of photos it is surer than it should be"
+    else:
+        which = f"{path}, learned from photos"
+    say_aside(f"Network: {which}")
 
 
 def add_max_fmr(parser: argparse.ArgumentParser) -> None:

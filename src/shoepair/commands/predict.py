@@ -13,6 +13,7 @@ from shoepair.commands.options import (
     add_max_fmr,
     check_max_fmr,
     chosen_checkpoint,
+    say_which,
     threshold_line,
 )
 from shoepair.errors import UserError
@@ -69,6 +70,7 @@ def main(arguments: Sequence[str]) -> None:
     if options.max_fmr is not None:
         say_aside(threshold_line(classifier.trained, classifier.threshold))
     if options.pairs is not None:
+        say_which(checkpoint, classifier.trained)
         answers = classifier.try_all(paths for _, paths in pairs)
         _answer_many(options.pairs, [names for names, _ in pairs], answers, as_json=options.json)
         return
@@ -80,6 +82,7 @@ def main(arguments: Sequence[str]) -> None:
         names = dict(zip(("left", "right"), options.photos, strict=True))
         if options.explain is not None:
             _explain(classifier, options.photos, verdict, options.explain)
+    say_which(checkpoint, classifier.trained)
     say(_as_json(names, verdict) if options.json else verdict.sentence)
 
 

@@ -159,7 +159,8 @@ def load_classifier(
 
     Args:
         checkpoint: a file; the folder of a run (the epoch that it kept) or of several runs (the best one by validation
-            accuracy); or "latest", the run in `output_dir` that ended last.
+            accuracy); "ready", the network that comes with shoepair; or "latest", the run in `output_dir` that ended
+            last, and "ready" where nothing was trained.
         max_fmr: of pairs that are different, the part that may be called the same, such as 0.05; None: the
             probability decides, at 0.5. The threshold is the lowest one that the checkpoint's validation pairs allow
             with 95 % confidence; those are two shoes of one person, photographed in one place. See
@@ -167,7 +168,7 @@ def load_classifier(
     Raises:
         UserError: if there is none, or if its validation pairs cannot support that rate.
     """
-    path = find_checkpoint(str(checkpoint), str(output_dir))
+    path = find_checkpoint(str(checkpoint), str(output_dir), or_ready=True)
     trained = load_trained(path)
     if max_fmr is not None:  # that rate says what is sure enough
         return ShoeClassifier(trained, path, trained.threshold(max_fmr))

@@ -69,6 +69,11 @@ class TrainedNetwork:
         return self.settings.image_size
 
     @property
+    def learned_from_drawn(self) -> bool:
+        """Whether no photo taught it, so that photos are strange to it."""
+        return self.config.get("data", {}).get("name") == "synthetic"
+
+    @property
     def temperature(self) -> float:
         return 1.0 if self.calibration is None else self.calibration.temperature
 

@@ -1,4 +1,4 @@
-"""Which file `checkpoint=` and `init=` mean: itself, the best of a run, of a sweep, or of the newest run."""
+"""Which file `checkpoint=` and `init_from=` mean: itself, the best of a run or of a sweep, the newest run, or READY."""
 
 import logging
 from datetime import datetime
@@ -11,22 +11,31 @@ from shoepair.runs.read import find_runs, read_runs
 
 log = logging.getLogger(__name__)
 
+READY = "ready"  # the name of the network that comes with shoepair
+READY_CHECKPOINT = Path(__file__).parents[1] / "models" / "ready.ckpt"  # written by training/ready.py
 
-def find_checkpoint(checkpoint: str, output_dir: str, key: str = "checkpoint") -> Path:
+
+def find_checkpoint(checkpoint: str, output_dir: str, key: str = "checkpoint", *, or_ready: bool = False) -> Path:
     """The file that `checkpoint=` means.
 
     Args:
         checkpoint: a file; the folder of a run (the epoch that it kept); a folder with several runs, such as a sweep's
-            (the best run by validation accuracy); or "latest" (the run in output_dir that ended last).
+            (the best run by validation accuracy); "latest" (the run in output_dir that ended last); or "ready" (the
+            network that comes with shoepair).
         key: what the setting is called.
+        or_ready: "latest" is "ready" where nothing was trained.
     Raises:
         UserError: if there is none.
     """
     if checkpoint == "latest":
         trained = [path for path in find_runs([output_dir])[0] if best_checkpoint(path).is_file()]
+        if not trained and or_ready:
+            return READY_CHECKPOINT
         if not trained:
             raise UserError(f"{key}=latest: there is no trained run in {output_dir}/; run `shoepair train` first.")
         return best_checkpoint(max(trained, key=_ended))
+    if checkpoint == READY:
+        return READY_CHECKPOINT
     path = Path(checkpoint)
     if path.is_file():
         return path

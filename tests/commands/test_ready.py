@@ -1,0 +1,89 @@
+"""The network that comes with shoepair: it answers where nothing was trained, and says what it learned from."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import TINY, Command
+from PIL import Image
+
+from shoepair import load_classifier
+from shoepair.errors import UserError
+from shoepair.runs.checkpoint import read_checkpoint
+from shoepair.runs.find import READY_CHECKPOINT
+from shoepair.training.ready import LARGEST_FILE, MARGIN, packed
+
+COMES = "Network: the one that comes with shoepair, learned from drawn shoes alone (docs/models.md)\n"
+
+
+@pytest.fixture(scope="module")
+def photos(drawn_large: Path) -> list[Path]:
+    """Left and right shoe of every drawn pair, in turn, as large as photos are."""
+    return sorted((drawn_large / "train").iterdir())
+
+
+@pytest.fixture(scope="module")
+def drawn_large(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from shoepair.data.synthetic.collection import draw_shoes
+
+    folder = tmp_path_factory.mktemp("large")
+    (folder / "train").mkdir()
+    shoes = draw_shoes(num_people=2, num_test_people=0, image_size=224, seed=77, hardness=0.0)["train"]
+    for shoe, image in zip(shoes.shoes, shoes.images, strict=True):
+        Image.fromarray(image.permute(1, 2, 0).numpy()).save(folder / "train" / f"{shoe.name}.png")
+    return folder
+
+
+def test_two_photos_are_judged_where_nothing_was_trained(shoepair: Command, photos: list[Path]) -> None:
+    said = []
+    for other in (1, 3):
+        outcome = shoepair("predict", str(photos[0]), str(photos[other]), "--json")
+        assert outcome.code == 0 and outcome.err == COMES, outcome.err
+        said.append(json.loads(outcome.out)["probability"])
+    assert said[0] > 0.5 > said[1]
+    assert load_classifier().compare(photos[0], photos[1]).probability == pytest.approx(said[0], abs=1e-6)
+
+
+def test_a_heap_is_matched_where_nothing_was_trained(shoepair: Command, drawn_large: Path) -> None:
+    outcome = shoepair("match", str(drawn_large / "train"), "--score")
+    assert outcome.code == 0 and COMES in outcome.err, outcome.err
+    assert "5 of" in outcome.out or "6 of" in outcome.out  # of six pairs
+
+
+def test_what_was_trained_here_is_preferred_and_ready_is_a_name(
+    shoepair: Command, trained: Path, drawn_large: Path, photos: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(trained.parents[1])
+    shown = [str(photo) for photo in photos[:2]]
+    assert COMES not in shoepair("predict", *shown).err
+    assert shoepair("predict", *shown, "--checkpoint", "ready").err == COMES
+    of_two = ("data=photos", f"data.root={drawn_large}", "data.train_fraction=0.5", "hydra.run.dir=outputs/measured")
+    outcome = shoepair("evaluate", "checkpoint=ready", *of_two)
+    assert outcome.code == 0 and f"Checkpoint {READY_CHECKPOINT}" in outcome.out, outcome.err
+    shutil.rmtree("outputs/measured")
+
+
+def test_it_is_small_plain_and_learned_from_drawn_shoes_alone() -> None:
+    assert READY_CHECKPOINT.stat().st_size <= LARGEST_FILE
+    content = torch.load(READY_CHECKPOINT, weights_only=True)
+    config = content["config"]
+    assert config["data"]["name"] == "synthetic" and config["init_from"] is None
+    assert all(w.dtype == torch.float16 for w in content["state_dict"].values() if w.is_floating_point())
+
+
+def test_packing_takes_the_margin_from_every_logit(shoepair: Command, photos: list[Path]) -> None:
+    cut = [setting for setting in TINY if "image_size" not in setting]
+    typed = ("experiment=ready", *cut, "data.image_size=64", "approach.cutout=32", "hydra.run.dir=outputs/run")
+    assert shoepair("train", *typed).code == 0
+    checkpoint = read_checkpoint("outputs/run/checkpoints/best.ckpt")
+    torch.save(packed(checkpoint), "packed.ckpt")
+    before, after = (load_classifier(path) for path in ("outputs/run", "packed.ckpt"))
+    raw = [
+        torch.logit(torch.tensor(c.compare(*photos[:2]).probability)) * c.trained.temperature for c in (before, after)
+    ]
+    assert float(raw[0] - raw[1]) == pytest.approx(MARGIN, abs=0.02)  # half precision
+    checkpoint.content["config"]["data"]["name"] = "photos"
+    with pytest.raises(UserError, match="drawn shoes alone"):
+        packed(checkpoint)
