@@ -256,7 +256,7 @@ def test_a_rate_of_false_matches_gives_the_threshold(shoepair: Command, learned:
     assert outcome.code == 0, outcome.err
     said = json.loads(outcome.out)
     assert said["threshold"] == pytest.approx(expected, abs=1e-6)
-    line = outcome.err.splitlines()[-1]
+    line = outcome.err.splitlines()[0]
     assert line.startswith(f"Threshold {expected:.4f}: in validation it calls 2 of 12 different pairs the same")
     assert shoepair(*typed).out.strip() == said["sentence"]
     assert load_classifier(learned, max_fmr=0.5).compare(*photos[:2]).threshold == pytest.approx(expected)
