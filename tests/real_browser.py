@@ -1,10 +1,15 @@
 """A real browser for tests: Debian's Chromium, driven by playwright; and axe-core, which looks for faults in pages."""
 
+import io
 import shutil
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from PIL import Image
+
+from shoepair.data.synthetic.collection import draw_shoes
 
 # What Chromium would otherwise do by itself: look for updates, keep company with its maker.
 QUIET = (
@@ -31,7 +36,7 @@ class Browser:
         context = self.chromium.new_context(
             viewport={"width": width, "height": 800}, color_scheme=colours, locale="en-GB", **options
         )
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(90_000)
         self.page = context.new_page()
         context.on("request", lambda request: self._look_at(request.url))
         self.page.on("console", lambda said: self.complaints.append(said.text) if said.type == "error" else None)
@@ -43,6 +48,13 @@ class Browser:
         if not url.startswith(("file:", "data:", "blob:", "http://127.0.0.1:")):
             self.outside.append(url)
 
+    def until(self, expression: str, seconds: float = 90) -> None:
+        """Wait until something is true; playwright's wait_for_function evaluates text, which our policies forbid."""
+        end = time.monotonic() + seconds
+        while not self.page.evaluate(f"() => Boolean({expression})"):
+            assert time.monotonic() < end, f"never: {expression}"
+            self.page.wait_for_timeout(50)
+
     def axe(self) -> list[str]:
         """What axe-core finds in the page as it is now: the kind, how grave, and where."""
         from axe_playwright_python.base import AXE_FILE_PATH
@@ -53,8 +65,16 @@ class Browser:
         return [f"{v['id']} ({v['impact']}): {v['nodes'][0]['html']}" for v in found["violations"]]
 
 
+def drawn_shoe() -> Image.Image:
+    """What the camera of the browser sees, (640, 480)."""
+    shoes = draw_shoes(num_people=1, num_test_people=0, image_size=480, seed=5, hardness=0.5)["train"]
+    photo = Image.new("RGB", (640, 480), "grey")
+    photo.paste(Image.fromarray(shoes.images[0].permute(1, 2, 0).numpy()), (80, 0))
+    return photo
+
+
 @pytest.fixture(scope="session")
-def chromium() -> Iterator[Any]:
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     playwright = pytest.importorskip(
         "playwright.sync_api", reason="playwright is not installed: pip install playwright"
     )
@@ -63,7 +83,14 @@ def chromium() -> Iterator[Any]:
     if path is None:
         pytest.skip("there is no Chromium: apt-get install chromium")
     with playwright.sync_playwright() as started:
-        camera = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
+        frame = io.BytesIO()
+        drawn_shoe().save(frame, "JPEG", quality=95)
+        film = tmp_path_factory.mktemp("camera") / "shoe.mjpeg"
+        film.write_bytes(frame.getvalue() * 5)
+        camera = (
+            "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream",
+            f"--use-file-for-fake-video-capture={film}",
+        )  # fmt: skip
         running = started.chromium.launch(executable_path=path, args=[*QUIET, *camera])
         yield running
         running.close()

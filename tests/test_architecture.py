@@ -15,15 +15,18 @@ FLOORS = {
     "data": 3, "models": 3,
     "runs": 4,
     "inference": 5, "reports": 5,
-    "commands": 6, "training": 6,
-    "launch": 7,
-    "cli": 8,
-    "__init__": 9, "__main__": 9,
+    "app": 6,
+    "commands": 7, "training": 7,
+    "launch": 8,
+    "cli": 9,
+    "__init__": 10, "__main__": 10,
     "conf": 0,
 }  # fmt: skip
 # Who may know a library, by the first part of what it imports: rooms, or single files of them.
 KNOWS = {
     "hydra": {"launch"},
+    "starlette": {"app", "commands/app.py"},
+    "uvicorn": {"app", "commands/app.py"},
     "lightning": {"training", "models/module.py", "data/datamodule.py"},
 }
 # No torch when they are imported, so that mistakes, help and tables answer in less than a second.

@@ -13,7 +13,7 @@ from shoepair.terminal import guard_terminal, say, say_aside, say_error
 
 # Hydra applications: the overrides are Hydra's grammar. The others parse an ordinary command line.
 HYDRA_COMMANDS = ("train", "evaluate")
-PLAIN_COMMANDS = ("compare", "predict", "match", "export", "draw")
+PLAIN_COMMANDS = ("compare", "predict", "match", "app", "export", "draw")
 COMMANDS = HYDRA_COMMANDS + PLAIN_COMMANDS
 
 

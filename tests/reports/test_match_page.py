@@ -155,7 +155,7 @@ def test_what_is_said_in_one_part_is_saved_from_another(tmp_path: Path, browser:
     files = write_page(tmp_path / "out" / "match.html", matches, [], gallery="a heap", threshold=0.5)
     page = browser.open(files[0].as_uri())
     page.click("#pair-1 .photos")
-    page.wait_for_function("document.querySelector('dialog img').naturalWidth === 90")  # the photo itself
+    browser.until("document.querySelector('dialog img').naturalWidth === 90")  # the photo itself
     page.keyboard.press("w")
     page.keyboard.press("Escape")
     page.click("nav a >> text=Next part")

@@ -21,6 +21,7 @@ from shoepair.commands.options import (
 from shoepair.errors import UserError
 from shoepair.files import in_utf8
 from shoepair.terminal import say, say_aside
+from shoepair.texts import languages
 
 if TYPE_CHECKING:
     from shoepair.inference.assignment import Match
@@ -66,6 +67,7 @@ def main(arguments: Sequence[str]) -> None:
             score=options.score,
             store=options.store,
             reviewed=options.reviewed,
+            language=options.language,
         )
     finally:
         release()
@@ -125,6 +127,9 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="also say how many pairs are right, where names tell the truth: u<person>_<pair>_<side>...",
     )
+    parser.add_argument(
+        "--language", choices=languages(), default="en", help="of the page: %(choices)s (default %(default)s)"
+    )
     parser.add_argument("--json", action="store_true", help="answer in JSON: pairs, singles, where the files are")
     return parser
 
@@ -159,6 +164,8 @@ def match(
     score: bool = False,
     store: Path | None = None,
     reviewed: Path | None = None,
+    language: str = "en",
+    called: str | None = None,
 ) -> Answer:
     """Match the photos in folders and write what was found into `out`.
 
@@ -168,6 +175,8 @@ def match(
         max_fmr: instead of a threshold, the false match rate it is to give; see load_classifier.
         store: keeps shoes and pairs for the next time.
         reviewed: a CSV file of what a person said of pairs.
+        language: of the page, a key of texts.languages().
+        called: what the page calls the heap; None: its folders, or its store.
     Raises:
         UserError: for what the user can mend.
     """
@@ -181,10 +190,7 @@ def match(
         count_right([path.name for path in paths], [])  # refuses before anything is computed
     said = matching.read_reviewed(reviewed)
     trained = load_trained(checkpoint)
-    if max_fmr is None:
-        limit = logit_of(DEFAULT_THRESHOLD if threshold is None else threshold)
-    else:
-        limit = trained.threshold(max_fmr)
+    limit = logit_of(threshold or DEFAULT_THRESHOLD) if max_fmr is None else trained.threshold(max_fmr)
     say_which(checkpoint, trained)
     _make_folder(out)
     if store is None:
@@ -198,12 +204,11 @@ def match(
         lines.append(threshold_line(trained, limit))
     counts = None
     if score:
-        place = {shoe: i for i, shoe in enumerate(found.shoes)}
-        pairs = [(place[m.left], place[m.right]) for m in found.matches]
-        counts = count_right([found.gallery.paths[shoe].name for shoe in found.shoes], pairs)
+        counts = _count(found)
         lines.append(counts.line())
     shown = shown_of(found, names, limit)
-    lines.append(write_report(shown, out, limit=limit, what=", ".join(map(in_utf8, folders)) or str(store)))
+    what = called or ", ".join(map(in_utf8, folders)) or str(store)
+    lines.append(write_report(shown, out, limit=limit, what=what, language=language))
     return Answer(lines, _record(shown, found, limit, out) | ({} if counts is None else {"score": asdict(counts)}))
 
 
@@ -223,6 +228,12 @@ def photos_of(folders: Sequence[Path], sides: str) -> tuple[list[Path], list[str
     if Path(sides).is_file():
         return paths, sides_from_table(Path(sides), paths)
     raise UserError(f"--sides {sides}: expected names, unknown, or a CSV file; there is no such file.")
+
+
+def _count(found: "Found") -> "Counts":
+    place = {shoe: i for i, shoe in enumerate(found.shoes)}
+    pairs = [(place[m.left], place[m.right]) for m in found.matches]
+    return count_right([found.gallery.paths[shoe].name for shoe in found.shoes], pairs)
 
 
 def _make_folder(out: Path) -> None:
@@ -314,7 +325,7 @@ def shown_of(found: "Found", names: Sequence[str], limit: float) -> Shown:
     return Shown(matches, sorted(singles, key=lambda single: -(single.probability or 0)))
 
 
-def write_report(shown: Shown, out: Path, *, limit: float, what: str) -> str:
+def write_report(shown: Shown, out: Path, *, limit: float, what: str, language: str = "en") -> str:
     """Write the tables, the contact sheet and the page. Returns where they are.
 
     Args:
@@ -328,7 +339,9 @@ def write_report(shown: Shown, out: Path, *, limit: float, what: str) -> str:
         report.write_tables(out, shown.matches, shown.singles)
         sheets = report.draw_contact_sheets(out, shown.matches, shown.singles)
         page = out / "match.html"
-        pages = write_page(page, shown.matches, shown.singles, gallery=what, threshold=probability_of(limit))
+        pages = write_page(
+            page, shown.matches, shown.singles, gallery=what, threshold=probability_of(limit), language=language
+        )
     except OSError as error:
         raise UserError(f"--out {out}: {error.strerror or error}; choose another folder.") from error
     parts = f" and its {len(pages)} parts" if len(pages) > 1 else ""

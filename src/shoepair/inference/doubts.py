@@ -53,9 +53,9 @@ class Looks:
     white: Tensor
     sharpness: Tensor
 
-    def doubts(self) -> list[str | None]:
-        """The first thing that is wrong with each photo, a key of REMEDIES; None: nothing is."""
-        wrong = torch.stack(
+    def wrong(self) -> Tensor:
+        """What is wrong with each photo, in the order of REMEDIES: (B, len(REMEDIES)) bool."""
+        return torch.stack(
             [
                 self.light < DARKEST_LIGHT,
                 (self.white > BLOWN_OUT) | (self.shade > WHITE),
@@ -63,10 +63,14 @@ class Looks:
                 self.second_piece > SECOND_PIECE,
                 self.cut_off > CUT_OFF,
                 self.sharpness < BLURRED,
-            ]
+            ],
+            dim=1,
         )
+
+    def doubts(self) -> list[str | None]:
+        """The first thing that is wrong with each photo, a key of REMEDIES; None: nothing is."""
         words = list(REMEDIES)
-        return [words[int(photo.int().argmax())] if photo.any() else None for photo in wrong.T]
+        return [words[int(photo.int().argmax())] if photo.any() else None for photo in self.wrong()]
 
 
 @torch.inference_mode()
@@ -78,6 +82,11 @@ def look(photos: Tensor, found: Tensor, extents: Sequence[tuple[float, float]]) 
         found: how likely a shoe covers each place, as CutOut.likely gives it.
         extents: what part of the square each photo fills across and down; the rest is padding.
     """
+    return measured(photos, found, torch.stack([_edge(*extent) for extent in extents]).to(photos.device))
+
+
+def measured(photos: Tensor, found: Tensor, edge: Tensor) -> Looks:
+    """As look(), of photos whose edges are known: which places lie along them, (B, MASK_PX, MASK_PX) bool."""
     piece = largest_piece(found) > 0.5
     others = (found > 0.5) & ~piece
     second = (largest_piece(others.float()) > 0.5).flatten(1).sum(1)
@@ -91,7 +100,6 @@ def look(photos: Tensor, found: Tensor, extents: Sequence[tuple[float, float]]) 
         (adaptive_avg_pool2d(detail.abs(), MASK_PX) * piece).sum((1, 2, 3))
         for detail in (grey - smooth, smooth - smoother)
     )
-    edge = torch.stack([_edge(*extent) for extent in extents]).to(piece.device)
     return Looks(
         shoe=covered / MASK_PX**2,
         second_piece=second / area,

@@ -101,10 +101,11 @@ class TrainedNetwork:
     @torch.inference_mode()
     def find_shoes(self, photos: Tensor) -> Tensor:
         """How likely a shoe covers each place of photos: uint8 (B, 3, H, W) -> (B, 1, MASK_PX, MASK_PX)."""
-        return self._cut_out.likely(normalise(photos))
+        return self.segmenting.likely(normalise(photos))
 
     @cached_property
-    def _cut_out(self) -> CutOut:
+    def segmenting(self) -> CutOut:
+        """What finds shoes in photos, the network's own where it sees cut-outs."""
         return self.network.cut_out or CutOut(self.image_size).eval()
 
     @torch.inference_mode()

@@ -101,6 +101,45 @@ def write_onnx(trained: "TrainedNetwork", path: Path) -> None:
     onnx.save(model, str(path))
 
 
+def write_looks(trained: "TrainedNetwork", path: Path) -> None:
+    """What is doubtful about photos, as an ONNX file: see doubts.Looks.
+
+    Inputs `photos`, uint8 (1, 3, S, S), and `edge`, bool (1, MASK_PX, MASK_PX); output `doubt`, int64 (1,), the place
+    in doubts.REMEDIES of the first thing that is wrong, or how many there are if nothing is.
+    """
+    import torch
+    from torch import Tensor, nn
+
+    from shoepair.data.shoes import normalise
+    from shoepair.inference.doubts import REMEDIES, measured
+    from shoepair.models.cutout import MASK_PX
+
+    class Whole(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.cut_out = trained.segmenting
+
+        def forward(self, photos: Tensor, edge: Tensor) -> Tensor:
+            images = normalise(photos)
+            wrong = measured(images, self.cut_out.likely(images), edge).wrong().int()
+            first = torch.where(wrong.amax(1) > 0, wrong.argmax(1), len(REMEDIES))
+            return first.long()
+
+    size = trained.image_size
+    photos = torch.zeros(1, 3, size, size, dtype=torch.uint8)
+    edge = torch.zeros(1, MASK_PX, MASK_PX, dtype=torch.bool)
+    torch.onnx.export(
+        Whole().eval(),
+        (photos, edge),
+        str(path),
+        input_names=["photos", "edge"],
+        output_names=["doubt"],
+        dynamo=True,
+        external_data=False,
+        verbose=False,
+    )
+
+
 def largest_difference(trained: "TrainedNetwork", path: Path) -> float:
     """Of the probabilities that the file and torch give, for batches of several sizes of random images."""
     import numpy as np

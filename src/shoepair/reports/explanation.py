@@ -10,6 +10,7 @@ GAP_PX = 12
 MOST_LINKS = 12
 # Told apart by people who cannot tell red from green (Okabe and Ito 2008).
 ALIKE, UNLIKE = (0, 114, 178), (230, 159, 0)
+UNLIKE_BELOW = 0.5  # a place whose similarity to the most similar one of the other shoe is less is shaded orange
 
 
 def draw_explanation(
@@ -36,6 +37,13 @@ def draw_explanation(
         ),
     ]
     return contact_sheet(rows, between=GAP_PX)
+
+
+def shaded_shoes(cut_outs: np.ndarray, alike: np.ndarray) -> list[tuple[Image.Image, Image.Image]]:
+    """Of the left and the right shoe: as the network sees it, and the same with its places shaded; for the arguments
+    see draw_explanation."""
+    seen = [shoe_image(cut_out[:3], SIDE_PX) for cut_out in cut_outs]
+    return [(image, _shaded(image, values)) for image, values in zip(seen, alike, strict=True)]
 
 
 def _square(photo: Image.Image) -> Image.Image:

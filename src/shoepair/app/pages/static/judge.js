@@ -1,0 +1,16 @@
+// Has the app judge two photos.
+import { ask } from "./app.js";
+
+export async function judge(photos, signal) {
+  const { upload } = await ask("POST", "/uploads", { signal });
+  const sent = ["left", "right"].map((name) =>
+    ask("PUT", `/uploads/${upload}`, { values: { name }, body: photos[name], signal }),
+  );
+  try {
+    await Promise.all(sent);
+  } catch (error) { // nothing will be asked of the other photo
+    fetch(`/uploads/${upload}`, { method: "DELETE", keepalive: true });
+    throw error;
+  }
+  return ask("POST", `/uploads/${upload}/verdict`, { signal });
+}
