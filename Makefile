@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help train test test-slow check format weights bench docs wheel install
+.PHONY: help train test test-slow check format weights bench torture docs wheel install
 
 help:  ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -44,6 +44,9 @@ weights: install  ## what travels with the package, learned anew from drawn shoe
 	$(BIN)/python -m shoepair.training.segmenter src/shoepair/models/segmenter.pt
 	$(BIN)/shoepair train experiment=ready
 	$(BIN)/python -m shoepair.training.ready outputs/ready src/shoepair/models/ready.ckpt
+
+torture: install  ## kills, strange files, hostile folders; goes on where it was stopped; docs/reliability.md
+	PYTHONPATH=tests $(BIN)/python -m torture $(PARTS)
 
 bench: install  ## speed, side by side with torch's own layers
 	$(BIN)/python benchmarks/bench.py

@@ -40,6 +40,27 @@ def in_utf8(path: Path) -> str:
     return os.fsencode(path.as_posix()).decode(errors="backslashreplace")
 
 
+def is_folder(path: str | Path) -> bool:
+    """Whether there is a folder, as is_file()."""
+    try:
+        return Path(path).is_dir()
+    except (OSError, ValueError):
+        return False
+
+
+def what_instead(path: str | Path) -> str:
+    """Of a path where there is no file."""
+    try:
+        mode = Path(path).stat().st_mode
+    except FileNotFoundError:
+        return "no such file"
+    except OSError as error:  # such as a loop of links
+        return str(error.strerror or error)
+    except ValueError:
+        return "this is no name of a file"
+    return "this is a folder, expected a photo" if stat.S_ISDIR(mode) else "this is no regular file"
+
+
 def find_file(folder: Path, name: str) -> Path | None:
     r"""The file that a table calls `name`, as seen from `folder`; None if there is none in any spelling.
 

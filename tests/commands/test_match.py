@@ -16,8 +16,9 @@ from PIL import Image
 
 from shoepair import load_classifier
 from shoepair.commands.match import count_right
+from shoepair.errors import UserError
 from shoepair.files import read_rows
-from shoepair.inference.gallery import sides_from_names
+from shoepair.inference.gallery import sides_from_names, sides_from_table
 from shoepair.reports import matches as matches_report
 from shoepair.reports.match_page import write_page
 from shoepair.reports.matches import ShownMatch, ShownShoe, ShownSingle, draw_contact_sheets
@@ -166,6 +167,9 @@ def test_a_name_is_its_own_photo_s_matter(shoepair: Command, trained: Path, draw
     shutil.copy(photos[0], heap / os.fsdecode(b"\xff.png"))
     (heap / "loop.png").symlink_to("loop.png")
     os.mkfifo(heap / "pipe.png")
+    for size in ((20_000, 1), (1, 20_000)):
+        Image.new("RGB", size).save(heap / f"strip {size[0]}.png")
+    names += ["strip 1.png", "strip 20000.png"]
     for debris in (".DS_Store", "._-left.png", "Thumbs.db"):
         (heap / debris).write_bytes(b"nothing of a person's")
     (heap / "__MACOSX").mkdir()
@@ -177,7 +181,7 @@ def test_a_name_is_its_own_photo_s_matter(shoepair: Command, trained: Path, draw
         "Left out heap/pipe.png: this is no regular file.",
         "Left out heap/\\xff.png: its name is not in UTF-8; give it another one.",
     ]
-    assert "6 shoes, 1 sides known" in outcome.out
+    assert "8 shoes, 1 sides known" in outcome.out
     written = Path("outputs/match/pairs.csv")
     assert not any(row.startswith(tuple("=-@\t\r")) for row in written.read_text().replace(",", "\n").splitlines())
     found = [row[side] for _, row in read_rows(written, ("left", "right")) for side in ("left", "right")]
@@ -190,17 +194,17 @@ def test_a_name_is_its_own_photo_s_matter(shoepair: Command, trained: Path, draw
     [
         ("a.png,left", "line 2: a.png stands for 2 photos; write its path."),
         ("one/a.png,left\none/a.png,right", "line 3: line 2 says another side of one/a.png."),
-        ("n\0ul.png,left", "line 2: n\\x00ul.png is not among the photos."),
+        ("n\0ul.png,left", "line 2: n\0ul.png is not among the photos."),
         (f"{'x' * 5000},left", f"line 2: {'x' * 5000} is not among the photos."),
     ],
 )
-def test_a_table_of_sides_that_says_nothing_clear_is_one_line(shoepair: Command, rows: str, said: str) -> None:
-    for name in ("one/a.png", "two/a.png"):
-        Path(name).parent.mkdir()
-        Image.new("RGB", (8, 8)).save(name)
-    Path("sides.csv").write_text(f"file,side\n{rows}\n")
-    outcome = shoepair("match", "one", "two", "--sides", "sides.csv", "--checkpoint", "none.ckpt")
-    assert outcome.code == 2 and outcome.err == f"shoepair: sides.csv, {said}\n"
+def test_a_table_of_sides_that_says_nothing_clear_is_one_line(tmp_path: Path, rows: str, said: str) -> None:
+    paths = [tmp_path / "one" / "a.png", tmp_path / "two" / "a.png"]
+    table = tmp_path / "sides.csv"
+    table.write_text(f"file,side\n{rows}\n")
+    with pytest.raises(UserError) as refused:
+        sides_from_table(table, paths)
+    assert str(refused.value) == f"{table}, {said}"
 
 
 @pytest.mark.parametrize("sides", ["names", "unknown", "sides.csv"])

@@ -138,6 +138,6 @@ def test_names_that_are_none_are_their_own_rows_matter(table: Path, caplog: pyte
 
 def test_a_table_from_another_system_gives_the_same_shoes(table: Path) -> None:
     expected = read_table(table, 32)["train"]
-    text = table.read_text().replace("heap/", "heap\\").replace(", ", ";")
+    text = table.read_text().replace("heap/", "heap\\").replace(",", " ;")
     table.write_bytes(f"sep=;\r\n{text}\r\n".replace("\n", "\r\n").encode("utf-16"))
     assert torch.equal(read_table(table, 32)["train"].images, expected.images)

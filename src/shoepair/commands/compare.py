@@ -6,6 +6,7 @@ from typing import Any
 
 from shoepair.commands.options import Parser
 from shoepair.errors import UserError, one_line, refused_by_machine
+from shoepair.files import is_folder
 from shoepair.reports.figures import draw_settings
 from shoepair.reports.leaderboard import (
     best_lines,
@@ -44,7 +45,7 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--out", type=Path, metavar="DIR", help="where the files go (default: the first FOLDER)")
     options = parser.parse_args(arguments)
     for folder in options.folders:
-        if not Path(folder).is_dir():
+        if not is_folder(folder):
             raise UserError(f"{folder}: no such folder.")
     if options.top is not None and options.top < 1:
         raise UserError(f"--top {options.top}: expected a whole number of at least 1.")

@@ -19,7 +19,7 @@ from shoepair.commands.options import (
     threshold_line,
 )
 from shoepair.errors import UserError
-from shoepair.files import in_utf8
+from shoepair.files import in_utf8, is_file, is_folder
 from shoepair.terminal import say, say_aside
 from shoepair.texts import languages
 
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str]) -> None:
         raise UserError(f"--threshold {options.threshold}: expected a number between 0 and 1.")
     check_max_fmr(options.max_fmr)
     for folder in options.folders:
-        if not folder.is_dir():
+        if not is_folder(folder):
             raise UserError(f"{folder}: no such folder.")
     if not options.folders and options.store is None:
         raise UserError("expected a folder with photos, or --store FILE.")
@@ -225,7 +225,7 @@ def photos_of(folders: Sequence[Path], sides: str) -> tuple[list[Path], list[str
         return paths, sides_from_names(paths)
     if sides == "unknown":
         return paths, [None] * len(paths)
-    if Path(sides).is_file():
+    if is_file(sides):
         return paths, sides_from_table(Path(sides), paths)
     raise UserError(f"--sides {sides}: expected names, unknown, or a CSV file; there is no such file.")
 

@@ -17,7 +17,7 @@ from shoepair.commands.options import (
     threshold_line,
 )
 from shoepair.errors import UserError
-from shoepair.files import csv_line, find_file, is_file, read_rows
+from shoepair.files import csv_line, find_file, is_file, is_folder, read_rows, what_instead
 from shoepair.terminal import printable, say, say_aside
 
 if TYPE_CHECKING:
@@ -58,8 +58,8 @@ def main(arguments: Sequence[str]) -> None:
         raise UserError(f"expected two photos, LEFT and RIGHT; received {len(options.photos)}.")
     _check_explain(options)
     for photo in [*options.photos, *filter(None, [options.stacked])]:
-        if not is_file(photo) and not Path(photo).exists():
-            raise UserError(f"{photo}: no such file.")
+        if not is_file(photo):
+            raise UserError(f"{photo}: {what_instead(photo)}.")
     check_max_fmr(options.max_fmr)
     pairs = read_pairs(options.pairs) if options.pairs is not None else []
     checkpoint = chosen_checkpoint(options)
@@ -91,7 +91,7 @@ def _check_explain(options: argparse.Namespace) -> None:
         return
     if not options.photos:
         raise UserError("--explain: expected LEFT and RIGHT; it shows one pair.")
-    if not options.explain.absolute().parent.is_dir():
+    if not is_folder(options.explain.absolute().parent):
         raise UserError(f"--explain {options.explain}: no such folder as {options.explain.parent}.")
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from shoepair.config.schema import TABLE_COLUMNS
 from shoepair.errors import UserError
-from shoepair.files import is_file, read_rows
+from shoepair.files import is_file, is_folder, read_rows
 
 LEFT, RIGHT = "left", "right"
 SPLITS = ("train", "test_m", "test_w")
@@ -30,16 +30,16 @@ def files_in(folder: Path) -> list[Path]:
         UserError: if it cannot be looked at.
     """
     try:
-        return [path for path in sorted(folder.iterdir()) if not is_debris(path) and not path.is_dir()]
+        return [path for path in sorted(folder.iterdir()) if not is_debris(path) and not is_folder(path)]
     except OSError as error:
         raise UserError(f"{folder}: {error.strerror or error}; expected a folder of photos.") from error
 
 
 def check_photo_root(root: str) -> None:
     """Raises UserError unless `root` is a folder with a folder train/ in it."""
-    if not Path(root).is_dir():
+    if not is_folder(root):
         raise UserError(f"data.root={root}: no such folder; set data.root to the folder that holds train/.")
-    if not Path(root, "train").is_dir():
+    if not is_folder(Path(root, "train")):
         raise UserError(
             f"data.root={root}: there is no folder train/ in it; set data.root to the folder that holds train/, "
             "or fetch the photos of the course by data.download=true."

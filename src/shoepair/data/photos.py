@@ -13,10 +13,11 @@ from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
 from shoepair.data.cache import cached_images, digest
+from shoepair.data.images import size_within
 from shoepair.data.layout import LEFT, NAME, RIGHT, SPLITS, check_photo_root, files_in
 from shoepair.data.shoes import Shoe, ShoeSet
 from shoepair.errors import UserError
-from shoepair.files import is_file
+from shoepair.files import is_file, is_folder
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +51,7 @@ def read_photos(root: str | Path, image_size: int, cache_dir: str | Path | None 
     sets = {}
     for split in SPLITS:
         folder = Path(root, split)
-        if folder.is_dir():
+        if is_folder(folder):
             sets[split] = read_folder(folder, image_size, cache_dir)
         else:
             log.info("No folder %s: nothing to test there.", folder)
@@ -228,13 +229,9 @@ def in_eight_bits(image: Image.Image) -> Image.Image:
 
 def to_square(image: Image.Image, image_size: int) -> np.ndarray:
     """(3, image_size, image_size) uint8 of an upright RGB image: scaled, padded with its edge colour."""
-    longest = max(image.size)
-    width, height = (max(1, round(side * image_size / longest)) for side in image.size)
-    if image.size != (
-        width,
-        height,
-    ):  # first: a square of a long strip would be too large for any memory
-        image = image.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=3.0)
+    size = size_within(image.size, image_size)
+    if image.size != size:  # first: a square of a long strip would be too large for any memory
+        image = image.resize(size, Image.Resampling.BILINEAR, reducing_gap=3.0)
     return np.asarray(pad_to_square(image)).transpose(2, 0, 1)
 
 

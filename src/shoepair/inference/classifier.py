@@ -1,6 +1,5 @@
 """Two photos in, a verdict out: what a trained network says of shoes that it is shown, in Python and in words."""
 
-import stat
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -16,7 +15,7 @@ from shoepair.data.layout import LEFT, RIGHT
 from shoepair.data.photos import FINER, open_upright, to_square, upright
 from shoepair.data.shoes import normalise
 from shoepair.errors import UserError
-from shoepair.files import is_file
+from shoepair.files import is_file, what_instead
 from shoepair.inference.doubts import REMEDIES, look
 from shoepair.inference.network import Explanation, TrainedNetwork, load_trained
 from shoepair.metrics.scores import probability_in_percent, probability_of
@@ -237,19 +236,6 @@ def open_photo(photo: Photo, longest: int | None = None) -> Image.Image:
     if isinstance(photo, Image.Image):
         return upright(photo)
     return upright(_image_of_pixels(photo))
-
-
-def what_instead(path: Path) -> str:
-    """Of a path where there is no file."""
-    try:
-        mode = path.stat().st_mode
-    except FileNotFoundError:
-        return "no such file"
-    except OSError as error:  # such as a loop of links
-        return str(error.strerror or error)
-    except ValueError:
-        return "this is no name of a file"
-    return "this is a folder, expected a photo" if stat.S_ISDIR(mode) else "this is no regular file"
 
 
 def _image_of_pixels(pixels: np.ndarray | Tensor) -> Image.Image:

@@ -12,15 +12,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 
+from shoepair.data.images import scaled_to_fit
 from shoepair.data.layout import LEFT, RIGHT, files_in
 from shoepair.data.photos import FINER
 from shoepair.data.shoes import normalise
 from shoepair.errors import UserError
-from shoepair.files import is_file, read_rows, spellings
-from shoepair.inference.classifier import open_photo, squared, what_instead
+from shoepair.files import is_file, is_folder, read_rows, spellings, what_instead
+from shoepair.inference.classifier import open_photo, squared
 from shoepair.inference.doubts import look
 from shoepair.inference.network import TrainedNetwork
 from shoepair.inference.rows import Rows
@@ -83,7 +84,7 @@ def list_photos(folders: Sequence[Path]) -> list[Path]:
     Image.init()
     paths = []
     for folder in folders:
-        if not folder.is_dir():
+        if not is_folder(folder):
             raise UserError(f"{folder}: no such folder.")
         found = []
         for path in files_in(folder):
@@ -282,5 +283,5 @@ def _read(path: Path, image_size: int, thumbnail_px: int) -> _Read | UserError:
 
 def _small_jpeg(image: Image.Image, side: int) -> bytes:
     file = io.BytesIO()
-    ImageOps.contain(image, (side, side)).save(file, "JPEG", quality=80)
+    scaled_to_fit(image, side).save(file, "JPEG", quality=80)
     return file.getvalue()

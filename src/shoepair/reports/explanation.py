@@ -1,8 +1,9 @@
 """A picture of what a network sees of two shoes, and of the places that it finds alike and unlike."""
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageOps
+from PIL import Image, ImageDraw
 
+from shoepair.data.images import scaled_to_fit
 from shoepair.reports.contact_sheet import Item, contact_sheet, shoe_image
 
 SIDE_PX = 336
@@ -48,7 +49,7 @@ def shaded_shoes(cut_outs: np.ndarray, alike: np.ndarray) -> list[tuple[Image.Im
 
 def _square(photo: Image.Image) -> Image.Image:
     square = Image.new("RGB", (SIDE_PX, SIDE_PX), "white")
-    small = ImageOps.contain(photo, (SIDE_PX, SIDE_PX))
+    small = scaled_to_fit(photo, SIDE_PX)
     square.paste(small, ((SIDE_PX - small.width) // 2, (SIDE_PX - small.height) // 2))
     return square
 

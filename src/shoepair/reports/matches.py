@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image, ImageOps
+from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from shoepair.data.images import scaled_to_fit
 from shoepair.data.layout import LEFT, RIGHT
 from shoepair.errors import UserError
 from shoepair.files import is_file, replacing, write_rows
@@ -159,8 +160,10 @@ def refuse_others(folder: Path) -> None:
 
 def _square(shoe: ShownShoe) -> Image.Image:
     """On white, so that shoes stand in columns whatever the shape of their photos."""
-    photo = Image.open(io.BytesIO(shoe.jpeg))
-    return ImageOps.pad(photo, (SHOE_PX, SHOE_PX), Image.Resampling.BICUBIC, "white", centering=(0.5, 0))
+    photo = scaled_to_fit(Image.open(io.BytesIO(shoe.jpeg)), SHOE_PX)
+    square = Image.new("RGB", (SHOE_PX, SHOE_PX), "white")
+    square.paste(photo, ((SHOE_PX - photo.width) // 2, 0))
+    return square
 
 
 def _number(value: float | None) -> str:
