@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from torture.counts import Counts, judged, main
-from torture.world import forked, world
+from torture.world import forked, remove, world
 
 FILES = ("config.json", "status.json", "results.json", "predictions.csv", ".hydra/config.yaml", ".hydra/overrides.yaml",
          ".hydra/hydra.yaml", "checkpoints/best.ckpt")  # fmt: skip
@@ -159,13 +159,6 @@ def resumed(folder: Path, chance: random.Random, count: int, counts: Counts) -> 
         what = f"{name} {break_file(place / name, chance)}"
         counts.add(f"resume: {what}", judged(forked("train", "resume=goes-on", cwd=folder, seconds=300)))
         remove(place)
-
-
-def remove(place: Path) -> None:
-    """Also where paths are longer than any call takes."""
-    shutil.rmtree(place, ignore_errors=True)
-    if place.exists():
-        os.system(f"rm -rf '{place}'")
 
 
 if __name__ == "__main__":
