@@ -176,7 +176,7 @@ def test_a_name_is_its_own_photo_s_matter(shoepair: Command, trained: Path, draw
     Path("sides.csv").write_text("file,side\n-left.png,left\n")
     outcome = shoepair("match", "heap", "--sides", "sides.csv", "--checkpoint", str(trained), "--threshold", "1e-9")
     assert outcome.code == 0, outcome.err
-    assert outcome.err.splitlines()[1:] == [
+    assert [line for line in outcome.err.splitlines() if line.startswith("Left out")] == [
         "Left out heap/loop.png: Too many levels of symbolic links.",
         "Left out heap/pipe.png: this is no regular file.",
         "Left out heap/\\xff.png: its name is not in UTF-8; give it another one.",
