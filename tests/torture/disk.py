@@ -91,7 +91,7 @@ def verdict(done: subprocess.CompletedProcess[str], out: Path) -> str:
 
 def small_files(folder: Path, chance: random.Random) -> Case:
     """No file may become larger than some bytes."""
-    limit = int(10 ** chance.uniform(0, 5.5))
+    limit = int(10 ** chance.uniform(3.5, 5.5))  # what it prints goes into a file, too
     return _tried(folder, chance, f"files of at most {limit} bytes", lambda: _limit(resource.RLIMIT_FSIZE, limit))
 
 
@@ -186,8 +186,10 @@ def _tried(
     folder: Path, chance: random.Random, what: str, before: Callable[[], object], out: Path | None = None
 ) -> Case:
     out = out or _fresh(folder)
-    with contextlib.suppress(OSError):  # where there is not room for that, there is no run to go on with
+    try:
         interrupted(folder, out)
+    except (OSError, shutil.Error):  # where there is not room for that, there is no run to go on with
+        shutil.rmtree(out / "interrupted", ignore_errors=True)
     command = chance.choice(commands(folder, out))
     done = forked(*command, cwd=folder, before=before)
     return f"{what}: {command[0]} {command[1][-40:]}", verdict(done, out)

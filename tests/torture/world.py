@@ -35,6 +35,12 @@ def world(name: str) -> Iterator[Path]:
     import lightning  # noqa: F401 - for the processes that are forked
     import torch
 
+    import shoepair.commands.compare
+    import shoepair.commands.draw
+    import shoepair.commands.match
+    import shoepair.commands.predict
+    import shoepair.inference.classifier
+    import shoepair.inference.gallery
     import shoepair.launch.hydra_app
     import shoepair.launch.job
     import shoepair.training.evaluate
