@@ -22,8 +22,8 @@ AT_ONCE = 10  # cases, after which what came of them is written down
 # Part: its function, how many cases, and what it is in the table.
 PARTS = {
     "kills": ("kills.run", 60, "runs killed at random moments and resumed"),
-    "kills_on_two": ("kills.run_on_two", 20, "the same, run folder and $TMPDIR on two file systems"),
-    "kills_moved": ("kills.run_moved", 20, "the same, the folder moved before it was resumed"),
+    "kills_on_two": ("kills.run_on_two", 20, "runs killed and resumed, their folder and $TMPDIR on two file systems"),
+    "kills_moved": ("kills.run_moved", 20, "runs killed, moved to another folder and resumed"),
     "kills_same": ("kills.run_same", 12, "kills of one and the same run"),
     "photos": ("files.run", 100, "strange photos in a heap"),
     "names": ("files.run_names", 60, "heaps with strange names"),
