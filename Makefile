@@ -39,6 +39,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 
 docs: install  ## the pages that are written from the code
 	$(BIN)/python docs/write_configuration.py
+	$(BIN)/python docs/write_readme.py
 
 weights: install  ## what travels with the package, learned anew from drawn shoes
 	$(BIN)/python -m shoepair.training.segmenter src/shoepair/models/segmenter.pt

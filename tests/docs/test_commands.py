@@ -1,6 +1,7 @@
-"""The commands of the README do what it says, with shortened settings."""
+"""The commands of README.md and of docs/ do what these say, with shortened settings."""
 
 import re
+import runpy
 import shlex
 import shutil
 from pathlib import Path
@@ -8,28 +9,41 @@ from pathlib import Path
 import pytest
 from conftest import TINY, run_here
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[2]
+PAGES = {page.relative_to(ROOT).as_posix(): page.read_text(encoding="utf-8") for page in
+         [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]}  # fmt: skip
+# What tests of its own run: servers, resumed runs, stores that grow, databases, pages, columns of a sweep.
+ELSEWHERE = (
+    "shoepair app", "--page", "resume=", "--reviewed", "--store", "postgresql", "--sort lr",
+)  # fmt: skip
 
 
-def commands() -> list[str]:
+def commands_of(text: str) -> list[str]:
     # Every block is looked for, also those in a language: else the end of one would be taken for the start of another.
-    blocks = re.findall(r"^```(\w*)\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     lines = [
         line.partition("#")[0].strip() for language, block in blocks if not language for line in block.splitlines()
     ]
     return [line for line in lines if line.startswith("shoepair ")]
 
 
+def all_commands() -> list[object]:
+    """Each once; those of README.md that take no sweep are quick, the others are slow."""
+    found: dict[str, bool] = {}
+    for page, text in PAGES.items():
+        for command in commands_of(text):
+            if not any(known in command for known in ELSEWHERE):
+                found.setdefault(command, page != "README.md" or "sweep=" in command or "glob" in command)
+    return [pytest.param(command, marks=pytest.mark.slow) if slow else command for command, slow in found.items()]
+
+
 def write_example_experiment(folder: Path) -> None:
-    """The file that the README shows, where it says that it stands."""
-    (text,) = re.findall(r"^```yaml\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    """The file that docs/sweeps.md shows, where it says that it stands."""
+    texts = re.findall(r"^```yaml\n(.*?)^```", PAGES["docs/sweeps.md"], re.MULTILINE | re.DOTALL)
+    (text,) = (text for text in texts if "# This is " in text)
     path = folder / text.splitlines()[1].removeprefix("# This is ")
     path.parent.mkdir(parents=True)
     path.write_text(text)
-
-
-def sweeps_are_slow(command: str) -> object:
-    return pytest.param(command, marks=pytest.mark.slow) if "sweep=" in command or "glob" in command else command
 
 
 def shortened(command: str, drawn_photos: Path, trained: Path) -> list[str]:
@@ -57,15 +71,15 @@ def shortened(command: str, drawn_photos: Path, trained: Path) -> list[str]:
     return words + [setting for setting in tiny if setting.partition("=")[0] not in command]
 
 
-@pytest.mark.parametrize("command", [sweeps_are_slow(command) for command in commands()])
-def test_every_command_of_the_readme_runs(
+@pytest.mark.parametrize("command", all_commands())
+def test_every_command_runs(
     command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, drawn_photos: Path, trained: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
     write_example_experiment(tmp_path)
     lay_out_photos(drawn_photos)
     if "/finetune" in command:
-        earlier = next(line for line in commands() if line == command.split("/finetune")[0] + "/pretrain")
+        earlier = command.split("/finetune")[0] + "/pretrain"
         assert run_here(*shortened(earlier, drawn_photos, trained)).code == 0
     words = shortened(command, drawn_photos, trained)
     if "--max-fmr" in words:  # twelve different pairs support no lower one
@@ -90,7 +104,7 @@ def test_the_python_example_of_the_readme_runs(
     monkeypatch.chdir(tmp_path)
     lay_out_photos(drawn_photos)
     Path("outputs").symlink_to(trained.parent)
-    (example,) = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    (example,) = re.findall(r"^```python\n(.*?)^```", PAGES["README.md"], re.MULTILINE | re.DOTALL)
     exec(compile(example, "README.md", "exec"), {})
     first, answer, facts, again, _ = capsys.readouterr().out.splitlines()
     assert "sure" in first and first == again and facts.split()[0] in ("True", "False")
@@ -98,13 +112,30 @@ def test_the_python_example_of_the_readme_runs(
     assert len(example.splitlines()) <= 10
 
 
-def test_the_two_commands_stand_in_the_makefile() -> None:
+def test_the_targets_it_names_stand_in_the_makefile() -> None:
     makefile = (Path(__file__).parents[2] / "Makefile").read_text(encoding="utf-8")
-    for target in re.findall(r"^make (\w+)", README, re.MULTILINE):
+    for target in re.findall(r"`make ([\w-]+)`", PAGES["README.md"]):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE)
 
 
 def test_every_group_and_option_stands_in_the_readme() -> None:
     for path in (Path(__file__).parents[2] / "conf").glob("*/*.yaml"):
-        row = next(line for line in README.splitlines() if line.startswith(f"| `{path.parent.name}` |"))
+        row = next(line for line in PAGES["README.md"].splitlines() if line.startswith(f"| `{path.parent.name}` |"))
         assert f"`{path.stem}`" in row
+
+
+def test_the_readme_is_for_a_newcomer_in_a_hurry() -> None:
+    lines = PAGES["README.md"].splitlines()
+    assert len(lines) <= 150
+    prose = [line for line in lines if not line.startswith(("|", "!["))]
+    assert max(map(len, prose)) <= 120
+
+
+def test_pages_link_to_what_is_there() -> None:
+    for page, text in PAGES.items():
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)", text):
+            assert (ROOT / page).parent.joinpath(target).exists(), f"{page}: {target}"
+
+
+def test_the_results_of_the_readme_are_those_of_the_files() -> None:
+    assert runpy.run_path(str(ROOT / "docs" / "write_readme.py"))["readme"]() == PAGES["README.md"], "run `make docs`"
