@@ -11,7 +11,7 @@ train: install  ## sets up .venv, draws shoes, trains the dual approach
 	$(BIN)/shoepair train
 
 test: install check  ## checks and quick tests
-	$(BIN)/pytest --ignore tests/test_architecture.py
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --ignore tests/test_architecture.py
 
 test-slow: install  ## what takes longer
 	$(BIN)/pytest -m slow
