@@ -52,13 +52,16 @@ def twenty_photos(drawn: Path, folder: Path) -> list[Path]:
     folder.mkdir()
     paths = []
     for i, path in enumerate(sorted((drawn / "train").iterdir())[:20]):
-        photo = Image.open(path)
+        photo: Image.Image = Image.open(path)
         name = folder / f"{i:02}.{'png' if i < 10 else 'jpg'}"
         if i >= 2:
             photo = photo.resize([(200, 150), (97, 331), (640, 479), (1201, 801)][i % 4], Image.Resampling.BICUBIC)
         exif = Image.Exif()
         exif[0x0112] = i % 8 + 1
-        photo.save(name, **({"quality": 90, "exif": exif, "subsampling": 2 * (i % 2)} if i >= 10 else {}))
+        if i < 10:
+            photo.save(name)
+        else:
+            photo.save(name, quality=90, exif=exif, subsampling=2 * (i % 2))
         paths.append(name)
     return paths
 
