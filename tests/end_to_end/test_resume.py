@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 import torch
@@ -32,9 +33,9 @@ def stop_in(epoch: int, monkeypatch: pytest.MonkeyPatch, shoepair: Command, *typ
 
     def stop(self: StopOnDivergence, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.current_epoch == epoch - 1:
-            raise MemoryError
+            raise ZeroDivisionError
 
-    with monkeypatch.context() as patched, pytest.raises(MemoryError):
+    with monkeypatch.context() as patched, pytest.raises(ZeroDivisionError):
         patched.setattr(StopOnDivergence, "on_train_epoch_end", stop)
         shoepair(*typed)
 
@@ -73,8 +74,8 @@ def test_a_checkpoint_is_the_old_one_or_the_whole_new_one(tmp_path: Path, monkey
     file = tmp_path / "checkpoints" / "last.ckpt"
     CheckpointFiles().save_checkpoint({"epoch": 1}, file)
 
-    def half(content: object, path: Path) -> None:
-        path.write_bytes(b"half")
+    def half(content: object, file: BinaryIO) -> None:
+        file.write(b"half")
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched, pytest.raises(OSError, match="No space"):

@@ -87,7 +87,7 @@ def _with_our_overrides(arguments: list[str]) -> list[str]:
         UserError: if several ready-made sweeps were chosen, or callbacks of ours are to be left out.
     """
     for argument in arguments:
-        if OUR_CALLBACKS.fullmatch(argument):
+        if OUR_CALLBACKS.fullmatch(argument) and argument != "hydra":  # as in --cfg hydra
             raise UserError(f"{argument}: these callbacks check runs and gather sweeps; leave them as they are.")
     flags = [argument for argument in arguments if argument in MULTIRUN][:1]
     rest = [argument for argument in arguments if argument not in MULTIRUN]

@@ -86,7 +86,7 @@ class HyperparameterRow(Callback):
         self.name = f"{typed.label or 'default settings'} ({run_dir}, {datetime.now():%Y-%m-%d %H:%M:%S})"
         self.lines = lines
         self.keeps_best = settings.keep == "best"
-        self.is_open = False
+        self.is_open = self.has_failed = False
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.begin(trainer)
@@ -121,8 +121,9 @@ class HyperparameterRow(Callback):
 
         A run that was interrupted may go on: its row stays as that of one that has not ended.
         """
-        if not trainer.is_global_zero or not isinstance(error, Exception):
-            return
+        if not trainer.is_global_zero or not isinstance(error, Exception) or self.has_failed:
+            return  # Lightning tells of it first, then closes the log; then `recorded` sees it
+        self.has_failed = True
         ranks = self.lines.history.get("val/rank", [])
         if ranks:
             epoch = int(np.argmax(ranks)) if self.keeps_best else len(ranks) - 1
