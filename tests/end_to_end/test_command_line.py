@@ -36,7 +36,7 @@ def timed(*command: str | Path, cwd: Path, **environment: str) -> tuple[float, s
 @pytest.mark.parametrize("typed", ["--help", "evaluate --help", "--cfg job", "optimizer.lr=fast", "+trainer.foo=1",
                                    "data=photos data.root=nowhere", "-m seed=0,x", "--info defaults",
                                    "predict --help", "predict one.jpg two.jpg", "match --help", "match nowhere",
-                                   "export --help", "export", "draw --help"])  # fmt: skip
+                                   "export --help", "compare nowhere", "draw --help"])  # fmt: skip
 def test_answers_without_importing_torch(tmp_path: Path, typed: str, seconds_to_import: float) -> None:
     # Poison torch: what answers all the same has not imported it.
     (tmp_path / "torch.py").write_text("raise SystemExit('torch was imported')")
