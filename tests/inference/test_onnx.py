@@ -14,6 +14,7 @@ from settings import network_settings
 from torch import nn
 
 from shoepair.data.photos import read_square
+from shoepair.errors import UserError
 from shoepair.inference.network import TrainedNetwork, load_trained
 from shoepair.inference.onnx import export, largest_difference, write_onnx
 from shoepair.metrics.calibration import Calibration
@@ -112,7 +113,7 @@ def test_a_file_that_differs_from_torch_is_not_written(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("shoepair.inference.onnx.largest_difference", lambda *_: 0.2)
-    with pytest.raises(RuntimeError, match=r"shoes\.onnx was not written: .* by up to 0\.2"):
+    with pytest.raises(UserError, match=r"shoes\.onnx was not written: .* by up to 0\.2"):
         export(trained / "checkpoints" / "best.ckpt", tmp_path / "shoes.onnx")
     assert not list(tmp_path.iterdir())
 

@@ -130,14 +130,24 @@ class FreshStatistics(Callback):
     steps they are the mean of n batches.
 
     Else they would be for the most part what they began with, 0 and 1, in a run of a few steps, and such a network
-    calls all pairs the same.
+    calls all pairs the same. A run that began without this, in an older version, goes on without it.
     """
 
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def __init__(self) -> None:
+        self.has_begun = False
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"has_begun": True}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.has_begun = True
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.momenta = [
             (norm, norm.momentum)
             for norm in pl_module.modules()
             if isinstance(norm, torch.nn.modules.batchnorm._BatchNorm) and norm.momentum and norm.track_running_stats
+            if self.has_begun or trainer.global_step == 0
         ]
 
     def on_train_batch_start(self, *args: Any, **kwargs: Any) -> None:
