@@ -1,4 +1,5 @@
-// From a photo to the square that the network sees: the same pixels as pillow's, or as nearly as two decoders agree.
+// From a photo to the square that the network sees: pillow's pixels, but for a grey level here and there (pillow changes
+// the order of its two passes with the shape), and as nearly as two JPEG decoders agree.
 // The order is that of data/photos.py: decoded small (JPEG), upright, scaled (to_square), padded with its edge.
 
 const FINER = 2; // as in data/photos.py

@@ -41,6 +41,7 @@ function show({ answer, headline, detail, advice, pictures: seen }) {
     ...seen.map(({ src, alt }) => Object.assign(document.createElement("img"), { src, alt })),
   );
   pictures.hidden = seen.length === 0;
+  document.getElementById("status").scrollIntoView({ block: "nearest" });
 }
 
 async function openCamera(section) {
