@@ -1,5 +1,4 @@
-// From a photo to the square that the network sees: pillow's pixels, but for a grey level here and there (pillow changes
-// the order of its two passes with the shape), and as nearly as two JPEG decoders agree.
+// From a photo to the square that the network sees: pillow 13's pixels, or as nearly as two JPEG decoders agree.
 // The order is that of data/photos.py: decoded small (JPEG), upright, scaled (to_square), padded with its edge.
 
 const FINER = 2; // as in data/photos.py
@@ -135,8 +134,13 @@ function resize(image, width, height) {
   const down = Math.max(1, Math.floor(image.height / height / 3));
   const rows = (row) => image.data.subarray(3 * image.width * row, 3 * image.width * (row + 1));
   const small = across * down > 1 ? means({ ...image, channels: 3, rows }, across, down, [0, 0]) : image;
-  const wide = weights(small.width, image.width / across, width);
-  const high = weights(small.height, image.height / down, height);
+  const wide = weights(small.width, Math.fround(image.width / across), width); // pillow's box is of single precision
+  const high = weights(small.height, Math.fround(image.height / down), height);
+  const lower = small.height - height;
+  if (lower > 0 && lower > 2 * (small.width - width)) { // as pillow chooses; each pass rounds
+    const scaledDown = resample(small, newImage(small.width, height), high, "y");
+    return resample(scaledDown, newImage(width, height), wide, "x");
+  }
   const scaledAcross = resample(small, newImage(width, small.height), wide, "x");
   return resample(scaledAcross, newImage(width, height), high, "y");
 }
