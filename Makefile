@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help train test test-slow check format weights bench torture docs wheel install
+.PHONY: help train test test-slow test-long check format weights bench torture docs wheel install
 
 help:  ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -14,7 +14,10 @@ test: install check  ## checks and quick tests
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --ignore tests/test_architecture.py
 
 test-slow: install  ## what takes longer
-	$(BIN)/pytest -m slow
+	$(BIN)/pytest -m "slow and not long"
+
+test-long: install  ## what takes minutes, or wants a quiet machine
+	$(BIN)/pytest -m long
 
 check: install  ## lint, format, types, the rule of rooms
 	$(BIN)/ruff check .

@@ -68,6 +68,7 @@ def test_the_check_accepts_or_answers_in_one_line(typed: tuple[str, ...], data: 
         assert re.match(r"[\w.]+(=|:| was removed)", said) and len(said) < 1000, said
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_what_is_typed_is_accepted_or_answered_in_one_line() -> None:
     counts = check(40, seed=1)

@@ -34,7 +34,10 @@ def all_commands() -> list[object]:
         for command in commands_of(text):
             if not any(known in command for known in ELSEWHERE):
                 found.setdefault(command, page != "README.md" or "sweep=" in command or "glob" in command)
-    return [pytest.param(command, marks=pytest.mark.slow) if slow else command for command, slow in found.items()]
+    return [
+        pytest.param(command, marks=[pytest.mark.slow, pytest.mark.long]) if slow else command
+        for command, slow in found.items()
+    ]
 
 
 def write_example_experiment(folder: Path) -> None:

@@ -116,6 +116,7 @@ def test_a_space_of_ones_own_is_a_file(shoepair: Command, tmp_path: Path) -> Non
     assert set(trial.params) == {"approach.bins"} and job(0).name.startswith("0_bins-")
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.usefixtures("odd_trials_are_hopeless")
 def test_a_search_prunes_goes_on_and_keeps_its_studies_apart(shoepair: Command) -> None:
@@ -185,11 +186,13 @@ def test_pruners_end_what_is_hopeless_after_the_warmup() -> None:
     assert isinstance(pruning.build_pruner(hyperband, max_epochs=9), optuna.pruners.HyperbandPruner)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_killed_search_goes_on_to_a_leaderboard_of_every_trial_once(tmp_path: Path) -> None:
     kill_and_go_on_searching(tmp_path, times=3, seed=0)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize("launcher", ["joblib", "submitit"])
 def test_jobs_beside_one_another_are_pruned(tmp_path: Path, launcher: str) -> None:
@@ -236,6 +239,7 @@ def free_port() -> int:
         return int(listening.getsockname()[1])
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_machines_share_a_study_through_a_server(tmp_path: Path, postgres: str) -> None:
     """Two that begin at once on an empty database, each in a folder of its own as on a machine of its own."""

@@ -19,6 +19,7 @@ def torture(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=Path(__file__).parents[2], env=environment, capture_output=True, text=True)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize("part", PARTS)
 def test_a_part_tries_what_it_is_asked_for_and_nothing_goes_wrong(part: str, tmp_path: Path) -> None:

@@ -81,6 +81,7 @@ def test_what_is_typed_by_habit_is_answered_by_what_does_it_here(shoepair: Comma
         assert outcome.code == 2 and answer in outcome.err and outcome.err.count("\n") == 1, (typed, outcome.err)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize("library", ["mlflow", "wandb"])
 def test_a_sweep_is_seen_in_other_libraries(tmp_path: Path, library: str) -> None:
