@@ -83,6 +83,8 @@ def compares(folder: Path, chance: random.Random) -> tuple[str, str]:
     """Beside a run that goes on."""
     shutil.copytree(folder / "outputs", folder / "crowd" / "outputs")
     (folder / "crowd/outputs/run/results.json").unlink()
+    status = folder / "crowd/outputs/run/status.json"  # or compare would rightly say that it cannot be read
+    status.write_text(json.dumps(json.loads(status.read_text()) | {"status": "interrupted"}))
     compare = ("compare", "crowd/outputs")
     done = at_once(folder, chance, ("train", "resume=crowd/outputs/run"), compare, compare, compare)
 
