@@ -102,7 +102,7 @@ MISTAKES = [
     ("~data.batch_size", "data.batch_size was removed: give it a value"),
     ("optimizer.lr=${nothing}", "Interpolation key 'nothing' not found"),
     ("optimizer.lr==3", "optimizer.lr==3: this is no setting (extraneous input '=')."),
-    ("trian", "trian: no such command; the commands are train, evaluate, compare, predict, match, export, draw"),
+    ("trian", "trian: no such command; the commands are train, evaluate, compare, predict, match, app, export, draw"),
     ("-m optimizer.lr=1e-3,fast", "optimizer.lr=fast: expected a number from 0 to 1e+30. (in the job optimizer.lr="),
     ("-m seed=0,1 trainer=ddp", "trainer.devices=2: expected 1 in a multirun"),
     ("-m approach=single,dul", "approach=dul: no such option; choose from dual, histogram, pretrained, single."),

@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal
 from annotated_types import Ge, Le
 from pydantic import Field, InstanceOf
 
+from shoepair.config.shown import in_line
 from shoepair.config.values import Allowed, Odd, Place, Proportion, Section, Text, Units, Weight, key
 from shoepair.errors import UserError, one_line
 
@@ -273,13 +274,13 @@ def approach_named(name: Any, source: str = "approach") -> Approach:
     Raises:
         UserError: if there is none of this name.
     """
-    if name not in APPROACHES:
-        for entry_point in entry_points(group=ENTRY_POINTS, name=str(name)):
+    if isinstance(name, str) and name not in APPROACHES:
+        for entry_point in entry_points(group=ENTRY_POINTS, name=name):
             entry_point.load()
-    if name not in APPROACHES:
+    if not isinstance(name, str) or name not in APPROACHES:
         raise UserError(
-            f"{source}={name}: expected one of {', '.join(APPROACHES)}; name the file of an approach of your own by "
-            "plugins=[FILE.py], or in other commands by --plugin FILE.py."
+            f"{source}={in_line(name)}: expected one of {', '.join(APPROACHES)}; name the file of an approach of your "
+            "own by plugins=[FILE.py], or in other commands by --plugin FILE.py."
         )
     return APPROACHES[name]
 

@@ -26,7 +26,7 @@ def read_train_settings(plain: Mapping[str, Any]) -> TrainSettings:
     name = _name_of("approach", plain)
     plain["approach"] = validated(approach_named(name).settings, plain["approach"], "approach")
     name = _name_of("data", plain)
-    if name not in DATA:
+    if not isinstance(name, str) or name not in DATA:
         raise UserError(f"data.name={in_line(name)}: expected one of {', '.join(DATA)}.")
     _refuse_null(plain["data"])
     plain["data"] = validated(DATA[name], plain["data"], "data")
