@@ -1,6 +1,7 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+READY  := outputs/ready_$(shell date +%Y-%m-%d_%H-%M-%S)
 
 .PHONY: help train test test-slow test-long check format weights bench torture docs wheel install
 
@@ -46,8 +47,8 @@ docs: install  ## the pages that are written from the code
 
 weights: install  ## what travels with the package, learned anew from drawn shoes
 	$(BIN)/python -m shoepair.training.segmenter src/shoepair/models/segmenter.pt
-	$(BIN)/shoepair train experiment=ready
-	$(BIN)/python -m shoepair.training.ready outputs/ready src/shoepair/models/ready.ckpt
+	$(BIN)/shoepair train experiment=ready hydra.run.dir=$(READY)
+	$(BIN)/python -m shoepair.training.ready $(READY) src/shoepair/models/ready.ckpt
 
 torture: install  ## kills, strange files, hostile folders; goes on where it was stopped; docs/reliability.md
 	PYTHONPATH=tests $(BIN)/python -m torture $(PARTS)

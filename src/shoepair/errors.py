@@ -66,7 +66,7 @@ def refused_by_machine(error: BaseException, place: object = "") -> str | None:
     Returns:
         What, why and the remedy; None for any other error, and for one that says so itself.
     """
-    if isinstance(error, UserError):
+    if isinstance(error, UserError | BrokenPipeError):  # nobody reads on, as in `shoepair --help | head`
         return None
     for found in with_causes(error):
         if isinstance(found, MemoryError) or any(words in str(found).lower() for words in NO_MEMORY):

@@ -133,3 +133,14 @@ def test_an_installed_wheel_carries_its_configuration(tmp_path: Path) -> None:
     done = run(sys.executable, "-m", "shoepair", *TINY, cwd=empty, PYTHONPATH=str(target))
     assert done.returncode == 0, done.stderr
     assert list((empty / "outputs").glob("*/results.json"))
+
+
+@pytest.mark.parametrize("typed", ["--help", "train --cfg job", "evaluate --help", "--version", "predict --help"])
+def test_nothing_is_said_where_nobody_reads_on(tmp_path: Path, typed: str) -> None:
+    """As in `shoepair --help | head -1`."""
+    with subprocess.Popen(
+        [PROGRAM, *typed.split()], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path
+    ) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == ""

@@ -196,7 +196,9 @@ class TrainSettings(Section):
     mode: Literal["fit", "sanity"] = key("sanity: can it learn at all? Six people, who validate as well.")
     seed: Annotated[int, Ge(0), Le(2**32 - 1)] = key("Of weights, order, dropout and augmentation.")
     test: bool | None = key("Look at the test sets when training is done; null: in a single run, not in a multirun.")
-    init_from: Place | None = key("A checkpoint (a file, a run's folder, latest) to start from; null: random weights.")
+    init_from: Place | None = key(
+        "A checkpoint (a file, a run's folder, latest, ready) to start from; null: random weights."
+    )
     resume: Place | None = key("Folder of an interrupted run: it goes on as it was started.")
     negative_weight: Weight = key("Of a different pair in the training loss; a same pair counts 1.")
     keep: Literal["best", "last"] = key(
@@ -253,7 +255,10 @@ EvaluateDataSettings: type[Section] = create_model(
 class EvaluateSettings(Section):
     """All settings of an evaluation."""
 
-    checkpoint: Place = key("A file, the folder of a run (what it kept) or of several (the best one), or latest.")
+    checkpoint: Place = key(
+        "A file, the folder of a run (what it kept) or of several (the best one), latest, or ready "
+        "(the network that comes with shoepair)."
+    )
     output_dir: Place = key("Where runs are written.")
     plugins: list[Place] = key("Modules or Python files that add approaches of your own.")
     data: InstanceOf[Section]
