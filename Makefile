@@ -18,7 +18,7 @@ test-slow: install  ## what takes longer
 	$(BIN)/pytest -m "slow and not long"
 
 test-long: install  ## what takes minutes, or wants a quiet machine
-	$(BIN)/pytest -m long
+	$(BIN)/pytest -m long --hypothesis-profile default
 
 check: install  ## lint, format, types, the rule of rooms
 	$(BIN)/ruff check .

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import hypothesis
 import pytest
 from PIL import Image
 from real_browser import browser, chromium  # noqa: F401 - fixtures
@@ -15,6 +16,10 @@ from shoepair.cli import main
 from shoepair.data.synthetic.collection import draw_shoes
 
 REAL_PHOTOS = Path(__file__).parents[2] / "shared" / "photos"
+
+# What decides whether a change lands is the same every time; `make test-long` looks for new examples.
+hypothesis.settings.register_profile("repeatable", derandomize=True)
+hypothesis.settings.load_profile("repeatable")
 
 # A run that is whole but takes a second or two.
 TINY = (

@@ -9,7 +9,7 @@ import threading
 
 from shoepair import __version__
 from shoepair.errors import UserError, refused_by_machine
-from shoepair.terminal import guard_terminal, say, say_aside, say_error
+from shoepair.terminal import guard_terminal, nobody_reads, say, say_aside, say_error
 
 # Hydra applications: the overrides are Hydra's grammar. The others parse an ordinary command line.
 HYDRA_COMMANDS = ("train", "evaluate")
@@ -24,10 +24,11 @@ def main() -> None:
     try:
         try:
             run(sys.argv[1:])
+        except BrokenPipeError:
+            if not nobody_reads():
+                raise
         finally:
             _flush()
-    except BrokenPipeError:  # as in `shoepair --help | head`
-        pass
     except KeyboardInterrupt:
         say_aside("shoepair: interrupted")
         raise SystemExit(130) from None
@@ -56,8 +57,9 @@ def _flush() -> None:
             sys.stdout.flush()
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        error.filename = "the output"
-        raise
+        if not isinstance(error, BrokenPipeError):
+            error.filename = "the output"
+            raise
 
 
 def _interrupt_once() -> None:

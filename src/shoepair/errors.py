@@ -1,7 +1,10 @@
 """What the user can mend, what the machine refused, and how a run may end otherwise than completed."""
 
 import errno
+import os
 from collections.abc import Iterator
+
+from shoepair.terminal import on_one_line
 
 
 class UserError(ValueError):
@@ -66,7 +69,7 @@ def refused_by_machine(error: BaseException, place: object = "") -> str | None:
     Returns:
         What, why and the remedy; None for any other error, and for one that says so itself.
     """
-    if isinstance(error, UserError | BrokenPipeError):  # nobody reads on, as in `shoepair --help | head`
+    if isinstance(error, UserError):
         return None
     for found in with_causes(error):
         if isinstance(found, MemoryError) or any(words in str(found).lower() for words in NO_MEMORY):
@@ -75,9 +78,11 @@ def refused_by_machine(error: BaseException, place: object = "") -> str | None:
         is_first = found is error or found is error.__cause__
         if isinstance(found, OSError) and (is_first or found.errno in OF_THE_DISK):
             name = found.filename2 or found.filename or place or "the output"
-            reason = found.strerror or one_line(str(found)) or type(found).__name__
+            reason = found.strerror or str(found) or type(found).__name__
             remedy = REMEDIES.get(found.errno or 0, "HYDRA_FULL_ERROR=1 shows where it happened")
-            return f"{_text(name)}: {reason}; {remedy}."
+            return on_one_line(
+                f"{os.fsdecode(name) if isinstance(name, bytes) else name}: {one_line(reason)}; {remedy}."
+            )
     return None
 
 
@@ -88,7 +93,3 @@ def with_causes(error: BaseException | None) -> Iterator[BaseException]:
         seen.add(id(error))
         yield error
         error = error.__cause__ or error.__context__
-
-
-def _text(name: object) -> str:
-    return name.decode(errors="backslashreplace") if isinstance(name, bytes) else str(name)

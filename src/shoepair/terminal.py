@@ -2,6 +2,7 @@
 
 import logging
 import re
+import select
 import sys
 import traceback
 from typing import Any
@@ -43,6 +44,18 @@ def say_aside(text: str) -> None:
 def say_error(error: object) -> None:
     """What the user can mend, in one line."""
     say_aside(f"shoepair: {on_one_line(str(error))}")
+
+
+def nobody_reads() -> bool:
+    """Whether whoever read the output has gone, as in `shoepair --help | head`; a broken pipe may be any other."""
+    if not hasattr(select, "poll"):
+        return False
+    poll = select.poll()
+    try:
+        poll.register(sys.stdout, select.POLLOUT)
+    except (AttributeError, TypeError, ValueError, OSError):  # what stands in for a terminal
+        return False
+    return any(event & select.POLLERR for _, event in poll.poll(0))
 
 
 class Record(logging.LogRecord):

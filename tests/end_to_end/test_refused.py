@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import TINY, Command, Outcome
+from conftest import TINY, Command, Outcome, run_here
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shoepair import cli
 from shoepair.errors import UserError, refused_by_machine
 from shoepair.files import replacing, write_record
 
@@ -119,7 +120,19 @@ def test_what_could_not_be_written_is_named_also_behind_a_library(tmp_path: Path
 @given(st.integers(1, 140), st.text(max_size=30), st.one_of(st.none(), st.text(max_size=30), st.binary(max_size=9)))
 def test_every_refusal_of_the_machine_is_one_line(number: int, reason: str, name: str | bytes | None) -> None:
     said = refused_by_machine(OSError(number, reason, name), "somewhere")
-    assert said and "\n" not in said.replace(reason, "").replace(str(name), "")
+    assert said and len(said.splitlines()) == 1
+
+
+def test_a_broken_pipe_other_than_the_outputs_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    def hung_up(arguments: list[str]) -> None:
+        raise BrokenPipeError(32, "Broken pipe")
+
+    monkeypatch.setattr(cli, "run", hung_up)
+    outcome = run_here()
+    assert outcome.code == 2
+    assert outcome.err.splitlines() == [
+        "shoepair: the output: Broken pipe; HYDRA_FULL_ERROR=1 shows where it happened."
+    ]
 
 
 def test_mistakes_of_the_program_are_no_refusals_of_the_machine() -> None:

@@ -44,7 +44,7 @@ def run_hydra(command: str, arguments: list[str]) -> None:
         with raising(), _whole_sweep(), _meanings(command, arguments):
             application = hydra.main("pkg://shoepair.conf", command, execution_whitelist=BUILDS)
             application(run_train if command == "train" else run_evaluate)()
-    except BrokenPipeError:  # nobody reads on
+    except BrokenPipeError:  # it may be that nobody reads on
         raise
     except Exception as error:
         message = explain(error)
