@@ -6,6 +6,7 @@ import math
 import shutil
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -243,6 +244,31 @@ def test_a_checkpoint_cannot_run_code(tmp_path: Path, shoepair: Command, trained
     outcome = shoepair(*typed.split())
     assert outcome.code == 2 and "checkpoint=trap.ckpt: this is no checkpoint of shoepair" in outcome.err
     assert not (tmp_path / "sprung").exists()
+
+
+@pytest.mark.parametrize(
+    ("changed", "code"),
+    [
+        ({"cache_dir": "elsewhere/cache"}, 0),
+        ({"name": "photos", "root": "elsewhere/root", "download": True, "cache_dir": "elsewhere/cache"}, 2),
+        ({"name": "table", "file": "elsewhere/pairs.csv", "cache_dir": "elsewhere/cache"}, 2),
+    ],
+)
+def test_evaluate_writes_nothing_where_a_checkpoint_says(
+    tmp_path: Path, shoepair: Command, trained: Path, changed: dict[str, Any], code: int
+) -> None:
+    """A checkpoint may be somebody else's: where something is written is for who types to say."""
+    content = torch.load(trained / "checkpoints" / "best.ckpt", weights_only=True)
+    (tmp_path / "elsewhere").mkdir()
+    places = {key: str(tmp_path / value) if "elsewhere" in str(value) else value for key, value in changed.items()}
+    content["config"]["data"] |= places
+    content["config"] |= {"output_dir": str(tmp_path / "elsewhere" / "outputs")}
+    content["config"]["trainer"] |= {"default_root_dir": str(tmp_path / "elsewhere" / "logs")}
+    torch.save(content, tmp_path / "named.ckpt")
+    outcome = shoepair("evaluate", "checkpoint=named.ckpt")
+    assert outcome.code == code, outcome.err
+    assert len(outcome.err.splitlines()) == (1 if code else 0)
+    assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
 def test_checkpoints_hold_plain_values_only(trained: Path) -> None:
