@@ -70,9 +70,12 @@ class BareLoop:
 
     def forward(self, left: Tensor, right: Tensor) -> Tensor:
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.bf16):
+            outputs: Tensor
             if self.plain:
-                return self.network(torch.cat([left, right], dim=2 if self.plain == "single" else 1)).float()
-            return self.network(left, right).float()
+                outputs = self.network(torch.cat([left, right], dim=2 if self.plain == "single" else 1))
+            else:
+                outputs = self.network(left, right)
+            return outputs.float()
 
     def epoch(self) -> float:
         started = time.perf_counter()
@@ -266,7 +269,8 @@ def grow_alone(num_shoes: int) -> dict[str, Any]:
         for _ in range(2):
             command = [sys.executable, "-c", code, str(num_shoes), cache]
             done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parent)
-    return json.loads(done.stdout)
+    measured: dict[str, Any] = json.loads(done.stdout)
+    return measured
 
 
 def main() -> None:

@@ -120,7 +120,7 @@ def overrides_of(row: Row, weights: str | None, step: str) -> list[str]:
 
 def seconds_on_drawn(row: Row, out: Path) -> float:
     results = read_json(out / row.folder / "drawn" / "results.json") if row.drawn else None
-    return (results or {"seconds": 0})["seconds"]
+    return 0.0 if results is None else float(results["seconds"])
 
 
 def once(overrides: Sequence[str], run_dir: Path) -> None:

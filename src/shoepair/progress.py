@@ -18,4 +18,5 @@ def progress(steps: Iterable[Step], what: str, unit: str, total: int | None = No
         total: how many there are, where the steps cannot say.
     """
     hidden = not sys.stderr.isatty()
-    return tqdm(steps, desc=what, unit=unit, total=total, leave=False, delay=SILENT_S, disable=hidden)
+    shown: Iterable[Step] = tqdm(steps, desc=what, unit=unit, total=total, leave=False, delay=SILENT_S, disable=hidden)
+    return shown

@@ -233,7 +233,7 @@ def test_the_sentence_says_how_sure_it_is(logit: float, sentence: str) -> None:
 def test_the_sentence_follows_the_threshold(probability: float, threshold: float, same: bool, sentence: str) -> None:
     verdict = verdict_of(logit_of(probability), logit_of(threshold))
     assert (verdict.same, verdict.sentence) == (same, sentence)
-    assert (verdict.probability, verdict.threshold) == (pytest.approx(probability), pytest.approx(threshold))
+    assert [verdict.probability, verdict.threshold] == pytest.approx([probability, threshold])
 
 
 def test_the_decision_at_one_half_does_not_move(learned: Path, photos: list[Path]) -> None:

@@ -6,6 +6,7 @@ import zipfile
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import TINY, Command
@@ -85,7 +86,7 @@ def test_training_downloads_what_it_needs(
     assert "photos, 32 pixels: train 3 people" in outcome.out
 
 
-def failures() -> dict[str, dict]:
+def failures() -> dict[str, dict[str, Any]]:
     whole = zipped({"train/u001_1_left_m.png": b"x" * 5000})
     return {
         "not there": {"body": b"", "status": 404},

@@ -8,7 +8,8 @@ import pytest
 import torch
 from conftest import TINY, Command
 
-from shoepair.data.photos import NAME, read_photos
+from shoepair.data.layout import NAME
+from shoepair.data.photos import read_photos
 from shoepair.data.table import read_table
 from shoepair.errors import UserError
 

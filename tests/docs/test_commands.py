@@ -102,7 +102,11 @@ def lay_out_photos(drawn_photos: Path) -> None:
 
 
 def test_the_python_example_of_the_readme_runs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, drawn_photos: Path, trained: Path, capsys: pytest.CaptureFixture
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    drawn_photos: Path,
+    trained: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
     lay_out_photos(drawn_photos)

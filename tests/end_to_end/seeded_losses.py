@@ -36,7 +36,8 @@ def losses_of(experiment: str, python: str, folder: Path) -> dict[str, list[str]
     subprocess.run([python, "-m", "shoepair", "train", *typed], cwd=folder, check=True, stdout=subprocess.DEVNULL)
     checkpoint = str(folder / experiment / "checkpoints" / "last.ckpt")
     read = subprocess.run([python, "-c", READ, checkpoint], check=True, capture_output=True, text=True)
-    return json.loads(read.stdout)
+    losses: dict[str, list[str]] = json.loads(read.stdout)
+    return losses
 
 
 def main() -> int:

@@ -41,7 +41,8 @@ def stop_in(epoch: int, monkeypatch: pytest.MonkeyPatch, shoepair: Command, *typ
 
 
 def weights(file: Path) -> dict[str, torch.Tensor]:
-    return torch.load(file)["state_dict"]
+    state: dict[str, torch.Tensor] = torch.load(file)["state_dict"]
+    return state
 
 
 def content_of(folder: Path) -> dict[str, str]:

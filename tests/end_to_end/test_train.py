@@ -23,8 +23,9 @@ from shoepair.training.checkpoint import load_module
 NOT_FIGURES = ("seconds", "overrides")
 
 
-def results(folder: Path) -> dict:
-    return json.loads((folder / "results.json").read_text())
+def results(folder: Path) -> dict[str, Any]:
+    written: dict[str, Any] = json.loads((folder / "results.json").read_text())
+    return written
 
 
 def run_folders(root: Path) -> list[Path]:
@@ -235,7 +236,7 @@ def test_a_checkpoint_cannot_run_code(tmp_path: Path, shoepair: Command, trained
     """Also one that is whole but for a single value."""
 
     class Trap:
-        def __reduce__(self) -> tuple:
+        def __reduce__(self) -> tuple[Any, ...]:
             return Path.touch, (tmp_path / "sprung",)
 
     whole = torch.load(trained / "checkpoints" / "best.ckpt", weights_only=True)

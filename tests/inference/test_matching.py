@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import networkx
 import numpy as np
@@ -98,7 +99,7 @@ def test_a_heap_of_one_shoe_has_no_pair() -> None:
     ],
 )
 @pytest.mark.parametrize("hflip", [0.0, 0.5])
-def test_every_candidate_has_the_score_of_the_whole_network(settings: dict, hflip: float) -> None:
+def test_every_candidate_has_the_score_of_the_whole_network(settings: dict[str, Any], hflip: float) -> None:
     torch.manual_seed(0)
     network = build_network(network_settings(**settings, image_size=16, norm="none")).eval()
     trained = TrainedNetwork(
@@ -165,7 +166,7 @@ def test_each_shoe_is_compared_closely_with_those_that_are_most_like_it(known: s
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("num_left", [30, 60])
-def test_in_a_large_heap_the_closest_look_is_for_the_likeliest(settings: dict, num_left: int) -> None:
+def test_in_a_large_heap_the_closest_look_is_for_the_likeliest(settings: dict[str, Any], num_left: int) -> None:
     """Two photos of one shoe are on each other's shortlist; a network that compares vectors only looks at all."""
     torch.manual_seed(0)
     of = network_settings(**settings, image_size=32)

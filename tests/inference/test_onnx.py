@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -60,7 +61,9 @@ print(json.dumps([probability.tolist(), session.get_modelmeta().custom_metadata_
     ],
 )
 @pytest.mark.parametrize("temperature", [1.0, 3.0])
-def test_every_approach_exports_to_the_same_probabilities(settings: dict, temperature: float, tmp_path: Path) -> None:
+def test_every_approach_exports_to_the_same_probabilities(
+    settings: dict[str, Any], temperature: float, tmp_path: Path
+) -> None:
     torch.manual_seed(0)
     network = build_network(network_settings(**settings, image_size=16)).eval()
     with torch.no_grad():

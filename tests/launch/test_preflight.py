@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 from conftest import TINY, Command
 from omegaconf import OmegaConf
@@ -9,8 +10,9 @@ from omegaconf import OmegaConf
 SHORT = (*TINY[:-1], "trainer.max_epochs=1")
 
 
-def config_of(run: Path) -> dict:
-    return json.loads((run / "config.json").read_text())
+def config_of(run: Path) -> dict[str, Any]:
+    config: dict[str, Any] = json.loads((run / "config.json").read_text())
+    return config
 
 
 def test_every_job_of_a_sweep_starts_from_the_run_that_was_the_newest_before_it(shoepair: Command) -> None:

@@ -27,7 +27,8 @@ def board(folder: Path) -> list[dict[str, str]]:
 
 
 def status(folder: Path) -> dict[str, str]:
-    return json.loads((folder / "status.json").read_text())
+    written: dict[str, str] = json.loads((folder / "status.json").read_text())
+    return written
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ def sample(kind: tuple[str, ...] = ()) -> Predictions:
     )
 
 
-def as_plain(predictions: Predictions) -> list[list]:
+def as_plain(predictions: Predictions) -> list[list[object]]:
     return [list(column) for column in vars(predictions).values()]
 
 

@@ -1,4 +1,5 @@
 import copy
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -44,7 +45,7 @@ def test_network_computes_what_the_original_computes(approach: str) -> None:
         if value.is_floating_point():
             value.uniform_(0.01, 0.3)
     left, right = torch.rand(2, 3, 32, 32) - 0.5, torch.rand(2, 3, 32, 32) - 0.5
-    values = iter(network.state_dict().values())
+    values: Iterator[Tensor] = iter(network.state_dict().values())
     x = torch.cat([left, right], 2 if approach == "single" else 1)
 
     def norm(x: Tensor) -> Tensor:

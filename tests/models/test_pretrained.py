@@ -119,7 +119,8 @@ def test_gradients_are_as_close_to_float64_as_torchs(kernel_size: int, stride: i
 
 def whole_model() -> nn.Module:
     torch.manual_seed(1)
-    return get_model("mobilenet_v3_small")
+    model: nn.Module = get_model("mobilenet_v3_small")
+    return model
 
 
 @pytest.mark.parametrize("kind", ["weights", "under state_dict", "with a prefix", "in another order", "safetensors"])
@@ -202,7 +203,7 @@ def test_weights_of_another_model_or_no_weights_are_refused(tmp_path: Path, shoe
 
 def test_a_file_of_weights_cannot_run_code(tmp_path: Path) -> None:
     class Trap:
-        def __reduce__(self) -> tuple:
+        def __reduce__(self) -> tuple[Any, ...]:
             return Path.touch, (tmp_path / "sprung",)
 
     torch.save({"weight": Trap()}, tmp_path / "trap.pth")
@@ -477,7 +478,8 @@ def test_a_part_that_computes_before_and_after_the_first_trained_one_is_frozen()
             self.shared, self.own = shared, nn.Linear(2, 2)
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return self.own(self.shared(x))
+            outputs: torch.Tensor = self.own(self.shared(x))
+            return outputs
 
     shared = nn.Linear(2, 2)
     body = nn.Sequential(Block(shared), Block(shared), Block(shared))
@@ -500,11 +502,14 @@ def test_threads_do_not_see_each_others_maps() -> None:
 
 def maps_by_the_library(body: nn.Module, library: str, part: str, images: torch.Tensor) -> torch.Tensor:
     """By torchvision's and timm's own means, which name fewer parts."""
+    maps: torch.Tensor
     if library == "torchvision":
-        return create_feature_extractor(body, [part])(images)[part]
+        maps = create_feature_extractor(body, [part])(images)[part]
+        return maps
     features: Any = body  # of timm
     parts = [stage["module"] for stage in features.feature_info]
-    return features.forward_intermediates(images, indices=[parts.index(part)], intermediates_only=True)[0]
+    (maps,) = features.forward_intermediates(images, indices=[parts.index(part)], intermediates_only=True)
+    return maps
 
 
 @pytest.mark.parametrize(

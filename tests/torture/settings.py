@@ -104,10 +104,10 @@ def check(count: int, seed: int = 0) -> Counts:
 @contextlib.contextmanager
 def without_training() -> Iterator[None]:
     """Runs end when their settings were checked."""
-    from shoepair.launch import hydra_app
+    from shoepair.launch import hydra_app, sweep
 
     trained = mock.patch.object(hydra_app, "run_train", lambda config: 0.5)
-    with trained, mock.patch.object(hydra_app.Sweep, "end", lambda sweep: True):
+    with trained, mock.patch.object(sweep.Sweep, "end", lambda whole: True):
         yield
 
 

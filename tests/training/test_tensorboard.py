@@ -55,7 +55,8 @@ class Server:
         """Of the HPARAMS tab."""
         body = {"experimentName": "", "allowedStatuses": ["STATUS_UNKNOWN", "STATUS_SUCCESS", "STATUS_FAILURE",
                 "STATUS_RUNNING"], "colParams": [], "startIndex": 0, "sliceSize": 100}  # fmt: skip
-        return self.get("plugin/hparams/session_groups", body).get("sessionGroups", [])
+        groups: list[dict[str, Any]] = self.get("plugin/hparams/session_groups", body).get("sessionGroups", [])
+        return groups
 
 
 @pytest.fixture(scope="module")

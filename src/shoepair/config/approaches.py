@@ -98,8 +98,9 @@ class ConvolutionSettings(ApproachSettings):
         return self.stages
 
     def num_weights(self, image_size: int) -> int:
-        channels = [4, *(self.width * 2**stage for stage in range(self.stages))]
-        last, side = channels[-1], (self.cutout or image_size) // 2**self.stages
+        channels: list[int] = [4, *(self.width * 2**stage for stage in range(self.stages))]
+        side: int = (self.cutout or image_size) // 2**self.stages
+        last = channels[-1]
         features = {"stack": 2 * last * side**2, "compare": 2 * last, "local": 4 * last}[self.fusion]
         projection = last**2 if self.fusion == "local" else 0
         stages = sum(before * after for before, after in pairwise(channels)) * self.kernel_size**2

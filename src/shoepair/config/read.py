@@ -6,9 +6,10 @@ from typing import Any
 
 from shoepair.config.approaches import NetworkSettings, approach_named, load_plugins
 from shoepair.config.messages import accepts, unknown_key, validated
-from shoepair.config.schema import DATA, DeviceSettings, EvaluateDataSettings, EvaluateSettings, TrainSettings
+from shoepair.config.schema import DATA, EvaluateDataSettings, EvaluateSettings, TrainSettings
 from shoepair.config.shown import in_line
 from shoepair.config.targets import parameters_of
+from shoepair.config.trainer import DeviceSettings
 from shoepair.config.values import OpenSection
 from shoepair.errors import UserError
 

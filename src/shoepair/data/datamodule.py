@@ -24,10 +24,11 @@ from shoepair.errors import UserError
 
 ENCODED_AT_ONCE = 16  # shoes: of 64 at a time, EfficientNet-Lite0 takes twice as long for each
 Batch = tuple[Tensor, Tensor, Tensor]
+Batches = DataLoader[Batch]
 Made = TypeVar("Made")
 
 
-class GatheredPairs(Dataset):
+class GatheredPairs(Dataset[Batch]):
     """Gathers a whole batch of pairs in one indexing step for each side."""
 
     def __init__(self, shoes: "ShoeSet | CachedEmbeddings") -> None:
@@ -191,21 +192,21 @@ class ShoePairDataModule(LightningDataModule):
         shoes, people = self.shoes["val"], self.people["val"]
         return same_pairs(shoes, people) + different_pairs(shoes, people, "all")
 
-    def train_dataloader(self) -> DataLoader:
+    def train_dataloader(self) -> Batches:
         if self.trainer is not None:
             self.training_batches.set_rank(*self._rank())
             # A resumed run fetches its first batch before Lightning sets the epoch.
             self.training_batches.set_epoch(self.trainer.fit_loop.epoch_progress.current.processed)  # type: ignore[attr-defined]
         return self._loader("train", self.training_batches)
 
-    def val_dataloader(self) -> DataLoader:
+    def val_dataloader(self) -> Batches:
         return self._loader("val", EvaluationBatches(self.pairs["val"], self.settings.batch_size, *self._rank()))
 
-    def evaluation_loader(self, split: str) -> DataLoader:
+    def evaluation_loader(self, split: str) -> Batches:
         """All pairs of "val", "test_m" or "test_w", in the order of `self.pairs[split]`."""
         return self._loader(split, EvaluationBatches(self.pairs[split], self.settings.batch_size))
 
-    def calibration_loader(self) -> DataLoader:
+    def calibration_loader(self) -> Batches:
         """All of calibration_pairs."""
         return self._loader("val", EvaluationBatches(self.calibration_pairs, self.settings.batch_size))
 
@@ -226,7 +227,7 @@ class ShoePairDataModule(LightningDataModule):
     def _rank(self) -> tuple[int, int]:
         return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
 
-    def _loader(self, split: str, batches: TrainingBatches | EvaluationBatches) -> DataLoader:
+    def _loader(self, split: str, batches: TrainingBatches | EvaluationBatches) -> Batches:
         num_workers = self.settings.num_workers
         return DataLoader(
             GatheredPairs(self.embeddings[split] if self.embeddings else self.shoes[split]),

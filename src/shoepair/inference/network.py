@@ -71,7 +71,7 @@ class TrainedNetwork:
     @property
     def learned_from_drawn(self) -> bool:
         """Whether no photo taught it, so that photos are strange to it."""
-        return self.config.get("data", {}).get("name") == "synthetic"
+        return bool(self.config.get("data", {}).get("name") == "synthetic")
 
     @property
     def temperature(self) -> float:

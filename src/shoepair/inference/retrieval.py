@@ -6,6 +6,7 @@ time. Among more than EXACT_UP_TO shoes its graph is asked (HNSW; Malkov and Yas
 """
 
 import importlib.util
+import math
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -32,7 +33,7 @@ def shortlist_length(num_shoes: int) -> int:
     Of 2,000 drawn shoes (default run), the partner is one of the 30 likeliest for all, and among more shoes the same
     part of them is a longer list. What it costs grows less than reading and encoding do.
     """
-    return max(30, round(3.1 * num_shoes**0.3))
+    return max(30, round(3.1 * math.pow(num_shoes, 0.3)))
 
 
 def whitened(descriptors: np.ndarray) -> np.ndarray:
@@ -56,7 +57,8 @@ def whitened(descriptors: np.ndarray) -> np.ndarray:
     num = max(1, min(COMPONENTS, num_shoes // SHOES_A_COMPONENT, int((variances > 1e-6 * variances[-1]).sum())))
     turn = (directions[:, -num:] / np.sqrt(np.maximum(variances[-num:], 1e-12))).astype(np.float32)
     points = ((descriptors - mean) / scale).astype(np.float32) @ turn
-    return points / np.maximum(np.linalg.norm(points, axis=1, keepdims=True), 1e-8)
+    of_length_one: np.ndarray = points / np.maximum(np.linalg.norm(points, axis=1, keepdims=True), 1e-8)
+    return of_length_one
 
 
 def shortlisted_pairs(

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 import torch
@@ -314,7 +315,7 @@ class Store:
 
     # SQL
 
-    def _of(self, shoes: Iterable[int], query: str) -> Iterator[tuple]:
+    def _of(self, shoes: Iterable[int], query: str) -> Iterator[tuple[Any, ...]]:
         return (self._sql.execute(query, (shoe,)).fetchone() for shoe in shoes)
 
     def _one(self, query: str, *values: object) -> int | None:
@@ -328,7 +329,8 @@ class Store:
         self._sql.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
 
     def _get(self, key: str) -> str:
-        return self._sql.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()[0]
+        (value,) = self._sql.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        return str(value)
 
 
 def _identity(path: Path) -> tuple[str, int, int]:

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from typing import TextIO
 
 from shoepair.errors import one_line
 from shoepair.terminal import say_aside
@@ -18,7 +19,7 @@ def _say_once(handler: logging.Handler, name: object) -> bool:
     return True
 
 
-class Terminal(logging.StreamHandler):
+class Terminal(logging.StreamHandler[TextIO]):
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
         if not _say_once(self, "The output"):
             super().handleError(record)

@@ -23,7 +23,8 @@ def resampled_ratios(numerator: np.ndarray, denominator: np.ndarray, seed: int =
     draws = np.random.default_rng(seed).multinomial(
         num_people, np.full(num_people, 1 / num_people), size=NUM_RESAMPLES
     )  # (NUM_RESAMPLES, num_people): how often each person was drawn
-    return (draws @ numerator) / (draws @ denominator)
+    ratios: np.ndarray = (draws @ numerator) / (draws @ denominator)
+    return ratios
 
 
 def interval(values: np.ndarray) -> list[float]:

@@ -35,7 +35,8 @@ class Predictions:
     @property
     def correct(self) -> np.ndarray:
         """(num_pairs,) bool."""
-        return (self.logit > 0) == (self.label == 1)
+        correct: np.ndarray = (self.logit > 0) == (self.label == 1)
+        return correct
 
     def of_kind(self, kind: str) -> "Predictions":
         """The pairs whose left shoe is of one kind."""

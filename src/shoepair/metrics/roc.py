@@ -34,7 +34,8 @@ def true_positive_rates(label: np.ndarray, logit: np.ndarray, false_positive_rat
     last_of_ties = np.append(np.diff(logit[order]) != 0, True)
     positives = np.cumsum(label[order] == 1)[last_of_ties] / max(1, (label == 1).sum())
     negatives = np.cumsum(label[order] == 0)[last_of_ties] / max(1, (label == 0).sum())
-    return np.interp(false_positive_rates, np.append(0, negatives), np.append(0, positives))
+    rates: np.ndarray = np.interp(false_positive_rates, np.append(0, negatives), np.append(0, positives))
+    return rates
 
 
 def resampled_band(predictions: Predictions, false_positive_rates: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:

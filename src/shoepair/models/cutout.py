@@ -46,7 +46,8 @@ class Segmenter(nn.Module):
             before = levels.pop()
             x = functional.interpolate(x, size=before.shape[-2:], mode="bilinear", align_corners=False)
             x = block(torch.cat([x, before], dim=1))
-        return self.out(x)
+        outputs: Tensor = self.out(x)
+        return outputs
 
 
 def _block(in_channels: int, out_channels: int) -> nn.Sequential:
@@ -89,7 +90,8 @@ class CutOut(nn.Module):
             seen = functional.adaptive_avg_pool2d(images, SEEN_PX)
         elif images.shape[-1] < SEEN_PX:
             seen = functional.interpolate(images, (SEEN_PX, SEEN_PX), mode="bilinear", align_corners=False)
-        return self.segmenter(seen.contiguous(memory_format=torch.channels_last)).float().sigmoid()
+        logits: Tensor = self.segmenter(seen.contiguous(memory_format=torch.channels_last))
+        return logits.float().sigmoid()
 
     def lay(self, images: Tensor, masks: Tensor) -> Tensor:
         """The cut-outs of photos whose masks are known; see forward."""

@@ -31,9 +31,11 @@ class _TrainedInFloat32:
         weight: Any = self
         trains = torch.is_grad_enabled() and (x.requires_grad or weight.weight.requires_grad)
         if x.device.type != "cpu" or not (trains and torch.is_autocast_enabled("cpu")):
-            return layer.forward(x)
-        with torch.autocast("cpu", enabled=False):
-            return layer.forward(x.float()).to(x.dtype)
+            outputs: Tensor = layer.forward(x)
+        else:
+            with torch.autocast("cpu", enabled=False):
+                outputs = layer.forward(x.float()).to(x.dtype)
+        return outputs
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         """By the class that it was mixed into, since this one has no name to be found by."""

@@ -24,7 +24,10 @@ class DualImageCNN(PairNetwork):
         self.siamese = None if own.fusion == "stack" else SIAMESE[own.fusion](own)
 
     def forward(self, left: Tensor, right: Tensor) -> Tensor:
+        outputs: Tensor
         if self.stacked is not None:
-            return self.stacked(torch.cat([left, right], dim=1))  # one behind the other
-        assert self.siamese is not None
-        return self.siamese(left, right)
+            outputs = self.stacked(torch.cat([left, right], dim=1))  # one behind the other
+        else:
+            assert self.siamese is not None
+            outputs = self.siamese(left, right)
+        return outputs

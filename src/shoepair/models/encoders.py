@@ -3,7 +3,7 @@
 import functools
 import threading
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -173,7 +173,7 @@ def _of_timm(name: str, weights: str | None) -> tuple[nn.Module, Any, Any]:
 LIBRARIES = {"torchvision": _of_torchvision, "timm": _of_timm}
 
 
-def _with_weights(make: Any, weights: str | None) -> nn.Module:
+def _with_weights(make: Callable[[bool], nn.Module], weights: str | None) -> nn.Module:
     """A whole model, its classifier included, with the library's weights, those of a file, or random ones."""
     if weights != "default":
         model = make(False)

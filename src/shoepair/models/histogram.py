@@ -31,7 +31,8 @@ class HistogramNetwork(PairNetwork):
 
     def forward(self, left: Tensor, right: Tensor) -> Tensor:
         one, other = histograms(left, self.bins).sqrt(), histograms(right, self.bins).sqrt()  # (B, bins**3) each
-        return self.compare(torch.cat([(one - other).abs(), torch.minimum(one, other)], dim=1))
+        outputs: Tensor = self.compare(torch.cat([(one - other).abs(), torch.minimum(one, other)], dim=1))
+        return outputs
 
 
 def histograms(images: Tensor, bins: int) -> Tensor:

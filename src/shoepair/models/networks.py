@@ -46,7 +46,8 @@ class PairNetwork(nn.Module):
 
     def heads(self, left: Tensor, right: Tensor) -> Tensor:
         """As forward, the outputs of every head: (num_heads, B, 2)."""
-        return self(left, right).unsqueeze(0)
+        outputs: Tensor = self(left, right)
+        return outputs.unsqueeze(0)
 
     def combine(self, heads: Tensor) -> Tensor:
         """From what heads gives to what forward gives."""
@@ -129,7 +130,7 @@ def build_network(settings: NetworkSettings) -> PairNetwork:
     Raises:
         UserError: if there is no such approach, or weights that it names cannot be used.
     """
-    network = approach_named(settings.approach.name).build_network(settings)
+    network: PairNetwork = approach_named(settings.approach.name).build_network(settings)
     side = settings.approach.cutout_side
     if side is not None:
         network.cut_out = CutOut(side)

@@ -90,7 +90,8 @@ class LocalHead(nn.Module):
     def compare(self, one: Tensor, other: Tensor) -> Tensor:
         """Two outputs for every pair of what describe gives: (B, 2)."""
         left, right = (unpacked(shoe, self.channels, covers=False) for shoe in (one, other))
-        return self.head(torch.cat(match_local_features(left, right, self.logit_scale), dim=1))
+        outputs: Tensor = self.head(torch.cat(match_local_features(left, right, self.logit_scale), dim=1))
+        return outputs
 
 
 class CutOutSiamese(SiameseNetwork):

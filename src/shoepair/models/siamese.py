@@ -87,7 +87,8 @@ class SiameseCNN(ConvolutionSiamese):
         return (encoded.flatten(2) * counts).sum(2) / counts.sum(2)
 
     def compare(self, one: Tensor, other: Tensor) -> Tensor:
-        return self.head(torch.cat([(one - other).abs(), one * other], dim=1))
+        outputs: Tensor = self.head(torch.cat([(one - other).abs(), one * other], dim=1))
+        return outputs
 
 
 class LocalSiameseCNN(ConvolutionSiamese):
@@ -140,7 +141,8 @@ class LocalSiameseCNN(ConvolutionSiamese):
         features = [difference, product, (mean_one - mean_other).abs(), mean_one * mean_other]
         if self.sees_cut_outs:
             features.append(self.agreement_norm(agreement(left, right)))
-        return self.head(torch.cat(features, dim=1))
+        outputs: Tensor = self.head(torch.cat(features, dim=1))
+        return outputs
 
 
 def _means(features: LocalFeatures) -> Tensor:

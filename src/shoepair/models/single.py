@@ -31,7 +31,8 @@ class SingleImageCNN(PairNetwork):
     def forward(self, left: Tensor, right: Tensor) -> Tensor:
         image = one_above_the_other(left, right)
         if self.stacked is not None:
-            return self.stacked(image)
+            outputs: Tensor = self.stacked(image)
+            return outputs
         assert self.halves is not None
         upper, lower = self.halves.encoder(channels_last(image)).chunk(2, dim=2)
         return self.halves.compare(self.halves.describe(upper, left), self.halves.describe(lower, right))

@@ -52,7 +52,8 @@ class StackedCNN(nn.Module):
 
     def forward(self, stacked: Tensor) -> Tensor:
         """(B, in_channels, H, W) -> (B, 2)."""
-        return self.head(self.stages(channels_last(stacked)).flatten(1))
+        outputs: Tensor = self.head(self.stages(channels_last(stacked)).flatten(1))
+        return outputs
 
 
 def channels_last(images: Tensor) -> Tensor:

@@ -165,7 +165,7 @@ def start_from(module: PairModule, path: str) -> None:
 
 
 def _flat(network: dict[str, Any]) -> dict[str, Any]:
-    return network["approach"] | {"image_size": network["image_size"]}
+    return {**network["approach"], "image_size": network["image_size"]}
 
 
 @dataclass(frozen=True)

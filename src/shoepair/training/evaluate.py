@@ -10,7 +10,8 @@ import numpy as np
 from lightning import seed_everything
 
 from shoepair.config.read import read_train_settings
-from shoepair.config.schema import DATA, EvaluateSettings, TrainerSettings, TrainSettings
+from shoepair.config.schema import DATA, EvaluateSettings, TrainSettings
+from shoepair.config.trainer import TrainerSettings
 from shoepair.data.datamodule import ShoePairDataModule
 from shoepair.errors import UserError
 from shoepair.runs.checkpoint import being_a_checkpoint

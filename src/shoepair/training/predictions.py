@@ -6,11 +6,10 @@ from typing import Any
 import torch
 from lightning import Trainer
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from shoepair.config.approaches import ApproachSettings
 from shoepair.config.schema import TrainSettings
-from shoepair.data.datamodule import ShoePairDataModule
+from shoepair.data.datamodule import Batches, ShoePairDataModule
 from shoepair.metrics.calibration import Calibration, calibrate
 from shoepair.metrics.predictions import Predictions
 from shoepair.metrics.scores import measure, measure_mean
@@ -66,7 +65,7 @@ def predict_splits(
 
 @torch.inference_mode()
 def predict_logits(
-    module: PairModule, data: ShoePairDataModule, batches: DataLoader, device: torch.device, *, hflip: bool
+    module: PairModule, data: ShoePairDataModule, batches: Batches, device: torch.device, *, hflip: bool
 ) -> Tensor:
     """(num_pairs,) float64 logits of the pairs in `batches`, in their order.
 

@@ -2,7 +2,7 @@
 
 import logging
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from lightning import Trainer
@@ -74,11 +74,12 @@ def write(
     with costing_only_itself(run_dir / "curves.png"):
         draw_curves(run_dir / "curves.png", history, epoch, run_dir.name)
     write_kept_epoch(trainer, epoch, measure(val), calibrated.logit, val.label)
-    for name, draw in (
-        ("mistakes", lambda path: draw_pairs(path, confident_pairs(calibrated, images, pairs.left, pairs.right))),
-        ("confusion", lambda path: draw_confusion(path, {"val": val})),
-        ("roc", lambda path: draw_roc(path, {"val": val})),
-    ):
+    pictures: dict[str, Callable[[Path], None]] = {
+        "mistakes": lambda path: draw_pairs(path, confident_pairs(calibrated, images, pairs.left, pairs.right)),
+        "confusion": lambda path: draw_confusion(path, {"val": val}),
+        "roc": lambda path: draw_roc(path, {"val": val}),
+    }
+    for name, draw in pictures.items():
         path = run_dir / f"{name}.png"
         with costing_only_itself(path):
             draw(path)

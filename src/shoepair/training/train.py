@@ -8,11 +8,12 @@ from lightning import seed_everything
 from shoepair.config.schema import TrainSettings
 from shoepair.config.typed import Typed
 from shoepair.data.datamodule import ShoePairDataModule
+from shoepair.runs.checkpoint import read_checkpoint
 from shoepair.runs.folder import best_checkpoint
 from shoepair.runs.results import Results
 from shoepair.training import parts, pruning, report, sanity
 from shoepair.training.callbacks import EpochLines, quiet_lightning
-from shoepair.training.checkpoint import build_module, read_checkpoint, write_kept
+from shoepair.training.checkpoint import build_module, write_kept
 from shoepair.training.environment import choose_precision, keep_freed_memory
 from shoepair.training.event_log import GoesOn
 from shoepair.training.first_step import refuse_unfit

@@ -6,13 +6,17 @@ from pathlib import Path
 from typing import Any
 
 from lightning import Trainer
+from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.plugins.environments import ClusterEnvironment, LightningEnvironment, SLURMEnvironment
 from lightning.pytorch.plugins.io import CheckpointIO
 from lightning.pytorch.profilers import AdvancedProfiler, SimpleProfiler
-from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from shoepair.config.schema import DeviceSettings, TrainSettings
+from shoepair.config.schema import TrainSettings
+from shoepair.config.trainer import DeviceSettings
 from shoepair.config.typed import as_typed
 from shoepair.data.datamodule import ShoePairDataModule
 from shoepair.errors import UserError, one_line, refused_by_machine

@@ -69,8 +69,9 @@ def _grain(random: np.random.Generator, turned: np.ndarray | None = None) -> np.
     small = random.standard_normal((TILE_PX // 2, 24), dtype=np.float32)
     lines = np.asarray(Image.fromarray(small).resize((TILE_PX, TILE_PX), Image.Resampling.BICUBIC))
     wide = random.standard_normal((TILE_PX // 12, 9), dtype=np.float32)
-    lines = 0.7 * lines + np.asarray(Image.fromarray(wide).resize((TILE_PX, TILE_PX), Image.Resampling.BICUBIC))
-    return lines if turned is None else np.where(turned, lines, lines.T)
+    tones = np.asarray(Image.fromarray(wide).resize((TILE_PX, TILE_PX), Image.Resampling.BICUBIC))
+    grain: np.ndarray = 0.7 * lines + tones
+    return grain if turned is None else np.where(turned, grain, grain.T)
 
 
 def _gaps(value: np.ndarray, to_edge: np.ndarray, width: float) -> None:
@@ -79,7 +80,8 @@ def _gaps(value: np.ndarray, to_edge: np.ndarray, width: float) -> None:
 
 def _to_edge(position: np.ndarray, period: float) -> np.ndarray:
     within = position - np.floor(position / np.float32(period)) * np.float32(period)  # faster than %
-    return np.minimum(within, period - within)
+    nearest: np.ndarray = np.minimum(within, period - within)
+    return nearest
 
 
 def _cloud(random: np.random.Generator, radius_px: float) -> np.ndarray:

@@ -48,7 +48,8 @@ class Last:
         x, y = (column - c)[..., None], (row - r)[..., None]
         grid = self.upper[SIDES.index(side)]
         lower = grid[r, c] * (1 - x) + grid[r, c + 1] * x
-        return lower * (1 - y) + (grid[r + 1, c] * (1 - x) + grid[r + 1, c + 1] * x) * y
+        points: np.ndarray = lower * (1 - y) + (grid[r + 1, c] * (1 - x) + grid[r + 1, c + 1] * x) * y
+        return points
 
 
 def make_last(form: Form) -> Last:
@@ -150,7 +151,8 @@ def _wall(edge: np.ndarray, top: np.ndarray, outward: np.ndarray, is_ridge: np.n
     second = upright + (flat - upright) * is_ridge[:, None]
     t = np.linspace(0, 1, ROWS)[:, None, None]
     s = 1 - t
-    return s**3 * edge + 3 * s**2 * t * first + 3 * s * t**2 * second + t**3 * top
+    points: np.ndarray = s**3 * edge + 3 * s**2 * t * first + 3 * s * t**2 * second + t**3 * top
+    return points
 
 
 def _sole_band(
@@ -228,9 +230,10 @@ def curve(x: np.ndarray, *knots: tuple[float, float]) -> np.ndarray:
     i = np.clip(np.searchsorted(at, x, side="right") - 1, 0, len(step) - 1)
     t = np.clip((x - at[i]) / step[i], 0, 1)
     h = step[i]
-    return (
+    line: np.ndarray = (
         (1 + 2 * t) * (1 - t) ** 2 * value[i]
         + t * (1 - t) ** 2 * h * tangent[i]
         + t * t * (3 - 2 * t) * value[i + 1]
         + t * t * (t - 1) * h * tangent[i + 1]
     )
+    return line

@@ -228,14 +228,16 @@ def _normals(surface: Surface) -> np.ndarray:
         normal[..., i] = up[..., j] * along[..., k] - up[..., k] * along[..., j]
     if surface.name in ("upper", "sole"):
         normal[:, [0, -1], 1] = 0  # where both sides meet, neither has a say
-    return normal / (np.linalg.norm(normal, axis=-1, keepdims=True) + 1e-9)
+    normal /= np.linalg.norm(normal, axis=-1, keepdims=True) + 1e-9
+    return normal
 
 
 def _slope(grid: np.ndarray, axis: int) -> np.ndarray:
     """The direction in which a surface runs along an axis, of any length."""
     last = grid.shape[axis] - 1
     after, before = np.minimum(np.arange(last + 1) + 1, last), np.maximum(np.arange(last + 1) - 1, 0)
-    return grid.take(after, axis) - grid.take(before, axis)
+    slope: np.ndarray = grid.take(after, axis) - grid.take(before, axis)
+    return slope
 
 
 def _raster(
@@ -434,7 +436,8 @@ def _draw_lines(
         fill((OVERSAMPLING * lit).ravel().tolist(), _ink(colour, bright))
         fill_mask(ribbon.ravel().tolist(), 255)
     under = np.asarray(mask.filter(ImageFilter.BoxBlur(1.5)), np.float32)
-    return 1 - np.roll(under, (2, 1), (0, 1)) * (255 - np.asarray(mask)) * np.float32(0.5 / 255**2)
+    shade: np.ndarray = 1 - np.roll(under, (2, 1), (0, 1)) * (255 - np.asarray(mask)) * np.float32(0.5 / 255**2)
+    return shade
 
 
 def _develop(picture: np.ndarray, scene: Scene, placement: Placement, random: np.random.Generator) -> np.ndarray:

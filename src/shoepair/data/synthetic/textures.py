@@ -259,35 +259,38 @@ def _print(piece: "_Piece") -> None:
 def _mark(design: Design, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Distance (rows, WIDTH) inside the maker's mark on the side."""
     size, at = design.mark_size, design.mark_at * WIDTH
+    inside: np.ndarray
     within = np.minimum(y - 12, 88 - y)
     if design.mark == "stripes":
         gap = 21 * size
         start = at - gap * (design.num_stripes - 1) / 2 + design.mark_slant * WIDTH * (y / 128 - 0.4) * 2.2
         nearest = start + gap * np.clip(np.round((x - start) / gap), 0, design.num_stripes - 1)
-        return np.minimum(gap * 0.26 - np.abs(x - nearest), within)
-    if design.mark == "swoosh":
+        inside = np.minimum(gap * 0.26 - np.abs(x - nearest), within)
+    elif design.mark == "swoosh":
         t = (x - (at - 95 * size)) / (190 * size)
         line = 70 - 150 * (t - 0.05) + 170 * (t - 0.05) ** 2
-        return np.where(
+        inside = np.where(
             (t > 0) & (t < 1),
             13 * size * np.sqrt(np.clip(t, 0, 1)) * np.clip(1.15 - t, 0, 1) - 0.75 * np.abs(y - line),
             -9,
         )
-    if design.mark == "wave":
+    elif design.mark == "wave":
         t = (x - (at - 105 * size)) / (210 * size)
         line = 44 + 20 * size * np.sin(t * 6.3 + 0.6) * np.clip(t * 3, 0, 1)
-        return np.where((t > 0) & (t < 1), 7 * size - 0.8 * np.abs(y - line), -9)
-    if design.mark == "chevron":
+        inside = np.where((t > 0) & (t < 1), 7 * size - 0.8 * np.abs(y - line), -9)
+    elif design.mark == "chevron":
         fold = np.abs(y - 48) * 0.8
         steps = [9 * size - np.abs(x - at - shift * size - fold) * 0.8 for shift in (-34, 6)]
-        return np.minimum(np.maximum(*steps), within)
-    if design.mark == "disc":
+        inside = np.minimum(np.maximum(*steps), within)
+    elif design.mark == "disc":
         away = np.hypot(x - at - 20, (y - 52) * 0.85)
-        return np.maximum(30 * size - away - 999 * (away < 22 * size), 12 * size - away)
-    if design.mark == "band":
-        return 13 * size - np.abs(y - 40 - design.mark_slant * (x - at))
-    lean = x - at - (y - 50) * 1.1
-    return np.maximum(16 * size - np.abs(lean), 5 * size - np.abs(lean - 34 * size))
+        inside = np.maximum(30 * size - away - 999 * (away < 22 * size), 12 * size - away)
+    elif design.mark == "band":
+        inside = 13 * size - np.abs(y - 40 - design.mark_slant * (x - at))
+    else:
+        lean = x - at - (y - 50) * 1.1
+        inside = np.maximum(16 * size - np.abs(lean), 5 * size - np.abs(lean - 34 * size))
+    return inside
 
 
 def _holes(piece: _Piece, start: float, end: float, low: int, high: int) -> None:
@@ -365,7 +368,8 @@ def _noise(radius: float) -> np.ndarray:
     random = np.random.default_rng(round(radius * 10))
     small = random.standard_normal((max(4, round(256 / radius)), max(4, round(512 / radius))), dtype=np.float32)
     field = np.asarray(Image.fromarray(small).resize((512, 256), Image.Resampling.BICUBIC))
-    return (field - field.mean()) / field.std()
+    noise: np.ndarray = (field - field.mean()) / field.std()
+    return noise
 
 
 @lru_cache
