@@ -1,7 +1,7 @@
 """How `shoepair match` grows: time, memory, and pairs found, from 2,000 to 100,000 drawn shoes, into docs/results.
 
 python benchmarks/match_scale.py --checkpoint outputs/RUN
-python benchmarks/match_scale.py --checkpoint outputs/RUN --pretrained outputs/PRETRAINED --only 2000 8004 store
+python benchmarks/match_scale.py --checkpoint outputs/RUN --dual outputs/DUAL --pretrained outputs/PRETRAINED
 
 Every row is one command in a process of its own. What was drawn and measured before is not done again, so that an
 interrupted benchmark goes on; --table only writes the table and the plot.
@@ -62,9 +62,10 @@ class Row:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--checkpoint", help="of the default run")
+    parser.add_argument("--dual", metavar="PATH", help="of best_dual, for the row of 2,000 shoes at 224 pixels")
     parser.add_argument("--pretrained", metavar="PATH", help="of best_pretrained, for the row of 500 shoes")
     parser.add_argument("--work", type=Path, default=Path("outputs/match_scale"), metavar="DIR", help="for drawn shoes")
-    parser.add_argument("--only", nargs="+", metavar="ROW", help="such as 2000, store, pretrained, 12MP")
+    parser.add_argument("--only", nargs="+", metavar="ROW", help="such as 2000, store, dual, pretrained, 12MP")
     parser.add_argument("--again", action="store_true", help="measure what was measured before as well")
     parser.add_argument("--results", type=Path, default=RESULTS, metavar="FILE.json")
     parser.add_argument("--table", action="store_true", help="only the table and the plot of what was measured")
@@ -76,6 +77,8 @@ def main() -> None:
         for size in SIZES:
             rows[str(size)] = partial(match_heap, options.work, options.checkpoint, size)
         rows["store"] = partial(match_into_store, options.work, options.checkpoint)
+        if options.dual is not None:
+            rows["dual"] = partial(match_heap, options.work, options.dual, SIZES[0], 224)
         if options.pretrained is not None:
             rows["pretrained"] = partial(match_heap, options.work, options.pretrained, FEW, 224)
         rows["12MP"] = partial(read_large, options.work)

@@ -32,7 +32,7 @@ from shoepair.errors import UserError, one_line
 from shoepair.launch.hydra_private import explain, jobs_of_sweep
 from shoepair.launch.resume import refuse_changed
 from shoepair.runs.find import find_checkpoint
-from shoepair.runs.folder import SWEEP_LOCK, hold, refuse_running, refuse_used, relative_to_here
+from shoepair.runs.folder import SWEEP_LOCK, hold, is_main_process, refuse_running, refuse_used, relative_to_here
 from shoepair.terminal import say_aside, say_error
 
 NAMES_OF_RUNS = ("checkpoint", "init_from", "approach.ensemble_with")
@@ -127,7 +127,7 @@ def plain_values(config: DictConfig) -> dict[str, Any]:
 def _refuse_elsewhere(config: DictConfig) -> None:
     """What would have a run write where it is not looked for, or where something else is."""
     hydra = config.hydra
-    if hydra.output_subdir != ".hydra":
+    if hydra.output_subdir != ".hydra" and is_main_process():  # Lightning takes it away from the further ones of ddp
         raise UserError(
             f"hydra.output_subdir={in_line(hydra.output_subdir)}: expected .hydra, where resume= and compare look "
             "for what was typed."
