@@ -329,11 +329,8 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
     import signal
     import time
 
-    process = subprocess.Popen(
-        [PROGRAM, *SWEEP, "trainer.max_epochs=50", "hydra.sweep.dir=outputs/sweep"],
-        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored, where the tests run behind a shell
-    )  # fmt: skip
+    process = subprocess.Popen([PROGRAM, *SWEEP, "trainer.max_epochs=50", "hydra.sweep.dir=outputs/sweep"],
+                               cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)  # fmt: skip
     while not list(tmp_path.glob("outputs/sweep/0_*/checkpoints/last.ckpt")):
         assert process.poll() is None
         time.sleep(0.05)
