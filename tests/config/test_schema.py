@@ -1,6 +1,7 @@
 """Every mistake in a configuration is one line that names the key, the value and what is allowed."""
 
 import inspect
+import re
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,17 @@ MISTAKES = [
     ("+data.augment.flip=1", "data.augment.flip: no such key"),
     ("optimizer=adamm", "optimizer=adamm: no such option; choose from adam, adamw, sgd."),
     ("experiment=mine", "experiment=mine: no such option; choose from best_dual, best_pretrained,"),
-    ("optimizer=null", "Config group override must be a string or a list"),
+    ("optimizer=null", "optimizer=null: expected the name of an option (leave it out for none): adam, adamw, sgd."),
+    ("callbacks=[1]", "callbacks=[1]: expected names of options: none; a file callbacks/NAME.yaml"),
+    ("logger=[csv,[wandb]]", "logger=[csv, [wandb]]: expected names of options: csv, mlflow, tensorboard, wandb;"),
+    ("logger=[csv,comet]", "logger=comet: no such option; here, a file logger/NAME.yaml"),
+    ("approach=[dual,single]", "approach=[dual, single]: expected the name of an option (-m approach=NAME,NAME tries"),
+    ("-m approach=dual,[1]", "approach=[1]: expected the name of an option: dual, histogram, pretrained, single."),
+    ("-m approach=range(1,3)", "approach=range(1,3): expected the name of an option: dual, histogram,"),
+    ("~logger=1", "logger=1: expected the name of an option: csv, mlflow, tensorboard, wandb;"),
+    ("hydra/launcher=[1]", "hydra/launcher=[1]: expected the name of an option, which launcher=NAME chooses: joblib,"),
+    ("--explain seed mode=1", "mode=1: expected the name of an option: fit, sanity."),
+    ("callbacks.zzz=1", "callbacks.zzz: no such key; callbacks has none."),
     ("optimizer.lr=fast", "optimizer.lr=fast: expected a number from 0 to 1e+30."),
     ("optimizer.lr=-1", "optimizer.lr=-1: expected a number from 0 to 1e+30."),
     ("optimizer.lr=nan", "optimizer.lr=nan: expected a number from 0 to 1e+30."),
@@ -107,6 +118,7 @@ MISTAKES = [
     ("-m seed=0,1 trainer=ddp", "trainer.devices=2: expected 1 in a multirun"),
     ("-m approach=single,dul", "approach=dul: no such option; choose from dual, histogram, pretrained, single."),
     ("evaluate", "checkpoint has no value: give checkpoint=latest"),
+    ("evaluate checkpoint=latest data=[1]", "data=[1]: expected the name of an option: photos, synthetic, table."),
     ("evaluate checkpoint=nowhere", "checkpoint=nowhere: no such file or folder."),
     ("evaluate checkpoint=latest", "checkpoint=latest: there is no trained run in outputs/"),
     ("evaluate checkpoint=latest data.batch_size=many", "data.batch_size=many: expected a whole number from 1 to 100"),
@@ -129,6 +141,34 @@ def test_a_mistake_is_one_line_and_exit_code_two(shoepair: Command, tmp_path: Pa
     assert outcome.err.startswith(f"shoepair: {said}") and outcome.err.count("\n") == 1
     assert outcome.code == 2 and outcome.out == ""
     assert not (tmp_path / "outputs").exists()  # nothing was begun
+
+
+GROUPS = sorted(folder.name for folder in CONF.iterdir() if folder.is_dir() and list(folder.glob("*.yaml")))
+
+
+@pytest.mark.parametrize("value", ["1", "1.5", "true", "null", "[1]", "[null]", "[[a]]", "[{a: 1}]"])
+@pytest.mark.parametrize("group", GROUPS)
+def test_what_is_no_name_is_answered_with_all_names(shoepair: Command, group: str, value: str) -> None:
+    outcome = shoepair(f"{group}={value}")
+    assert outcome.code == 2 and outcome.err.count("\n") == 1
+    assert re.match(
+        rf"shoepair: {group}={re.escape(value)}: expected (the name of an option|names of options)", outcome.err
+    )
+    options = {path.relative_to(CONF / group).with_suffix("").as_posix() for path in (CONF / group).rglob("*.yaml")}
+    assert all(option in outcome.err for option in options)
+
+
+def test_an_option_whose_name_is_a_number_is_typed_in_quotes(shoepair: Command, tmp_path: Path) -> None:
+    (tmp_path / "own" / "experiment").mkdir(parents=True)
+    (tmp_path / "own" / "experiment" / "7.yaml").write_text("# @package _global_\nseed: 77\n")
+    typed = ("--config-dir", "own", "--cfg", "job")
+    assert """, which a number is in quotes: experiment="'7'".""" in shoepair(*typed, "experiment=7").err
+    assert "seed: 77" in shoepair(*typed, "experiment='7'").out
+
+
+def test_an_option_can_be_left_out_by_its_name(shoepair: Command) -> None:
+    outcome = shoepair("~logger=tensorboard", "--cfg", "job")
+    assert outcome.code == 0 and "\nlogger: {}\n" in outcome.out
 
 
 def test_hydra_full_error_shows_the_traceback(shoepair: Command, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,16 +7,13 @@ schema, and what a command's own --help lists. What begins with "hydra" is left 
 import contextlib
 import importlib
 import io
-import itertools
 import re
 from collections.abc import Sequence
-from importlib.resources import files
-from importlib.resources.abc import Traversable
-from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
+from shoepair.config.groups import groups_of
 from shoepair.config.schema import keys_of
 
 FLAGS = ("--cfg", "--config-dir", "--explain", "--help", "--hydra-help", "--info", "--multirun", "--version")
@@ -38,7 +35,7 @@ def complete(command: str, words: Sequence[str]) -> list[str] | None:
     if last.startswith("hydra"):
         return None
     key, equals, value = last.partition("=")
-    groups = _groups(command, before)
+    groups = groups_of(command, before)
     keys = {name: field for name, field in keys_of(command).items() if name not in ("data.name", "approach.name")}
     if equals:
         begun, comma, value = value.rpartition(",")
@@ -59,30 +56,6 @@ def options_of(command: str, last: str) -> list[str]:
         importlib.import_module(f"shoepair.commands.{command}").main(["--help"])
     found = set(re.findall(r"(?<![\w-])--[a-z][\w-]*", shown.getvalue()))
     return sorted(option for option in found if option.startswith(last)) if last.startswith("-") else []
-
-
-def _groups(command: str, before: Sequence[str]) -> dict[str, list[str]]:
-    """Group -> its options, of ours and of a folder that was named by --config-dir."""
-    places: list[Traversable] = [files("shoepair.conf")]
-    for flag, named in itertools.pairwise(before):
-        if flag in ("--config-dir", "-cd"):
-            places.append(Path(named))
-    groups: dict[str, list[str]] = {}
-    for place in places:
-        for folder in place.iterdir() if place.is_dir() else ():
-            if folder.is_dir() and (command == "train" or folder.name == "data"):
-                groups.setdefault(folder.name, []).extend(_options(folder))
-    return {name: options for name, options in groups.items() if options}
-
-
-def _options(folder: Traversable, inside: str = "") -> list[str]:
-    options = []
-    for path in folder.iterdir():
-        if path.is_dir():
-            options += _options(path, f"{inside}{path.name}/")
-        elif path.name.endswith(".yaml"):
-            options.append(f"{inside}{path.name.removesuffix('.yaml')}")
-    return options
 
 
 def _values(field: FieldInfo) -> list[str]:

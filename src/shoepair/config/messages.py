@@ -164,5 +164,5 @@ def unknown_key(key: str, siblings: Iterable[str], value: Any = None) -> UserErr
         if near:
             meant = next(known for known in candidates if known.rpartition(".")[2] == near[0])
             return UserError(f"{key}: no such key; did you mean {meant}?")
-    names = ", ".join(known.rpartition(".")[2] for known in siblings)
+    names = ", ".join(known.rpartition(".")[2] for known in siblings) or "none"
     return UserError(f"{key}: no such key; {f'{parent} has' if parent else 'there are'} {names}.")

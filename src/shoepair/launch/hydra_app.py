@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 
 from shoepair.config.typed import as_typed
 from shoepair.errors import UserError, one_line
+from shoepair.launch.choices import refuse_no_option
 from shoepair.launch.hydra_private import explain, parse_overrides, raising
 from shoepair.launch.naming import naming_override  # the module registers the resolvers that conf/ uses
 from shoepair.launch.sweep import Sweep
@@ -29,13 +30,15 @@ def run_hydra(command: str, arguments: list[str]) -> None:
     if any(argument.partition("=")[0] == "--explain" for argument in arguments):
         from shoepair.launch.explained import explain_keys, parse_explain
 
-        say(explain_keys(command, *parse_explain(arguments)))
+        names, overrides = parse_explain(arguments)
+        refuse_no_option(command, arguments, parse_overrides(overrides))
+        say(explain_keys(command, names, overrides))
         return
     if command == "train" and any(argument.startswith("resume=") for argument in arguments):
         from shoepair.launch.resume import replay_resumed
 
         arguments = replay_resumed(arguments)
-    arguments = _with_our_overrides(arguments)
+    arguments = _with_our_overrides(command, arguments)
     full_error = os.environ.get("HYDRA_FULL_ERROR", "") == "1"
     # Hydra reads sys.argv; Lightning reads it again for the processes it starts, and must find the command.
     typed = sys.argv
@@ -80,13 +83,14 @@ def run_evaluate(config: DictConfig) -> None:
     evaluate_job(config)
 
 
-def _with_our_overrides(arguments: list[str]) -> list[str]:
+def _with_our_overrides(command: str, arguments: list[str]) -> list[str]:
     """What was typed, and what follows from it: names for the jobs' folders, and a multirun for a ready-made sweep.
 
     Hydra's parser wants all overrides side by side: ours go to the others, wherever flags stand.
 
     Raises:
-        UserError: if several ready-made sweeps were chosen, or callbacks of ours are to be left out.
+        UserError: if several ready-made sweeps were chosen, a group was given what is no option's name, or callbacks of
+            ours are to be left out.
     """
     for argument in arguments:
         if OUR_CALLBACKS.fullmatch(argument) and argument != "hydra":  # as in --cfg hydra
@@ -101,6 +105,7 @@ def _with_our_overrides(arguments: list[str]) -> list[str]:
     chosen = next((override for override in reversed(overrides) if override.key_or_group == "sweep"), None)
     if chosen is not None and chosen.is_sweep_override():
         raise UserError(f"{chosen.input_line}: expected one ready-made sweep; what it varies can be typed beside it.")
+    refuse_no_option(command, rest, overrides)
     if chosen is not None and chosen.value() is not None:
         # On the command line, since Hydra 1.4 does not read hydra.mode from an option of a group.
         ours.append("hydra.mode=MULTIRUN")

@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import os
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -14,8 +15,10 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
+from shoepair.config.groups import groups_of
 from shoepair.config.habits import of_option
 from shoepair.errors import UserError, one_line, refused_by_machine
+from shoepair.launch.choices import refuse_no_option
 
 # Hydra plugins that are extras, by where Hydra looks for them: what to install for them.
 EXTRA_OF_PLUGIN = {
@@ -33,6 +36,9 @@ def jobs_of_sweep(config: DictConfig) -> list[list[str]]:
 
     The sweeper has no public way to say them before it runs them, and a mistake in the last job of a hundred is to be
     said before the first one trains.
+
+    Raises:
+        UserError: if what is swept over a group is no option's name.
     """
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 
@@ -40,6 +46,7 @@ def jobs_of_sweep(config: DictConfig) -> list[list[str]]:
     overrides = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader()).parse_overrides(
         [*swept, *config.hydra.overrides.task]
     )
+    refuse_no_option(str(config.hydra.job.config_name), sys.argv, overrides)
     batches = BasicSweeper.split_arguments(overrides, max_batch_size=None)
     return [list(job) for job in itertools.chain.from_iterable(batches)]
 
@@ -91,8 +98,11 @@ def explain(error: BaseException) -> str | None:
     """One line for an error that the user can mend, Hydra's and OmegaConf's among them; None for any other."""
     if isinstance(error, UserError):
         return str(error)
-    if isinstance(error, MissingConfigException) and error.options is not None and error.missing_cfg_file:
-        return _missing_option(str(error.missing_cfg_file), error.options)
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
+        file = str(error.missing_cfg_file)
+        # Of a list of options, such as logger=[csv,nosuch], Hydra names none. It has what was typed in sys.argv.
+        options = error.options or groups_of("train", sys.argv).get(file.partition("/")[0])
+        return _missing_option(file, options) if options else one_line(str(error).partition("\n")[0])
     cause: Any = error.__cause__
     if isinstance(cause, ConfigAttributeError | ConfigKeyError) and cause.full_key and cause.parent_node is not None:
         from shoepair.config.messages import unknown_key  # late, so that --help need not read the schema
@@ -100,8 +110,6 @@ def explain(error: BaseException) -> str | None:
         parent = str(cause.full_key).rpartition(".")[0]
         siblings = [str(key) for key in cause.parent_node if key != "hydra"]
         return str(unknown_key(str(cause.full_key), [f"{parent}.{key}" if parent else key for key in siblings]))
-    if isinstance(error, ValueError) and str(error).startswith("Config group override must be"):
-        return one_line(str(error)) + " (GROUP=OPTION; see --help for the options)"
     if isinstance(error, OverrideParseException):
         lines = [line for line in error.message.splitlines() if not line.startswith(("Error ", "See "))]
         return f"{error.override}: this is no setting ({one_line(re.sub(' expecting .*', '', chr(10).join(lines)))})."

@@ -61,7 +61,8 @@ def naming_override(overrides: Sequence[Override]) -> str:
         "sweep.study",
         "sweep.trial",
     }
-    return f"hydra.job.config.override_dirname.exclude_keys=[{','.join(sorted(fixed - swept))}]"
+    keys = ",".join(f"'{key}'" for key in sorted(fixed - swept))  # in quotes for the ~ of ~logger=tensorboard
+    return f"hydra.job.config.override_dirname.exclude_keys=[{keys}]"
 
 
 # At import, so that the processes a launcher starts know them as well.
