@@ -49,6 +49,8 @@ weights: install  ## what travels with the package, learned anew from drawn shoe
 	$(BIN)/python -m shoepair.training.segmenter src/shoepair/models/segmenter.pt
 	$(BIN)/shoepair train experiment=ready hydra.run.dir=$(READY)
 	$(BIN)/python -m shoepair.training.ready $(READY) src/shoepair/models/ready.ckpt
+	$(BIN)/shoepair train experiment=ready_best hydra.run.dir=$(READY)_best
+	$(BIN)/python -m shoepair.training.ready $(READY)_best src/shoepair/models/best.ckpt
 
 torture: install  ## kills, strange files, hostile folders; goes on where it was stopped; docs/reliability.md
 	PYTHONPATH=tests $(BIN)/python -m torture $(PARTS)

@@ -12,6 +12,7 @@ import hypothesis
 import pytest
 from PIL import Image
 from real_browser import browser, chromium  # noqa: F401 - fixtures
+from small_server import served  # noqa: F401 - a fixture
 
 from shoepair.cli import main
 from shoepair.data.synthetic.collection import draw_shoes

@@ -11,7 +11,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "shoepair"
 FLOORS = {
     "terminal": 0,
     "errors": 1,
-    "files": 2, "progress": 2, "texts": 2,
+    "files": 2, "hub": 2, "progress": 2, "texts": 2,
     "config": 3, "metrics": 3,
     "data": 4, "models": 4,
     "runs": 5,

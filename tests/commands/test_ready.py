@@ -1,7 +1,11 @@
-"""The network that comes with shoepair: it answers where nothing was trained, and says what it learned from."""
+"""The networks that come with shoepair: ready answers where nothing was trained, and says what it learned from."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -12,10 +16,10 @@ from PIL import Image
 from shoepair import load_classifier
 from shoepair.errors import UserError
 from shoepair.runs.checkpoint import read_checkpoint
-from shoepair.runs.find import READY_CHECKPOINT
-from shoepair.training.ready import LARGEST_FILE, MARGIN, packed
+from shoepair.runs.packaged import ENCODER, PACKAGED, READY
+from shoepair.training.ready import LARGEST_FILE, ON_PHOTOS, packed
 
-COMES = "Network: the one that comes with shoepair, learned from drawn shoes alone (docs/models.md)\n"
+COMES = "Network: ready, which comes with shoepair, learned from drawn shoes alone (docs/models.md)\n"
 
 
 @pytest.fixture(scope="module")
@@ -61,16 +65,63 @@ def test_what_was_trained_here_is_preferred_and_ready_is_a_name(
     assert shoepair("predict", *shown, "--checkpoint", "ready").err == COMES
     of_two = ("data=photos", f"data.root={drawn_large}", "data.train_fraction=0.5", "hydra.run.dir=outputs/measured")
     outcome = shoepair("evaluate", "checkpoint=ready", *of_two)
-    assert outcome.code == 0 and f"Checkpoint {READY_CHECKPOINT}" in outcome.out, outcome.err
+    assert outcome.code == 0 and f"Checkpoint {PACKAGED[READY]}" in outcome.out, outcome.err
     shutil.rmtree("outputs/measured")
 
 
-def test_it_is_small_plain_and_learned_from_drawn_shoes_alone() -> None:
-    assert READY_CHECKPOINT.stat().st_size <= LARGEST_FILE
-    content = torch.load(READY_CHECKPOINT, weights_only=True)
+@pytest.mark.parametrize("name", PACKAGED)
+def test_it_is_small_plain_and_learned_from_drawn_shoes_alone(name: str) -> None:
+    assert PACKAGED[name].stat().st_size <= LARGEST_FILE
+    content = torch.load(PACKAGED[name], weights_only=True)
     config = content["config"]
     assert config["data"]["name"] == "synthetic" and config["init_from"] is None
-    assert all(w.dtype == torch.float16 for w in content["state_dict"].values() if w.is_floating_point())
+    assert not any("/" in str(value) for value in (config["output_dir"], config["data"]["cache_dir"]))
+    weights = content["state_dict"]
+    assert not any(".body." in key for key in weights)  # what learned elsewhere does not travel
+    half = [w.dtype == torch.float16 for key, w in weights.items() if w.is_floating_point() and "running" not in key]
+    assert all(half)
+
+
+@pytest.mark.slow
+def test_best_downloads_its_encoder_once(
+    served: tuple[str, dict[str, bytes]], photos: list[Path], tmp_path: Path
+) -> None:
+    """From a server that speaks as the Hugging Face hub does, with an encoder that has learned nothing."""
+    timm = pytest.importorskip("timm")
+    save = pytest.importorskip("safetensors.torch").save
+    address, files = served
+    torch.manual_seed(1)
+    weights = timm.create_model("tf_efficientnet_lite0", pretrained=False).state_dict()
+    whole = {"timm/tf_efficientnet_lite0.in1k/resolve/main/model.safetensors": save(weights)}
+    typed = [sys.executable, "-m", "shoepair", "predict", *map(str, photos[:2]), "--checkpoint", "best", "--json"]
+
+    def predict(**environment: str) -> subprocess.CompletedProcess[str]:
+        own = os.environ | {"HF_ENDPOINT": address, "HF_HOME": str(tmp_path / "hub")}
+        own |= {"XDG_CACHE_HOME": str(tmp_path / "cache"), "no_proxy": "127.0.0.1"} | environment
+        return subprocess.run(typed, cwd=tmp_path, env=own, capture_output=True, text=True)
+
+    started = time.monotonic()
+    offline = predict(HF_ENDPOINT="http://127.0.0.1:9")
+    assert time.monotonic() - started < 30  # its client would try for a minute
+    assert offline.returncode == 2 and offline.stderr == (
+        "shoepair: checkpoint=best: its encoder is not here yet, and http://127.0.0.1:9 does not answer; try again, or "
+        "take ready, which needs no download.\n"
+    )
+    missing = predict()  # it answers, but has no such file
+    assert missing.returncode == 2 and "checkpoint=best: approach.weights=default: the dow" in missing.stderr
+
+    files |= whole
+    first = predict()
+    assert first.returncode == 0, first.stderr
+    assert "Network: downloading its encoder once, 19 MB: timm/tf_efficientnet_lite0" in first.stderr
+    assert "Network: best, which comes with shoepair" in first.stderr
+    files.clear()
+    again = predict()
+    assert again.returncode == 0 and "downloading" not in again.stderr, again.stderr
+    assert again.stdout == first.stdout
+    (kept,) = (tmp_path / "cache").rglob("best-*.ckpt")
+    found = read_checkpoint(kept).state_dict
+    assert all(torch.equal(found[ENCODER + key], w) for key, w in weights.items() if not key.startswith("classifier."))
 
 
 def test_packing_takes_the_margin_from_every_logit(shoepair: Command, photos: list[Path]) -> None:
@@ -83,7 +134,7 @@ def test_packing_takes_the_margin_from_every_logit(shoepair: Command, photos: li
     raw = [
         torch.logit(torch.tensor(c.compare(*photos[:2]).probability)) * c.trained.temperature for c in (before, after)
     ]
-    assert float(raw[0] - raw[1]) == pytest.approx(MARGIN, abs=0.02)  # half precision
+    assert float(raw[0] - raw[1]) == pytest.approx(ON_PHOTOS["dual"].margin, abs=0.02)  # half precision
     checkpoint.content["config"]["data"]["name"] = "photos"
     with pytest.raises(UserError, match="drawn shoes alone"):
         packed(checkpoint)

@@ -10,11 +10,9 @@ import re
 import shutil
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -210,34 +208,6 @@ def test_a_file_of_weights_cannot_run_code(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="this is no file of weights"):
         load_weights(whole_model(), tmp_path / "trap.pth")
     assert not (tmp_path / "sprung").exists()
-
-
-@pytest.fixture
-def served() -> Iterator[tuple[str, dict[str, bytes]]]:
-    """A small server: its address, and the files it has."""
-    files: dict[str, bytes] = {}
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_HEAD(self) -> bytes:
-            body = files.get(self.path.lstrip("/"), b"")
-            self.send_response(200 if body else 404)
-            self.send_header("Content-Length", str(len(body)))
-            self.send_header("ETag", f'"{hashlib.sha256(body).hexdigest()}"')  # the hub's client asks for these two
-            self.send_header("X-Repo-Commit", "0" * 40)
-            self.end_headers()
-            return body
-
-        def do_GET(self) -> None:
-            self.wfile.write(self.do_HEAD())
-
-        def log_message(self, *args: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}", files
-    server.shutdown()
-    server.server_close()
 
 
 def test_the_librarys_own_weights_are_downloaded_once(

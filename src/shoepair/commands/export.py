@@ -22,7 +22,7 @@ def main(arguments: Sequence[str]) -> None:
         "--out",
         type=Path,
         metavar="FILE",
-        help="default: beside the checkpoint, with the ending .onnx; of the one that comes with shoepair, ready.onnx",
+        help="default: beside the checkpoint, with the ending .onnx; of a network that comes with shoepair, ready.onnx",
     )
     parser.add_argument(
         "--page",
@@ -48,9 +48,10 @@ def main(arguments: Sequence[str]) -> None:
 
         say(export_page(checkpoint, options.page, options.onnxruntime_web))
         return
-    from shoepair.runs.find import READY_CHECKPOINT
+    from shoepair.runs.packaged import name_of
 
-    out = options.out or (Path("ready.onnx") if checkpoint == READY_CHECKPOINT else checkpoint.with_suffix(".onnx"))
+    name = name_of(checkpoint)
+    out = options.out or (Path(f"{name}.onnx") if name else checkpoint.with_suffix(".onnx"))
     from shoepair.inference.onnx import export
 
     say(export(checkpoint, out))

@@ -24,7 +24,8 @@ def add_checkpoint(parser: argparse.ArgumentParser) -> None:
         default="latest",
         metavar="PATH",
         help="a file, the folder of a run (what it kept) or of several (the best run); default: the newest run in "
-        "outputs/, or, where nothing was trained, the network that comes with shoepair (also by its name: ready)",
+        "outputs/, or, where nothing was trained, ready, a network that comes with shoepair; best: another one, which "
+        "is right more often, takes longer, needs timm and downloads its encoder once",
     )
     parser.add_argument(
         "--plugin",
@@ -48,10 +49,11 @@ def chosen_checkpoint(options: argparse.Namespace) -> Path:
 
 def say_which(path: Path, trained: "TrainedNetwork") -> None:
     """One line on stderr: which network judges, and what it learned from."""
-    from shoepair.runs.find import READY_CHECKPOINT
+    from shoepair.runs.packaged import name_of
 
-    if path == READY_CHECKPOINT:
-        which = "the one that comes with shoepair, learned from drawn shoes alone (docs/models.md)"
+    name = name_of(path)
+    if name is not None:
+        which = f"{name}, which comes with shoepair, learned from drawn shoes alone (docs/models.md)"
     elif trained.learned_from_drawn:
         which = f"{path}, learned from drawn shoes alone: of photos it is surer than it should be"
     else:

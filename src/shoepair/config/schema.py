@@ -197,7 +197,7 @@ class TrainSettings(Section):
     seed: Annotated[int, Ge(0), Le(2**32 - 1)] = key("Of weights, order, dropout and augmentation.")
     test: bool | None = key("Look at the test sets when training is done; null: in a single run, not in a multirun.")
     init_from: Place | None = key(
-        "A checkpoint (a file, a run's folder, latest, ready) to start from; null: random weights."
+        "A checkpoint (a file, a run's folder, latest, ready, best) to start from; null: random weights."
     )
     resume: Place | None = key("Folder of an interrupted run: it goes on as it was started.")
     negative_weight: Weight = key("Of a different pair in the training loss; a same pair counts 1.")

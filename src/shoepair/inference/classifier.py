@@ -158,7 +158,7 @@ def load_classifier(
 
     Args:
         checkpoint: a file; the folder of a run (the epoch that it kept) or of several runs (the best one by validation
-            accuracy); "ready", the network that comes with shoepair; or "latest", the run in `output_dir` that ended
+            accuracy); "ready" or "best", which come with shoepair; or "latest", the run in `output_dir` that ended
             last, and "ready" where nothing was trained.
         max_fmr: of pairs that are different, the part that may be called the same, such as 0.05; None: the
             probability decides, at 0.5. The threshold is the lowest one that the checkpoint's validation pairs allow

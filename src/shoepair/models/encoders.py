@@ -1,5 +1,6 @@
 """Encoders that were trained on other images, from torchvision or timm: weights, what of them is trained, and maps."""
 
+import contextlib
 import functools
 import threading
 import warnings
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from shoepair.config.approaches import PretrainedSettings
 from shoepair.errors import UserError, one_line
+from shoepair.hub import without_waiting
 from shoepair.models.depthwise import with_quick_gradients
 
 
@@ -164,7 +166,8 @@ def _of_timm(name: str, weights: str | None) -> tuple[nn.Module, Any, Any]:
         raise UserError(f"approach.encoder=timm/{name}: timm is not installed: pip install 'shoepair[timm]'") from error
     if not timm.is_model(name.partition(".")[0]):
         raise UserError(f"approach.encoder=timm/{name}: no such model; timm.list_models() lists them all.")
-    body = _with_weights(lambda default: timm.create_model(name, pretrained=default), weights)
+    with without_waiting() if weights == "default" else contextlib.nullcontext():
+        body = _with_weights(lambda default: timm.create_model(name, pretrained=default), weights)
     settings: Any = body.pretrained_cfg
     cast(Any, body).reset_classifier(0)
     return body, settings["mean"], settings["std"]

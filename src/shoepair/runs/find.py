@@ -1,4 +1,4 @@
-"""Which file `checkpoint=` and `init_from=` mean: itself, the best of a run or of a sweep, the newest run, or READY."""
+"""Which file `checkpoint=` and `init_from=` mean: itself, the best of a sweep, the newest run, or one of PACKAGED."""
 
 import logging
 from datetime import datetime
@@ -7,12 +7,10 @@ from pathlib import Path
 from shoepair.errors import UserError
 from shoepair.runs.folder import best_checkpoint, read_status
 from shoepair.runs.leaderboard import best_run
+from shoepair.runs.packaged import PACKAGED, READY, packaged_checkpoint
 from shoepair.runs.read import find_runs, read_runs
 
 log = logging.getLogger(__name__)
-
-READY = "ready"  # the name of the network that comes with shoepair
-READY_CHECKPOINT = Path(__file__).parents[1] / "models" / "ready.ckpt"  # written by training/ready.py
 
 
 def find_checkpoint(checkpoint: str, output_dir: str, key: str = "checkpoint", *, or_ready: bool = False) -> Path:
@@ -20,8 +18,8 @@ def find_checkpoint(checkpoint: str, output_dir: str, key: str = "checkpoint", *
 
     Args:
         checkpoint: a file; the folder of a run (the epoch that it kept); a folder with several runs, such as a sweep's
-            (the best run by validation accuracy); "latest" (the run in output_dir that ended last); or "ready" (the
-            network that comes with shoepair).
+            (the best run by validation accuracy); "latest" (the run in output_dir that ended last); or "ready" or
+            "best" (the networks that come with shoepair).
         key: what the setting is called.
         or_ready: "latest" is "ready" where nothing was trained.
     Raises:
@@ -30,12 +28,12 @@ def find_checkpoint(checkpoint: str, output_dir: str, key: str = "checkpoint", *
     if checkpoint == "latest":
         trained = [path for path in find_runs([output_dir])[0] if best_checkpoint(path).is_file()]
         if not trained and or_ready:
-            return READY_CHECKPOINT
+            return packaged_checkpoint(READY)
         if not trained:
             raise UserError(f"{key}=latest: there is no trained run in {output_dir}/; run `shoepair train` first.")
         return best_checkpoint(max(trained, key=_ended))
-    if checkpoint == READY:
-        return READY_CHECKPOINT
+    if checkpoint in PACKAGED:
+        return packaged_checkpoint(checkpoint, key)
     path = Path(checkpoint)
     if path.is_file():
         return path

@@ -1,29 +1,54 @@
-"""Packs a trained run as the network that comes with shoepair: `make weights`.
+"""Packs a trained run as one of the networks that come with shoepair: `make weights`.
 
     shoepair train experiment=ready
     python -m shoepair.training.ready outputs/ready src/shoepair/models/ready.ckpt
+    shoepair train experiment=ready_best
+    python -m shoepair.training.ready outputs/ready_best src/shoepair/models/best.ckpt
 
-Only drawn shoes may have taught it, so that its weights belong to nobody. Photos of one person's different pairs are
-more alike than drawn ones: a margin, the same for all, is taken from its logits, and its temperature is one at which
-its probabilities hold on photos (docs/models.md says how both were found).
+Only drawn shoes may have taught it, so that its weights belong to nobody; an encoder that learned elsewhere is left
+out, and downloaded by whoever uses it. Photos of one person's different pairs are more alike than drawn ones: a margin,
+the same for all, is taken from its logits, and its temperature is one at which its probabilities hold on photos
+(docs/models.md says how both were found).
 """
 
 import argparse
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from shoepair.errors import UserError
 from shoepair.files import replacing
 from shoepair.runs.checkpoint import CALIBRATION, Checkpoint, read_checkpoint
 from shoepair.runs.find import find_checkpoint
+from shoepair.runs.packaged import ENCODER
 from shoepair.terminal import say
 
-MARGIN = 0.88  # logits that speak for the same pair where photos are drawn shoes no more (benchmarks/ready.py)
-TEMPERATURE = 0.68  # at which probabilities hold on photos
-LAST_BIAS = "network.siamese.head.5.bias"  # of the two outputs, whose difference is the logit
+
+@dataclass(frozen=True)
+class OnPhotos:
+    """What a network of drawn shoes needs on photos; benchmarks/ready.py finds both numbers.
+
+    Attributes:
+        margin: logits that speak for the same pair where photos are drawn shoes no more.
+        temperature: at which its probabilities hold.
+        biases: of the last layers of its heads, two outputs each, whose difference is a logit.
+    """
+
+    margin: float
+    temperature: float
+    biases: tuple[str, ...]
+
+
+HEADS = "network.siamese.members.0"
+ON_PHOTOS = {
+    "dual": OnPhotos(0.88, 0.68, ("network.siamese.head.5.bias",)),
+    "pretrained": OnPhotos(0.96, 0.75, (f"{HEADS}.head.2.bias", f"{HEADS}.local_head.2.bias")),
+}
+STD = "network.siamese.logit_std"  # by which each head's logits are divided before their mean is taken
 LARGEST_FILE = 700_000  # bytes
 
 
@@ -41,25 +66,48 @@ def main() -> None:
     say(f"Written {options.out}, {size / 1e3:.0f} KB")
 
 
-def packed(checkpoint: Checkpoint, margin: float = MARGIN) -> dict[str, Any]:
-    """A checkpoint's content with weights of half precision, and the margin taken from its logits.
+def packed(checkpoint: Checkpoint) -> dict[str, Any]:
+    """A checkpoint's content with weights of half precision, without an encoder's, the margin taken from its logits.
 
     Raises:
-        UserError: if photos taught it.
+        UserError: if photos taught it, or it is of another approach.
     """
-    if checkpoint.config["data"]["name"] != "synthetic" or checkpoint.config["init_from"] is not None:
+    config, calibration = checkpoint.config, checkpoint.calibration
+    if config["data"]["name"] != "synthetic" or config["init_from"] is not None:
         raise UserError("expected a run on drawn shoes alone: data=synthetic, and init_from=null.")
-    calibration = checkpoint.calibration
+    on_photos = ON_PHOTOS.get(config["approach"]["name"])
+    if on_photos is None:
+        raise UserError(f"expected a run of approach={' or '.join(ON_PHOTOS)}.")
     assert calibration is not None
-    weights = {name: weight.clone() for name, weight in checkpoint.state_dict.items()}
-    weights[LAST_BIAS] -= margin * torch.tensor([-0.5, 0.5])
-    halved = {name: w.half() if w.is_floating_point() else w for name, w in weights.items()}
-    different, same = (
-        tuple(logit - margin for logit in logits) for logits in (calibration.different, calibration.same)
-    )
-    shifted = replace(calibration, temperature=TEMPERATURE, different=different, same=same)
     content = {name: value for name, value in checkpoint.content.items() if name != CALIBRATION}
-    return content | {"state_dict": halved, CALIBRATION: shifted.as_plain()}
+    content["state_dict"] = _halved(_shifted(checkpoint.state_dict, on_photos))
+    if "weights" in config["approach"]:
+        content["config"]["approach"]["weights"] = "default"
+        content["hyper_parameters"]["network"]["approach"]["weights"] = "default"
+    different, same = (
+        tuple(logit - on_photos.margin for logit in logits) for logits in (calibration.different, calibration.same)
+    )
+    moved = replace(calibration, temperature=on_photos.temperature, different=different, same=same)
+    return content | {CALIBRATION: moved.as_plain()}
+
+
+def _shifted(state_dict: Mapping[str, Tensor], on_photos: OnPhotos) -> dict[str, Tensor]:
+    weights = {name: weight.clone() for name, weight in state_dict.items() if not name.startswith(ENCODER)}
+    std = weights.get(STD, torch.ones(len(on_photos.biases)))
+    for name, share in zip(on_photos.biases, std / std.mean(), strict=True):
+        weights[name] -= on_photos.margin * share * torch.tensor([-0.5, 0.5])
+    return weights
+
+
+def _halved(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """In half precision, but for variances that are too small for it."""
+    smallest = torch.finfo(torch.float16).smallest_normal
+    return {
+        name: weight
+        if not weight.is_floating_point() or (name.endswith("running_var") and weight.min() < smallest)
+        else weight.half()
+        for name, weight in weights.items()
+    }
 
 
 if __name__ == "__main__":
