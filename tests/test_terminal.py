@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from shoepair.reports.tables import text_table
-from shoepair.terminal import Record, on_one_line, printable
+from shoepair.terminal import Record, labelled, on_one_line, printable, say, say_aside
 
 EVIL = "\x1b[31m\x1b]0;title\x07\u202egpj.exe"
 
@@ -58,3 +58,14 @@ def test_a_mistake_is_one_line_that_steers_nothing(shoepair: Command, typed: tup
     assert outcome.code == 2 and not outcome.out, outcome
     assert outcome.err.startswith("shoepair: ") and outcome.err.count("\n") == 1
     assert not any(letter in outcome.err for letter in "\x1b\x07\u202e")
+
+
+def test_lines_of_processes_that_share_a_terminal_begin_with_a_name(capsys: pytest.CaptureFixture[str]) -> None:
+    with labelled("0_lr-0.1\x1b"):
+        say("\nepoch\nlast")
+        say_aside("left out")
+    say("whole")
+    said = capsys.readouterr()
+    assert (
+        said.out == "\n0_lr-0.1\\x1b  epoch\n0_lr-0.1\\x1b  last\nwhole\n" and said.err == "0_lr-0.1\\x1b  left out\n"
+    )

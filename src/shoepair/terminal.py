@@ -1,10 +1,12 @@
 """What people read in a terminal, printed or logged: names and contents from outside may not steer it. Python alone."""
 
+import contextlib
 import logging
 import re
 import select
 import sys
 import traceback
+from collections.abc import Iterator
 from typing import Any
 
 # Control characters but for the line end and the tab, those that turn the direction of writing, half characters (names
@@ -31,14 +33,32 @@ def _escape(found: re.Match[str]) -> str:
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
 
 
+_label = ""
+
+
+@contextlib.contextmanager
+def labelled(name: str) -> Iterator[None]:
+    """Begin each line on the terminal with a name: several processes write there."""
+    global _label
+    before, _label = _label, f"{on_one_line(name)}  "
+    try:
+        yield
+    finally:
+        _label = before
+
+
+def with_label(text: str) -> str:
+    return "\n".join(_label + line if line else line for line in text.split("\n"))
+
+
 def say(text: str = "", *, end: str = "\n") -> None:
     """The one place where an answer is printed."""
-    print(printable(text), end=end)
+    print(with_label(printable(text)), end=end)
 
 
 def say_aside(text: str) -> None:
     """As say(), on stderr: what is no part of the answer."""
-    print(printable(text), file=sys.stderr)
+    print(with_label(printable(text)), file=sys.stderr)
 
 
 def say_error(error: object) -> None:

@@ -240,10 +240,10 @@ def test_experiments_are_swept_by_glob_and_found_in_a_folder_of_ones_own(shoepai
         ("joblib", "hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher", "hydra_joblib_launcher"),
         (
             "submitit",
-            "hydra_plugins.hydra_submitit_launcher.submitit_launcher.LocalLauncher",
+            "shoepair.launch.submitit_launcher.LocalLauncher",
             "hydra_submitit_launcher",
         ),
-        ("slurm", "hydra_plugins.hydra_submitit_launcher.submitit_launcher.SlurmLauncher", "hydra_submitit_launcher"),
+        ("slurm", "shoepair.launch.submitit_launcher.SlurmLauncher", "hydra_submitit_launcher"),
         ("ray", "hydra_plugins.hydra_ray_launcher.ray_launcher.RayLauncher", "hydra_ray_launcher"),
     ],
 )

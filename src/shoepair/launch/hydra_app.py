@@ -10,7 +10,6 @@ from collections.abc import Iterator
 import hydra
 from omegaconf import DictConfig
 
-from shoepair.config.typed import as_typed
 from shoepair.errors import UserError, one_line
 from shoepair.launch.choices import refuse_no_option
 from shoepair.launch.hydra_private import explain, parse_overrides, raising
@@ -129,8 +128,7 @@ def _whole_sweep() -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         if Sweep.current is not None:
-            folder = as_typed("hydra.sweep.dir", Sweep.current.folder)
-            say_aside(f"\nGo on with the same command and {folder}")
+            say_aside(f"\n{Sweep.current.how_to_go_on()}")
         raise
     except Exception as error:
         if Sweep.current is None or "No trials are completed" not in str(error):  # so Optuna ends when all jobs failed

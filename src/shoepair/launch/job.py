@@ -19,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from shoepair.config.schema import TrainSettings
 from shoepair.config.typed import Typed
 from shoepair.errors import Diverged, NotLearned, Pruned, UserError, refused_by_machine
+from shoepair.launch.beside import lines_of_its_own, take_gpu
 from shoepair.launch.hydra_private import wants_traceback
 from shoepair.launch.naming import told_apart
 from shoepair.launch.preflight import evaluate_settings, train_settings
@@ -36,7 +37,7 @@ def train_job(config: DictConfig) -> float | None:
     A job of a multirun whose folder holds the completed run of the same settings returns that run's result; one that
     was interrupted goes on after its last whole epoch.
     """
-    with _inside_task("train"):
+    with lines_of_its_own(), _inside_task("train"):
         settings, hydra, run_dir = train_settings(config), HydraConfig.get(), folder_of_job()
         in_sweep = hydra.mode == RunMode.MULTIRUN
         test = settings.test if settings.test is not None else not in_sweep
@@ -56,6 +57,8 @@ def train_job(config: DictConfig) -> float | None:
                 settings = settings.model_copy(update={"resume": where_it_was(run_dir)})
             try:
                 with folder.recorded(run_dir, settings.plain()):
+                    if in_sweep:
+                        take_gpu(hydra)
                     from shoepair.training.environment import limit_threads
                     from shoepair.training.train import train
 
@@ -78,7 +81,7 @@ def what_was_typed(config: DictConfig, hydra: HydraConf) -> Typed:
 
 def evaluate_job(config: DictConfig) -> None:
     """The task of `evaluate`."""
-    with _inside_task("evaluate"):
+    with lines_of_its_own(), _inside_task("evaluate"):
         settings, hydra, run_dir = evaluate_settings(config), HydraConfig.get(), folder_of_job()
         from shoepair.training.checkpoint import load_module
         from shoepair.training.evaluate import evaluate

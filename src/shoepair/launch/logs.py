@@ -5,7 +5,7 @@ import sys
 from typing import TextIO
 
 from shoepair.errors import one_line
-from shoepair.terminal import say_aside
+from shoepair.terminal import say_aside, with_label
 
 
 def _say_once(handler: logging.Handler, name: object) -> bool:
@@ -20,6 +20,9 @@ def _say_once(handler: logging.Handler, name: object) -> bool:
 
 
 class Terminal(logging.StreamHandler[TextIO]):
+    def format(self, record: logging.LogRecord) -> str:
+        return with_label(super().format(record))
+
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
         if not _say_once(self, "The output"):
             super().handleError(record)

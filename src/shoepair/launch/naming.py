@@ -1,4 +1,4 @@
-"""What folders of runs are called: the resolvers that conf/app.yaml names, and what a sweep's jobs have in common."""
+"""What folders of runs are called, and what a sweep's jobs have in common. Registers the resolvers that conf/ names."""
 
 import re
 import secrets
@@ -9,6 +9,7 @@ from hydra.core.override_parser.types import Override, QuotedString
 from omegaconf import DictConfig, OmegaConf
 
 from shoepair.config.shown import short_names, shown
+from shoepair.launch.beside import jobs_at_once
 from shoepair.launch.hydra_private import parse_overrides
 
 
@@ -68,3 +69,4 @@ def naming_override(overrides: Sequence[Override]) -> str:
 # At import, so that the processes a launcher starts know them as well.
 OmegaConf.register_resolver("run_name", run_name, use_cache=True, replace=True)
 OmegaConf.register_resolver("run_label", run_label, replace=True)
+OmegaConf.register_resolver("jobs_at_once", jobs_at_once, replace=True)

@@ -7,11 +7,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hydra.core.plugins import Plugins
 from hydra.experimental.callback import Callback
+from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 
+from shoepair.config.typed import as_typed
 from shoepair.launch.preflight import refuse_if_unusable
-from shoepair.runs.folder import ENDED_WELL, relative_to_here
+from shoepair.runs.folder import ENDED_WELL, INTERRUPTED, relative_to_here
 from shoepair.terminal import say
 
 if TYPE_CHECKING:
@@ -24,6 +27,7 @@ class Sweep(Callback):
     Attributes:
         current: None until it has started.
         folder: where its jobs have their folders.
+        lost: jobs that have none, since they never began; a launcher notes them down.
     """
 
     current: "Sweep | None" = None
@@ -35,12 +39,15 @@ class Sweep(Callback):
 
             refuse_if_unusable(lambda: begin_search(config))
         self.folder = relative_to_here(Path(config.hydra.sweep.dir).absolute())
+        self.lost: list[str] = []
         self.started = datetime.now().astimezone()
         Path(config.output_dir).mkdir(parents=True, exist_ok=True)  # a search keeps its storage there
         if self.folder.is_dir() and (before := self.runs()):
             from shoepair.reports.leaderboard import count_statuses
 
             say(f"Going on in {self.folder}: {count_statuses(before)} there.")
+        if config.hydra.launcher._target_.startswith("shoepair."):  # Hydra starts only what it knows as a plugin
+            Plugins.instance().register(get_class(config.hydra.launcher._target_))
         Sweep.current = self
 
     def runs(self) -> list["Run"]:
@@ -54,17 +61,24 @@ class Sweep(Callback):
         from shoepair.reports.leaderboard import count_statuses
 
         runs = self.runs()
+        lost = [f"Never begun: {job}" for job in self.lost]
         if not runs:
+            say("\n".join(lost))
             return False
         num_before = sum(self._ended_before(run) for run in runs)
-        counts = f"{len(runs)} jobs: {count_statuses(runs)}"
+        counts = f"{len(runs) + len(lost)} jobs: {count_statuses(runs)}{f', {len(lost)} never begun' if lost else ''}"
         if num_before:
             counts += f"; {num_before} of them from before, {len(runs) - num_before} run now"
         say()
         for part in compare([self.folder], self.folder):
             say(part)
-        say("\n".join([*self._of_search(), "", counts]))
-        return all(run.status.name in ENDED_WELL for run in runs)
+        say("\n".join([*self._of_search(), "", *lost, counts]))
+        if lost or any(run.status.name == INTERRUPTED for run in runs):
+            say(self.how_to_go_on())
+        return not lost and all(run.status.name in ENDED_WELL for run in runs)
+
+    def how_to_go_on(self) -> str:
+        return f"Go on with the same command and {as_typed('hydra.sweep.dir', self.folder)}"
 
     def _of_search(self) -> list[str]:
         """What the study holds, beside the leaderboard of this folder, which alone is of this command."""

@@ -136,7 +136,7 @@ def recorded(run_dir: Path, config: Mapping[str, Any]) -> Iterator[None]:
         set_status(run_dir, PRUNED, str(pruned))
         raise
     except BaseException as error:
-        ended = isinstance(error, KeyboardInterrupt) or (isinstance(error, SystemExit) and error.code == TERMINATED)
+        ended = isinstance(error, KeyboardInterrupt | SystemExit)  # by a signal, or to be started again by SLURM
         reason = refused_by_machine(error, run_dir) or str(error)
         with contextlib.suppress(OSError):  # what ended the run is what is to be said
             set_status(run_dir, INTERRUPTED if ended else FAILED, f"{type(error).__name__}: {reason}"[:LONGEST_REASON])

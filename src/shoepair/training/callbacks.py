@@ -196,3 +196,5 @@ def quiet_lightning() -> None:
     warnings.filterwarnings("ignore", message=r"Found \d+ module\(s\) in eval mode at the start of training.*")
     # A resumed run keeps its folder.
     warnings.filterwarnings("ignore", message=r"Checkpoint directory .* exists and is not empty.*")
+    # SLURM's programs are on many machines where nobody uses them; who starts processes, cluster_environment() says.
+    warnings.filterwarnings("ignore", message=r"The `srun` command is available on your system but is not used.*")
