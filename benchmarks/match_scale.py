@@ -19,6 +19,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -181,7 +182,7 @@ def measured(size: int, *arguments: str) -> Row:
     return Row(size, seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, *counts)
 
 
-def table(rows: dict[str, dict]) -> str:
+def table(rows: dict[str, dict[str, Any]]) -> str:
     lines = []
     for name, values in rows.items():
         row = Row(**values)
@@ -192,7 +193,7 @@ def table(rows: dict[str, dict]) -> str:
     return markdown_table(["shoes", "time", "time of all cores", "peak memory", "precision", "recall"], lines)
 
 
-def plot(rows: dict[str, dict], path: Path) -> None:
+def plot(rows: dict[str, dict[str, Any]], path: Path) -> None:
     """Time of all cores over the number of shoes, and the exponent that fits."""
     import matplotlib
 
