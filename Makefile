@@ -3,7 +3,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := outputs/ready_$(shell date +%Y-%m-%d_%H-%M-%S)
 
-.PHONY: help train test test-slow test-long check format weights bench torture docs wheel install
+.PHONY: help train test test-slow test-long check format weights bench torture docs pictures wheel install
 
 help:  ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -44,6 +44,9 @@ $(VENV)/installed: pyproject.toml constraints.txt
 docs: install  ## the pages that are written from the code
 	$(BIN)/python docs/write_configuration.py
 	$(BIN)/python docs/write_readme.py
+
+pictures: install  ## the pictures of pages in docs/, of drawn shoes; needs playwright and Chromium
+	$(BIN)/python docs/take_pictures.py
 
 weights: install  ## what travels with the package, learned anew from drawn shoes
 	$(BIN)/python -m shoepair.training.segmenter src/shoepair/models/segmenter.pt
