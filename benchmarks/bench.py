@@ -27,11 +27,12 @@ from torch.nn.functional import cross_entropy
 
 from shoepair.config.read import read_train_settings
 from shoepair.config.schema import TrainSettings
-from shoepair.data.cache import cached_images, default_cache_dir
+from shoepair.data.cache import cached_images
 from shoepair.data.datamodule import GatheredPairs, ShoePairDataModule
 from shoepair.data.layout import LEFT, RIGHT
 from shoepair.data.pairs import EvaluationBatches, TrainingBatches
 from shoepair.data.shoes import Shoe, ShoeSet, normalise
+from shoepair.files import default_cache_dir
 from shoepair.launch.preflight import plain_values
 from shoepair.training.callbacks import quiet_lightning
 from shoepair.training.checkpoint import build_module

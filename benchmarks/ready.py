@@ -1,6 +1,6 @@
-"""What the network that comes with shoepair is worth on photos, and how its margin and temperature were found.
+"""What the networks that come with shoepair are worth on photos, and how their margins and temperatures were found.
 
-python benchmarks/ready.py photos/train                                     # the one in the package
+python benchmarks/ready.py photos/train                                     # ready, of the package
 python benchmarks/ready.py photos/train --checkpoint outputs/ready          # a run, before it is packed
 python benchmarks/ready.py photos/train --out docs/results/ready.json
 
@@ -22,6 +22,7 @@ from shoepair.data.layout import LEFT, RIGHT
 from shoepair.data.photos import open_upright, to_square
 from shoepair.files import write_json
 from shoepair.inference.gallery import list_photos
+from shoepair.inference.network import TrainedNetwork
 from shoepair.metrics.bootstrap import interval, resampled_ratios, sums_by_person
 from shoepair.training.environment import versions
 
@@ -35,17 +36,19 @@ def main() -> None:
     parser.add_argument("--checkpoint", default="ready", metavar="PATH")
     parser.add_argument("--out", type=Path, metavar="FILE.json")
     options = parser.parse_args()
-    logits, label, person = judge(options.photos, options.checkpoint)
+    trained = load_classifier(options.checkpoint).trained
+    logits, label, person = judge(options.photos, trained)
     found = figures(logits, label, person) | {"checkpoint": options.checkpoint, "versions": versions()}
+    # Of the network's own logits, before its temperature: what training/ready.py takes.
+    found |= {name: found[name] * trained.temperature for name in ("margin", "temperature")}
     for name, value in found.items():
         print(f"{name}: {value}")
     if options.out is not None:
         write_json(options.out, found)
 
 
-def judge(folders: list[Path], checkpoint: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def judge(folders: list[Path], trained: TrainedNetwork) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Calibrated logits, labels and people of all pairs, (num_pairs,) each."""
-    trained = load_classifier(checkpoint).trained
     paths = list_photos(folders)
     photos = torch.from_numpy(np.stack([to_square(open_upright(path), trained.image_size) for path in paths]))
     seen = torch.cat([trained.encode(trained.see(batch)) for batch in photos.split(BATCH)])

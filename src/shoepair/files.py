@@ -1,8 +1,12 @@
-"""Files that are whole or not there, JSON, and CSV files: their one writer and their one reader. Python alone."""
+"""Files that are whole or not there, where caches are kept, JSON, and CSV files: their one writer and their one reader.
+
+Python alone.
+"""
 
 import codecs
 import contextlib
 import csv
+import hashlib
 import io
 import json
 import os
@@ -25,6 +29,20 @@ MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
 )  # fmt: skip
+
+
+def default_cache_dir() -> Path:
+    """Where caches are kept unless data.cache_dir says otherwise: $XDG_CACHE_HOME/shoepair, or ~/.cache/shoepair."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "shoepair"
+
+
+def digest(parts: Iterable[bytes | str]) -> str:
+    """A short key that differs whenever one of the parts does."""
+    hashed = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        raw = part.encode() if isinstance(part, str) else part
+        hashed.update(len(raw).to_bytes(8, "little") + raw)
+    return hashed.hexdigest()
 
 
 def is_file(path: str | Path) -> bool:

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from shoepair.data.cache import cached_images, digest
+from shoepair.data.cache import cached_images
 from shoepair.data.photos import read_photos
 from shoepair.data.synthetic.collection import draw_shoes
 from shoepair.errors import UserError
+from shoepair.files import digest
 
 
 def numbered(images: np.ndarray) -> dict[str, Any]:

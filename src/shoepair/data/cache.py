@@ -6,11 +6,10 @@ format); it is handed out as (num_images, 3, H, W) without copying. A JSON file 
 """
 
 import errno
-import hashlib
 import json
 import math
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,26 +20,12 @@ from numpy.lib.format import open_memmap, write_array_header_1_0
 from torch import Tensor
 
 from shoepair.errors import UserError
-from shoepair.files import read_json, replacing, write_json
+from shoepair.files import default_cache_dir, digest, read_json, replacing, write_json
 
 Fill = Callable[[np.ndarray], dict[str, Any]]
 
 LAYOUT = "nhwc3"  # part of the files' names: another layout is another file
 NUM_DIGESTED = 64  # images by which a damaged file is known
-
-
-def default_cache_dir() -> Path:
-    """Where caches are kept unless data.cache_dir says otherwise: $XDG_CACHE_HOME/shoepair, or ~/.cache/shoepair."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "shoepair"
-
-
-def digest(parts: Iterable[bytes | str]) -> str:
-    """A short key that differs whenever one of the parts does."""
-    hashed = hashlib.blake2b(digest_size=16)
-    for part in parts:
-        raw = part.encode() if isinstance(part, str) else part
-        hashed.update(len(raw).to_bytes(8, "little") + raw)
-    return hashed.hexdigest()
 
 
 def cached_images(

@@ -12,12 +12,12 @@ import numpy as np
 from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
-from shoepair.data.cache import cached_images, digest
+from shoepair.data.cache import cached_images
 from shoepair.data.images import size_within
 from shoepair.data.layout import LEFT, NAME, RIGHT, SPLITS, check_photo_root, files_in
 from shoepair.data.shoes import Shoe, ShoeSet
 from shoepair.errors import UserError
-from shoepair.files import is_file, is_folder
+from shoepair.files import digest, is_file, is_folder
 
 log = logging.getLogger(__name__)
 

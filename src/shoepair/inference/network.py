@@ -15,10 +15,10 @@ from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
 from shoepair.config.approaches import NetworkSettings
-from shoepair.data.cache import digest
 from shoepair.data.photos import READER_VERSION
 from shoepair.data.shoes import normalise, to_bytes
 from shoepair.errors import UserError
+from shoepair.files import digest
 from shoepair.metrics.calibration import Calibration
 from shoepair.models.cutout import CutOut, largest_piece, turned
 from shoepair.models.local import similar_places

@@ -15,9 +15,8 @@ import torch
 from scipy.sparse import csr_array
 from torch import Tensor
 
-from shoepair.data.cache import digest
 from shoepair.errors import UserError
-from shoepair.files import in_utf8, is_file, spellings
+from shoepair.files import digest, in_utf8, is_file, spellings
 from shoepair.inference.assignment import Match
 from shoepair.inference.gallery import EncodedPhotos, Gallery
 from shoepair.inference.rows import Rows

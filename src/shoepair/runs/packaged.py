@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from shoepair import hub
-from shoepair.data.cache import default_cache_dir, digest
 from shoepair.errors import UserError
-from shoepair.files import replacing
+from shoepair.files import default_cache_dir, digest, replacing
 from shoepair.terminal import say_aside
 
 MODELS = Path(__file__).parents[1] / "models"

@@ -46,7 +46,7 @@ class OnPhotos:
 HEADS = "network.siamese.members.0"
 ON_PHOTOS = {
     "dual": OnPhotos(0.88, 0.68, ("network.siamese.head.5.bias",)),
-    "pretrained": OnPhotos(0.96, 0.75, (f"{HEADS}.head.2.bias", f"{HEADS}.local_head.2.bias")),
+    "pretrained": OnPhotos(1.72, 1.36, (f"{HEADS}.head.2.bias", f"{HEADS}.local_head.2.bias")),
 }
 STD = "network.siamese.logit_std"  # by which each head's logits are divided before their mean is taken
 LARGEST_FILE = 700_000  # bytes

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from shoepair.data.cache import cached_images, digest
+from shoepair.data.cache import cached_images
 from shoepair.data.layout import LEFT, RIGHT
 from shoepair.data.shoes import Shoe, ShoeSet
 from shoepair.data.synthetic import designs, floors, geometry, render, textures
@@ -29,6 +29,7 @@ from shoepair.data.synthetic.designs import (
     draw_taste,
 )
 from shoepair.data.synthetic.render import DrawnShoe, draw_shoe
+from shoepair.files import digest
 
 Subject = TypeVar("Subject")
 Drawn = TypeVar("Drawn")
