@@ -4,6 +4,7 @@ import copy
 import json
 import random
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from shoepair.errors import UserError
 from shoepair.reports.leaderboard import problem_lines, terminal_table, write_csv
 from shoepair.runs.find import find_checkpoint
 from shoepair.runs.leaderboard import rank
-from shoepair.runs.read import Run, find_runs, read_run, read_runs
+from shoepair.runs.read import Run, find_runs, read_run, read_runs, read_yaml
 
 RECORDS: dict[str, Any] = {
     "status.json": {"status": "completed", "reason": None, "since": "2026-01-01T00:00:00.000+00:00"},
@@ -115,3 +116,12 @@ def test_where_no_run_can_be_read_each_is_named(tmp_path: Path) -> None:
 def test_changes_are_changes() -> None:
     chance = random.Random(0)
     assert any(changed(RECORDS["status.json"], chance) != RECORDS["status.json"] for _ in range(5))
+
+
+@pytest.mark.parametrize("text", ["[" * 50_000, "{" * 50_000, "- " * 20_000])
+def test_lists_in_lists_are_refused_at_once(tmp_path: Path, text: str) -> None:
+    """To build them would take minutes, or hours."""
+    (tmp_path / "config.yaml").write_text(text)
+    started = time.process_time()
+    assert read_yaml(tmp_path / "config.yaml") is None
+    assert time.process_time() - started < 5

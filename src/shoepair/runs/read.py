@@ -278,12 +278,24 @@ def read_yaml(path: Path, *, resolve: bool = True) -> Any:
     if text is None:
         return None
     try:
-        # A few lines of names for one another would become gigabytes.
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
+        if not _is_harmless(text):
             return None
         return OmegaConf.to_container(OmegaConf.create(text), resolve=resolve)
     except (OSError, ValueError, TypeError, AttributeError, RecursionError, yaml.YAMLError, OmegaConfBaseException):
         return None
+
+
+def _is_harmless(text: str) -> bool:
+    """Of YAML, before it is built: a few lines of names for one another would become gigabytes, and the time for lists
+    in lists grows with the square of their depth. Raises yaml.YAMLError."""
+    depth = 0
+    for event in yaml.parse(text, yaml.SafeLoader):
+        if isinstance(event, yaml.AliasEvent):
+            return False
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > DEEPEST:
+            return False
+    return True
 
 
 def _by_number(path: Path) -> tuple[Path, int, str]:
