@@ -3,15 +3,19 @@
 import signal
 import subprocess
 import sys
+import threading
 from collections import Counter
 from pathlib import Path
 
 import pytest
 from conftest import TINY, Command
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
+from tensorboard.summary.writer.record_writer import RecordWriter
 from torch.utils.tensorboard import SummaryWriter
 
+from shoepair.errors import refused_by_machine
 from shoepair.training.event_log import rewrite
+from shoepair.training.tensorboard import EpochLogger
 
 CURVES = {"loss/train", "accuracy/train", "loss/val", "accuracy/val", "validation/accuracy_same",
           "validation/accuracy_different", "schedule/learning_rate"}  # fmt: skip
@@ -106,3 +110,21 @@ def test_what_a_kill_tore_or_doubled_is_mended_by_what_the_checkpoint_knows(tmp_
     (file,) = tmp_path.glob("*tfevents*")
     events = [event for event in EventFileLoader(str(file)).Load() if event.summary.value]
     assert [event.wall_time for event in events[:2]] == [1001, 1002]
+
+
+def test_a_full_disk_is_said_by_the_run_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not by TensorBoard's thread as well, with a traceback."""
+    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
+    logger = EpochLogger(tmp_path)
+
+    def full(self: object, data: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(RecordWriter, "write", full)
+    with pytest.raises(Exception) as raised:
+        for epoch in range(9):
+            logger.log_metrics({"loss": 1.0}, epoch)
+    assert str(refused_by_machine(raised.value, tmp_path)).startswith(f"{tmp_path}: No space left on device")
+    assert capsys.readouterr().err == ""

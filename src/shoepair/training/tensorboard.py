@@ -1,6 +1,7 @@
 """What a run writes for TensorBoard: curves by epoch, one row of hyperparameters, and figures of its best epoch."""
 
 import contextlib
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -50,6 +51,13 @@ def tag_of(name: str) -> str:
     return f"{metric}/{split}" if metric in ("accuracy", "loss") else name.replace("val/", "validation/", 1)
 
 
+def _said_once(raised: threading.ExceptHookArgs) -> None:
+    """TensorBoard writes in a thread of its own. What the machine refuses there is raised again where a run logs next,
+    and said there, in one line."""
+    if not (isinstance(raised.exc_value, OSError) and type(raised.thread).__name__ == "_AsyncWriterThread"):
+        threading.__excepthook__(raised)
+
+
 class EpochLogger(TensorBoardLogger):
     """A TensorBoardLogger whose horizontal axis is the epoch, counted from 1, and that writes into `folder` itself.
 
@@ -58,6 +66,7 @@ class EpochLogger(TensorBoardLogger):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(save_dir=folder, name="", version="", default_hp_metric=False)
+        threading.excepthook = _said_once
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
