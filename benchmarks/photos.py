@@ -67,7 +67,7 @@ ROWS = (
     Row("best_dual", ["experiment=best_dual"], drawn=True),
     Row("best_single", ["experiment=best_single"], drawn=True),
     Row("best_dual, handheld", ["experiment=best_dual", "augment=handheld", "negative_weight=2"], drawn=True),
-    Row("cutout_dual", ["experiment=cutout_dual"], drawn=True),
+    Row("cutout_dual", ["experiment=cutout_dual"]),
     Row("histogram", ["approach=histogram", "keep=last"]),
     Row("original_dual", ["experiment=original_dual", "keep=last"]),
     Row("original_single", ["experiment=original_single", "keep=last"]),

@@ -1,10 +1,14 @@
 """Where a run's lines go: the terminal, and the log in its folder. A run does not end because one of them is full."""
 
+import errno
+import io
 import logging
 import sys
+from pathlib import Path
 from typing import TextIO
 
 from shoepair.errors import one_line
+from shoepair.files import is_file
 from shoepair.terminal import say_aside, with_label
 
 
@@ -29,6 +33,12 @@ class Terminal(logging.StreamHandler[TextIO]):
 
 
 class LogFile(logging.FileHandler):
+    def _open(self) -> io.TextIOWrapper:
+        path = Path(self.baseFilename)
+        if path.exists() and not is_file(path):  # a named pipe would be waited for, for ever
+            raise FileExistsError(errno.EEXIST, "this is no regular file", self.baseFilename)
+        return super()._open()
+
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
         if not _say_once(self, self.baseFilename):
             super().handleError(record)
