@@ -25,7 +25,7 @@ from submitit.slurm.slurm import SlurmJob
 
 from shoepair.errors import UserError, one_line
 from shoepair.launch.sweep import Sweep
-from shoepair.runs.folder import COMPLETED, TERMINATED, UNKNOWN, read_status, relative_to_here
+from shoepair.runs.folder import COMPLETED, UNKNOWN, read_status, relative_to_here
 
 log = logging.getLogger(__name__)
 
@@ -122,7 +122,8 @@ class SlurmLauncher(Told):
     _EXECUTOR = "slurm"
 
     def said_first(self, jobs: Sequence[Job[JobReturn]]) -> str:
-        return f"SLURM has {len(jobs)} jobs, {jobs[0].job_id} to {jobs[-1].job_id}"
+        several = f"{len(jobs)} jobs, {jobs[0].job_id} to {jobs[-1].job_id}"
+        return f"SLURM has {several if len(jobs) > 1 else f'one job, {jobs[0].job_id}'}"
 
     def state(self, job: Job[JobReturn]) -> str:
         return f"SLURM: {job.state}"
@@ -223,7 +224,6 @@ def _end_as_interrupted() -> None:
         try:
             theirs(number, frame)  # leaves by SystemExit where SLURM is to start the job again
         except UncompletedJobError as error:
-            log.info("Ended, since its time is over (%s)", error)
-            raise SystemExit(TERMINATED) from error
+            raise SystemExit("its time was over") from error
 
     signal.signal(number, on_signal)

@@ -37,7 +37,7 @@ class Status:
     Attributes:
         name: running, completed, pruned (by a search), failed, interrupted (by Ctrl-C or SIGTERM, or its process is
             gone), or unknown.
-        reason: of a failed run, the exception; of a pruned one, after which epoch.
+        reason: of a failed run, the exception; of an interrupted one, by what; of a pruned one, after which epoch.
         since: when it became so; empty if unknown.
     """
 
@@ -136,12 +136,27 @@ def recorded(run_dir: Path, config: Mapping[str, Any]) -> Iterator[None]:
         set_status(run_dir, PRUNED, str(pruned))
         raise
     except BaseException as error:
-        ended = isinstance(error, KeyboardInterrupt | SystemExit)  # by a signal, or to be started again by SLURM
-        reason = refused_by_machine(error, run_dir) or str(error)
+        stopped_by = _what_stopped(error)
+        reason = stopped_by or f"{type(error).__name__}: {refused_by_machine(error, run_dir) or error}"
         with contextlib.suppress(OSError):  # what ended the run is what is to be said
-            set_status(run_dir, INTERRUPTED if ended else FAILED, f"{type(error).__name__}: {reason}"[:LONGEST_REASON])
+            set_status(run_dir, INTERRUPTED if stopped_by else FAILED, reason[:LONGEST_REASON])
         raise
     set_status(run_dir, COMPLETED)
+
+
+def _what_stopped(error: BaseException) -> str | None:
+    """Of a run that did not fail; a launcher whose time is over, for one, says so in a SystemExit."""
+    if isinstance(error, KeyboardInterrupt):
+        return "Ctrl-C"
+    if isinstance(error, SystemExit):
+        return (
+            "SIGTERM"
+            if error.code == TERMINATED
+            else error.code
+            if isinstance(error.code, str)
+            else f"exit {error.code}"
+        )
+    return None
 
 
 def refuse_used(run_dir: Path) -> None:

@@ -114,8 +114,8 @@ def fit(trainer: Trainer, module: PairModule, data: ShoePairDataModule, resume: 
     except SIGTERMException:
         log.info("Terminated. Go on with: shoepair train %s", as_typed("resume", run_dir))
         raise SystemExit(TERMINATED) from None
-    except SystemExit:
-        if trainer.interrupted:
+    except SystemExit as stop:
+        if isinstance(stop.__context__, KeyboardInterrupt):
             log.info("Interrupted. Go on with: shoepair train %s", as_typed("resume", run_dir))
             raise KeyboardInterrupt from None
         raise
