@@ -31,7 +31,6 @@ from shoepair.data.layout import check_photo_root, check_table
 from shoepair.errors import UserError, one_line
 from shoepair.launch.hydra_private import explain, jobs_of_sweep
 from shoepair.launch.resume import refuse_changed
-from shoepair.runs.find import find_checkpoint
 from shoepair.runs.folder import SWEEP_LOCK, hold, is_main_process, refuse_running, refuse_used, relative_to_here
 from shoepair.terminal import say_aside, say_error
 
@@ -96,6 +95,8 @@ def evaluate_settings(config: DictConfig) -> EvaluateSettings:
 
 
 def _file_of(name: str, settings: TrainSettings | EvaluateSettings, key: str) -> str:
+    from shoepair.runs.find import find_checkpoint  # late: it ranks runs, with numpy
+
     return str(find_checkpoint(name, settings.output_dir, key=key))
 
 

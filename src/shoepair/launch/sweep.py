@@ -13,7 +13,6 @@ from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 
 from shoepair.config.typed import as_typed
-from shoepair.launch.preflight import refuse_if_unusable
 from shoepair.runs.folder import ENDED_WELL, INTERRUPTED, relative_to_here
 from shoepair.terminal import say
 
@@ -35,6 +34,7 @@ class Sweep(Callback):
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         self.storage = OmegaConf.select(config, "sweep.storage")  # of a search
         if self.storage is not None:
+            from shoepair.launch.preflight import refuse_if_unusable
             from shoepair.launch.search import begin_search
 
             refuse_if_unusable(lambda: begin_search(config))

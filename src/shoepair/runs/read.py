@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import yaml  # type: ignore[import-untyped]
 from annotated_types import Ge, Le
@@ -23,9 +23,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 from shoepair.config.compat import todays_override, with_todays_keys
 from shoepair.errors import UserError, one_line
 from shoepair.files import read_json, read_small
-from shoepair.metrics.predictions import Predictions, read_predictions
 from shoepair.runs import folder
 from shoepair.runs.folder import COMPLETED, Status
+
+if TYPE_CHECKING:
+    from shoepair.metrics.predictions import Predictions
 
 # Settings that say where and how something is computed, not what is learned.
 NO_SETTINGS = (
@@ -108,8 +110,10 @@ class Run:
         return shlex.join(["shoepair", "train", *kept])
 
     @cached_property
-    def validation(self) -> Predictions | None:
+    def validation(self) -> "Predictions | None":
         """What predictions.csv says of the validation pairs; None if nothing, or if it cannot be read."""
+        from shoepair.metrics.predictions import read_predictions  # late: it needs numpy
+
         path = self.path / "predictions.csv"
         try:
             return read_predictions(path).get("val") if path.is_file() else None
