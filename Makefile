@@ -3,7 +3,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := outputs/ready_$(shell date +%Y-%m-%d_%H-%M-%S)
 
-.PHONY: help train test test-slow test-long check format weights bench torture docs pictures wheel install
+.PHONY: help train test test-slow test-long coverage check format weights bench torture docs pictures wheel install
 
 help:  ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -19,6 +19,9 @@ test-slow: install  ## what takes longer
 
 test-long: install  ## what takes minutes, or wants a quiet machine
 	$(BIN)/pytest -m long --hypothesis-profile default
+
+coverage: install  ## quick tests, and how much of the code they run: slower than without
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --ignore tests/test_architecture.py --cov
 
 check: install  ## lint, format, types, the rule of rooms
 	$(BIN)/ruff check .

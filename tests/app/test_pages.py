@@ -57,7 +57,7 @@ def app(cut_outs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ap
     started = start(cut_outs, tmp_path_factory.mktemp("temporary"))
     yield started
     started.process.terminate()
-    started.process.wait(120)
+    started.process.communicate(timeout=120)
 
 
 @pytest.fixture
@@ -207,7 +207,8 @@ def test_what_is_left_is_deleted_when_it_ends(cut_outs: Path, tmp_path: Path, br
         )
         assert len(app.photos()) == 1
         app.process.send_signal(how)
-        assert app.process.wait(120) == 0
+        app.process.communicate(timeout=120)
+        assert app.process.returncode == 0
         assert list(tmp_path.iterdir()) == []
 
 

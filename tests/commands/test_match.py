@@ -132,7 +132,8 @@ def test_a_heap_that_does_not_fit_on_one_sheet_comes_on_several(
     sheets = draw_contact_sheets(tmp_path, matches, [ShownSingle(shown("c"), None, None)])
     assert [sheet.name for sheet in sheets] == ["contact_sheet.png", "contact_sheet_2.png"]
     assert sorted(tmp_path.iterdir()) == sorted(sheets)
-    assert Image.open(sheets[1]).width < Image.open(sheets[0]).width
+    with Image.open(sheets[0]) as full, Image.open(sheets[1]) as rest:
+        assert rest.width < full.width
 
 
 def test_a_match_takes_away_and_writes_over_only_what_a_match_has_written(
@@ -230,7 +231,8 @@ def test_a_heap_is_matched(shoepair: Command, trained: Path, drawn_photos: Path,
     assert pairs and all(0.01 < float(row["probability"]) <= 1 and row["runner_up"] for row in pairs)
     if sides != "unknown":
         assert all("left" in row["left"] and "right" in row["right"] for row in pairs)
-    assert Image.open("found/contact_sheet.png").width > 500
+    with Image.open("found/contact_sheet.png") as sheet:
+        assert sheet.width > 500
     assert Path("found/match.html").read_text().startswith("<!DOCTYPE html>")
 
 

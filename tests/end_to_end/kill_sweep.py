@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 
 PROGRAM = str(Path(sys.executable).with_name("shoepair"))
@@ -102,7 +103,7 @@ def kill_and_go_on_searching(folder: Path, *, times: int, seed: int) -> list[tup
     numbers = sorted(int(row["path"].partition("_")[0]) for row in rows)
     assert len(numbers) == len(set(numbers)) == 8 + times, numbers
     assert {row["status"] for row in rows} <= {"completed", "pruned"}
-    with sqlite3.connect(folder / "outputs/search.db") as database:
+    with closing(sqlite3.connect(folder / "outputs/search.db")) as database:
         states = dict(database.execute("select number, state from trials").fetchall())
     of_study = {"completed": "COMPLETE", "pruned": "PRUNED"}
     assert all(states[int(row["path"].partition("_")[0])] == of_study[row["status"]] for row in rows)

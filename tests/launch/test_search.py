@@ -11,6 +11,7 @@ import sqlite3
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -137,7 +138,7 @@ def test_a_search_prunes_goes_on_and_keeps_its_studies_apart(shoepair: Command) 
     completed = job(0).stat().st_mtime_ns
     (job(2) / "results.json").unlink()
     (job(2) / "status.json").write_text('{"status": "running", "since": "2026-01-01T00:00:00+00:00"}')
-    with sqlite3.connect("outputs/search.db") as database:
+    with closing(sqlite3.connect("outputs/search.db")) as database, database:  # the second one commits
         database.execute("update trials set state = 'RUNNING' where number in (2, 3)")
     record = json.loads(Path("outputs/search/search.json").read_text())
     outcome = shoepair(*search, "hydra.sweeper.n_trials=5")
@@ -202,7 +203,7 @@ def test_jobs_beside_one_another_are_pruned(tmp_path: Path, launcher: str) -> No
         capture_output=True, text=True, cwd=tmp_path,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    with sqlite3.connect(tmp_path / "outputs/search.db") as database:
+    with closing(sqlite3.connect(tmp_path / "outputs/search.db")) as database:
         states = Counter(state for (state,) in database.execute("select state from trials"))
     assert states.keys() == {"COMPLETE", "PRUNED"} and sum(states.values()) == 8
 

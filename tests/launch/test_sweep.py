@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 import subprocess
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -207,7 +208,7 @@ def test_ready_made_sweeps_run(shoepair: Command, sweep: str, num_jobs: int) -> 
     people = [
         row["person"]
         for path in Path("outputs/sweep").glob("*/predictions.csv")
-        for row in csv.DictReader(path.open(newline=""))
+        for row in csv.DictReader(path.read_text().splitlines())
     ]
     if sweep == "folds":  # everybody validates once: 3 same and 3 different pairs each
         assert sorted(people) == sorted(6 * [f"u{number:03d}" for number in range(1, 11)])
@@ -296,7 +297,7 @@ def test_a_search_survives_failures_goes_on_and_is_shared(tmp_path: Path) -> Non
               "hydra.sweeper.sampler.seed=1"]  # fmt: skip
 
     def trials() -> list[str]:
-        with sqlite3.connect(tmp_path / "outputs/search.db") as study:
+        with closing(sqlite3.connect(tmp_path / "outputs/search.db")) as study:
             return [state for (state,) in study.execute("select state from trials order by trial_id")]
 
     done = subprocess.run([*search, "hydra.sweeper.n_trials=4", "hydra.sweep.dir=outputs/one"],
@@ -314,7 +315,7 @@ def test_a_search_survives_failures_goes_on_and_is_shared(tmp_path: Path) -> Non
         out, _ = process.communicate(timeout=300)
         assert process.returncode in (0, 1) and "2 jobs: " in out
     assert len(trials()) == 8 and "RUNNING" not in trials()
-    with sqlite3.connect(tmp_path / "outputs/search.db") as study:
+    with closing(sqlite3.connect(tmp_path / "outputs/search.db")) as study:
         ((name,),) = study.execute("select study_name from studies").fetchall()
     assert name.startswith("dual-synthetic-")
 

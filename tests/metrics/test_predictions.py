@@ -30,7 +30,7 @@ def as_plain(predictions: Predictions) -> list[list[object]]:
 def test_predictions_are_written_one_row_a_pair(tmp_path: Path) -> None:
     path = tmp_path / "predictions.csv"
     write_predictions(path, {"val": replace(sample(("m", "w", "m")), logit=np.array([0.5, -0.25, 3.0]))})
-    assert list(csv.reader(path.open(encoding="utf-8", newline=""))) == [
+    assert list(csv.reader(path.read_text(encoding="utf-8").splitlines())) == [
         ["split", "person", "left", "right", "label", "logit", "kind"],
         ["val", "a", "a, 1", "r1", "1", "0.5", "m"],
         ["val", "a", 'a "2"', "r2", "0", "-0.25", "w"],

@@ -39,7 +39,9 @@ def test_a_callback_is_added_by_a_file(shoepair: Command, tmp_path: Path) -> Non
         "class Marks(Callback):\n"
         "    def __init__(self, path):\n        self.path = path\n"
         "    def on_train_epoch_end(self, trainer, pl_module):\n"
-        "        Path(self.path).open('a').write(f'{trainer.current_epoch} ')\n"
+        "        path = Path(self.path)\n"
+        "        before = path.read_text() if path.exists() else ''\n"
+        "        path.write_text(f'{before}{trainer.current_epoch} ')\n"
     )
     (tmp_path / "mine/callbacks/marks.yaml").write_text(
         "marks: {_target_: shoepair_plugin_marks.Marks, path: marks.txt}\n"

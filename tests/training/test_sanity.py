@@ -20,7 +20,8 @@ def test_sanity_learns_and_says_so(shoepair: Command, choice: str) -> None:
     record = json.loads(Path("outputs/sanity/results.json").read_text())
     assert record["temperature"] is None  # these people were trained on
     assert set(record["splits"]) == {"val"} and record["splits"]["val"]["accuracy"] >= 0.97
-    assert Image.open("outputs/sanity/curves.png").size[0] > 600
+    with Image.open("outputs/sanity/curves.png") as curves:
+        assert curves.width > 600
 
 
 def test_sanity_without_learning_rate_exits_with_one_and_says_where_to_look(shoepair: Command) -> None:

@@ -88,7 +88,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield server
     finally:
         server.process.kill()
-        server.process.wait()
+        server.process.communicate()
 
 
 def rows_by_run(server: Server) -> dict[str, dict[str, Any]]:

@@ -6,6 +6,7 @@ import stat
 import tempfile
 import threading
 import time
+import urllib.error
 import urllib.request
 import zipfile
 from pathlib import Path, PurePosixPath
@@ -129,6 +130,8 @@ def _download(url: str, path: Path) -> None:
         try:
             _fetch(url, path, time.monotonic() + MAX_SECONDS)
         except BaseException as error:
+            if isinstance(error, urllib.error.HTTPError):
+                error.close()  # it is the server's answer as well
             failed.append(error)
 
     thread = threading.Thread(target=fetch, daemon=True)

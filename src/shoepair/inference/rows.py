@@ -3,6 +3,7 @@
 import math
 import mmap
 import tempfile
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -32,6 +33,7 @@ class Rows:
             self._file.truncate(max(1, num_rows * self._size))
         except OSError as error:
             raise self._no_room(error) from error
+        weakref.finalize(self, self._file.close)
         self._map = mmap.mmap(self._file.fileno(), 0)
         self._rows = torch.frombuffer(self._map, dtype=like.dtype, count=num_rows * math.prod(like.shape[1:]))
         self._rows = self._rows.view(num_rows, *like.shape[1:])

@@ -69,10 +69,16 @@ class Store:
             raise UserError(f"--store {path}: no such folder as {path.parent}.")
         try:
             self._sql = sqlite3.connect(path, timeout=1.0, isolation_level=None)
-            self._sql.execute("BEGIN IMMEDIATE")
-            self._begin(fingerprint)
         except sqlite3.Error as error:
             raise self._unusable(error) from error
+        try:
+            self._sql.execute("BEGIN IMMEDIATE")
+            self._begin(fingerprint)
+        except BaseException as error:
+            self._sql.close()
+            if isinstance(error, sqlite3.Error):
+                raise self._unusable(error) from error
+            raise
 
     def _begin(self, fingerprint: str | None) -> None:
         new = self._sql.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
