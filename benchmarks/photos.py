@@ -35,21 +35,17 @@ class Row:
     Attributes:
         name: of its line; its folder's with _ for what is no letter.
         overrides: what is typed for it, besides data, folds and folders.
-        drawn: whether the same network is trained on drawn shoes first, by the experiment's own first step.
         lost: it stands in the second table, of what was tried and not kept; the test people are not looked at.
     """
 
     name: str
     overrides: Sequence[str]
-    drawn: bool = False
     lost: bool = False
 
     @property
     def folder(self) -> str:
         return re.sub(r"\W+", "_", self.name)
 
-
-ALONE = ("optimizer.lr=2e-3", "trainer.max_epochs=40")  # without drawn shoes, as many steps again
 
 FROZEN = (
     "approach.cutout=null",
@@ -64,14 +60,11 @@ FROZEN = (
 
 ROWS = (
     Row("best_pretrained", ["experiment=best_pretrained"]),
-    Row("best_dual", ["experiment=best_dual"], drawn=True),
-    Row("best_single", ["experiment=best_single"], drawn=True),
-    Row("best_dual, handheld", ["experiment=best_dual", "augment=handheld", "negative_weight=2"], drawn=True),
-    Row("cutout_dual", ["experiment=cutout_dual"]),
+    Row("best_dual", ["experiment=best_dual"]),
+    Row("best_single", ["experiment=best_single"]),
     Row("histogram", ["approach=histogram", "keep=last"]),
     Row("original_dual", ["experiment=original_dual", "keep=last"]),
     Row("original_single", ["experiment=original_single", "keep=last"]),
-    Row("dual, no drawn shoes", ["experiment=best_dual", *ALONE], lost=True),
     Row(
         "pretrained, frozen, whole photos",
         ["experiment=best_pretrained", *FROZEN],
@@ -99,28 +92,12 @@ def main() -> None:
 
 def measure(row: Row, photos: Path, out: Path, *, weights: str | None, test: bool) -> None:
     """Train what is missing of a row."""
-    overrides = overrides_of(row, weights, step="/finetune" if row.drawn else "")
-    if row.drawn:
-        drawn = out / row.folder / "drawn"
-        once([*overrides_of(row, weights, step="/pretrain"), "test=false"], drawn)
-        overrides.append(f"init_from={drawn}")
-    overrides += ["data=photos", f"data.root={photos}"]
+    overrides = [*row.overrides, "data=photos", f"data.root={photos}"]
+    if weights is not None and any("pretrained" in override for override in overrides):
+        overrides.append(f"approach.weights={weights}")
     run(["sweep=folds", *overrides, f"hydra.sweep.dir={out / row.folder / 'folds'}"])
     if test and not row.lost:
         once([*overrides, "data.validate_on_train=true", "test=true"], out / row.folder / "all")
-
-
-def overrides_of(row: Row, weights: str | None, step: str) -> list[str]:
-    """What is typed for a row, or for a step of its experiment."""
-    overrides = [f"{override}{step}" if override.startswith("experiment=") else override for override in row.overrides]
-    if weights is not None and any("pretrained" in override for override in overrides):
-        overrides.append(f"approach.weights={weights}")
-    return overrides
-
-
-def seconds_on_drawn(row: Row, out: Path) -> float:
-    results = read_json(out / row.folder / "drawn" / "results.json") if row.drawn else None
-    return 0.0 if results is None else float(results["seconds"])
 
 
 def once(overrides: Sequence[str], run_dir: Path) -> None:
@@ -169,7 +146,7 @@ def table(rows: Sequence[Row], settings: dict[str, Setting], out: Path, best: st
         test = splits.get("test")
         lines.append([
             row.name,
-            f"`{' '.join(row.overrides)}`" + (", drawn shoes first" if row.drawn else ""),
+            f"`{' '.join(row.overrides)}`",
             f"{setting.completed[0].results['num_parameters']:,}",
             mean_and_spread(setting.figures("val", "accuracy")),
             between(setting.interval),
@@ -178,7 +155,7 @@ def table(rows: Sequence[Row], settings: dict[str, Setting], out: Path, best: st
             *(percent(splits[split]["accuracy"]) if split in splits else "-" for split in ("test_m", "test_w")),
             f"{percent(test['accuracy'])} ({between(test['interval'])})" if test else "-",
             " / ".join(percent(test[kind]) for kind in KINDS) if test else "-",
-            f"{seconds_on_drawn(row, out) + statistics.fmean(run.results['seconds'] for run in setting.completed):.0f}",
+            f"{statistics.fmean(run.results['seconds'] for run in setting.completed):.0f}",
         ])  # fmt: skip
     return markdown_table(header, lines)
 

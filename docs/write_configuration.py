@@ -62,10 +62,10 @@ def page() -> str:
         sections += [f"### data={name}\n", f"{described(section)}\n", table(own, chosen)]
     sections += [
         "## augment\n",
-        "The default is `augment=flips`; `none` and `handheld` are the others.\n",
+        "The default is `augment=flips`; `none` and `harsh` are the others.\n",
         table(leaves_starting_with("data.augment.", leaves_of(DATA["synthetic"], "data.")),
-              *(composed(f"augment={option}") for option in ("flips", "none", "handheld")),
-              names=("flips", "none", "handheld")),
+              *(composed(f"augment={option}") for option in ("flips", "none", "harsh")),
+              names=("flips", "none", "harsh")),
     ]  # fmt: skip
     for group, options in OPTIONS.items():
         configs = (composed(f"{group}={option}") for option in options)

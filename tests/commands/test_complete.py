@@ -19,7 +19,7 @@ def offered(line: str, monkeypatch: pytest.MonkeyPatch) -> set[str]:
         ("shoepair train data.neg", {"data.negatives="}),
         ("shoepair train data.negatives=", {"data.negatives=all", "data.negatives=cyclic"}),
         ("shoepair train data.negatives=all,cy", {"data.negatives=all,cyclic"}),
-        ("shoepair train experiment=best_dual/", {"experiment=best_dual/finetune", "experiment=best_dual/pretrain"}),
+        ("shoepair train experiment=best_", {"experiment=best_dual", "experiment=best_single"}),
         ("shoepair train trainer.max", {"trainer.max_epochs="}),
         ("shoepair train approach=single --he", {"--help"}),
         ("shoepair evaluate tr", {"trainer."}),

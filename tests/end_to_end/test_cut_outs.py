@@ -10,7 +10,7 @@ from PIL import Image
 from shoepair import load_classifier
 from shoepair.metrics.scores import probability_of
 
-CUT = ("data.image_size=112", "approach.cutout=32", "data.own_scenes=0.5", "augment=handheld", "trainer.max_epochs=1")
+CUT = ("data.image_size=112", "approach.cutout=32", "data.own_scenes=0.5", "augment=harsh", "trainer.max_epochs=1")
 
 
 @pytest.mark.parametrize(

@@ -427,11 +427,16 @@ def test_the_histogram_baseline_trains_like_any_approach(shoepair: Command) -> N
 
 def test_a_run_starts_from_the_weights_of_another(shoepair: Command, trained: Path) -> None:
     settings = (*TINY, "optimizer.lr=0", "optimizer.weight_decay=0", "scheduler=constant", "trainer.max_epochs=1")
-    outcome = shoepair(*settings, f"init_from={trained}", "hydra.run.dir=outputs/run")
-    assert outcome.code == 0, outcome.err
-    before, after = (load_module(path / "checkpoints/best.ckpt").module for path in (trained, Path("outputs/run")))
-    for (name, value), other in zip(before.named_parameters(), after.parameters(), strict=True):
-        assert torch.equal(value, other), name
+    for approach in ("dual", "single"):  # one image or two: the layers are the same
+        outcome = shoepair(
+            *settings, f"approach={approach}", f"init_from={trained}", f"hydra.run.dir=outputs/{approach}"
+        )
+        assert outcome.code == 0, outcome.err
+        before, after = (
+            load_module(path / "checkpoints/best.ckpt").module for path in (trained, Path("outputs", approach))
+        )
+        for (name, value), other in zip(before.named_parameters(), after.parameters(), strict=True):
+            assert torch.equal(value, other), name
     outcome = shoepair(*settings, f"init_from={trained}", "approach.width=3")
     assert outcome.code == 2 and "expected weights of the same network" in outcome.err and "width=2" in outcome.err
     outcome = shoepair(

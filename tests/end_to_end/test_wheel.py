@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGED = {"src/shoepair": "shoepair", "conf": "shoepair/conf"}  # where a folder is in the wheel
 MUST_BE_THERE = {
     "shoepair/conf/train.yaml",
-    "shoepair/conf/experiment/best_dual/pretrain.yaml",
+    "shoepair/conf/experiment/best_dual.yaml",
     "shoepair/texts/de.toml",
     "shoepair/app/pages/two.html",
     "shoepair/reports/pages/match.js",

@@ -13,7 +13,7 @@ from shoepair.launch.naming import run_label
         (["optimizer.betas=[0.9,0.999]", "ema_decay=null"], "betas-0.9-0.999_ema_decay-null"),
         (["optimizer._target_=torch.optim.SGD", "approach.local_layer=blocks.4"], "optimizer-SGD_local_layer-blocks.4"),
         (["seed=1", "data.seed=2", "+optimizer.amsgrad=true"], "seed-1_data.seed-2_amsgrad-true"),
-        (["experiment=best_dual/pretrain", "data.root='my photos'"], "experiment-best_dual-pretrain_root-my-photos"),
+        (["experiment=mine/second", "data.root='my photos'"], "experiment-mine-second_root-my-photos"),
         ([], ""),
     ],
 )

@@ -22,7 +22,7 @@ from shoepair.config.typed import quoted
 from torture.counts import Counts, judged, main, shoepair
 
 GROUPS = {
-    "approach": list(APPROACHES), "data": ["synthetic"], "augment": ["flips", "none", "handheld", "harsh"],
+    "approach": list(APPROACHES), "data": ["synthetic"], "augment": ["flips", "none", "harsh"],
     "optimizer": ["adam", "adamw", "sgd"], "scheduler": ["constant", "cosine", "onecycle", "plateau"],
     "mode": ["fit", "sanity"], "sweep": ["folds", "seeds", "grid"], "trainer": ["default"],
 }  # fmt: skip

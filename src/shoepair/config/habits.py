@@ -35,6 +35,10 @@ OPTIONS = {
     "logger=many_loggers": "logger=[tensorboard,csv].",
     "callbacks": "a file callbacks/NAME.yaml in a folder that --config-dir names adds any of Lightning's; "
     "early_stopping.patience=N and keep=best are keys of their own.",
+    "augment=handheld": "augment=harsh.",
+    "experiment=cutout_dual": "experiment=best_dual.",
+    "experiment/best_dual": "experiment=best_dual data=photos data.root=FOLDER does both steps.",
+    "experiment/best_single": "experiment=best_single data=photos data.root=FOLDER does both steps.",
     "logger": "a file logger/NAME.yaml in a folder that --config-dir names adds any other of Lightning's.",
 }
 

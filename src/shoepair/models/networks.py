@@ -1,5 +1,6 @@
 """What every network has in common, whatever its approach. Training it stands in module.py."""
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -9,6 +10,8 @@ from torch import Tensor, nn
 from shoepair.config.approaches import NetworkSettings, approach_named
 from shoepair.models.cutout import CutOut, turned
 from shoepair.models.siamese import SiameseNetwork
+
+_COMPARER = re.compile(r"^(siamese|halves)\.")
 
 
 class PairNetwork(nn.Module):
@@ -24,6 +27,7 @@ class PairNetwork(nn.Module):
     """
 
     exportable = True
+    comparer = "siamese"  # the attribute that holds what compares two shoes; its weights may come from another approach
 
     def __init__(self) -> None:
         super().__init__()
@@ -109,6 +113,14 @@ class PairNetwork(nn.Module):
         if self.cut_out is not None:
             ways.append((compare(0, 1) + compare(1, 0)) / 2)
         return torch.stack(ways)
+
+    def start_from(self, weights: Mapping[str, Any]) -> None:
+        """Take the weights of a trained network with the same layers; one image or two makes no difference to these.
+
+        Raises:
+            RuntimeError: if it has others.
+        """
+        self.load_state_dict({_COMPARER.sub(f"{self.comparer}.", name): value for name, value in weights.items()})
 
     def load_member(self, weights: Mapping[str, Any]) -> None:
         """Take the weights of the network that is trained further beside this one."""

@@ -19,6 +19,8 @@ class SingleImageCNN(PairNetwork):
     or their upper half is compared with the lower one (fusion=compare, local), as DualImageCNN compares two images.
     """
 
+    comparer = "halves"
+
     def __init__(self, settings: NetworkSettings) -> None:
         super().__init__()
         own = settings.approach

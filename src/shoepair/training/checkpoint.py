@@ -150,12 +150,12 @@ def member_of(settings: TrainSettings) -> Checkpoint | None:
 
 
 def start_from(module: PairModule, path: str) -> None:
-    """Give a network the weights of a trained one. Raises UserError if the two are not the same network."""
+    """Give a network the weights of a trained one. Raises UserError if the two have not the same layers."""
     trained = read_checkpoint(path, key="init_from")
     mine, theirs = (_flat(network) for network in (module.hparams["network"], trained.network.plain()))
     differing = sorted(key for key in mine.keys() | theirs.keys() if mine.get(key) != theirs.get(key))
     try:
-        module.network.load_state_dict(trained.network_weights)
+        module.network.start_from(trained.network_weights)
     except RuntimeError:
         raise UserError(
             f"init_from={path}: expected weights of the same network; it is approach={trained.network.approach.name} "
