@@ -3,6 +3,8 @@
 python benchmarks/match.py photos/test_m photos/test_w --checkpoint PATH
 python benchmarks/match.py photos/train --checkpoint PATH --validation
 python benchmarks/match.py photos/train --folds outputs/photos/best_pretrained/folds
+python benchmarks/match.py photos/train --folds outputs/photos/best_pretrained/folds --one-floor
+python benchmarks/match.py photos/train --folds outputs/photos/best_pretrained/folds --checkpoint ready --one-floor
 python benchmarks/match.py --checkpoint PATH --growth 500 1000 2000
 """
 
@@ -19,10 +21,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
+from layers import SIDE, Change, retaken, take_apart
 from PIL import Image
 
+from shoepair import load_classifier
 from shoepair.commands.match import Counts, count_right
 from shoepair.data.pairs import fold_of_people, split_by_person
+from shoepair.data.photos import open_upright, to_square
 from shoepair.data.synthetic.collection import draw_shoes
 from shoepair.inference.assignment import find_matches
 from shoepair.inference.gallery import Gallery, list_photos, read_gallery, sides_from_names
@@ -38,14 +44,18 @@ DRAWS = 20  # of the shoes that are taken away
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", nargs="*", type=Path, metavar="DIR", help="photos named u<person>_<pair>_<side>...")
-    parser.add_argument("--checkpoint", default="latest")
+    parser.add_argument("--checkpoint", metavar="PATH", help="default: latest, or each run's own of --folds")
     parser.add_argument("--validation", action="store_true", help="only the people that the checkpoint validated on")
     parser.add_argument("--folds", type=Path, metavar="DIR", help="each run of a sweep=folds on who it validated on")
+    parser.add_argument(
+        "--one-floor", action="store_true", help="lay all shoes of a heap on the floor of one of its photos"
+    )
     parser.add_argument("--threshold", type=float, default=0.5)
     parser.add_argument("--growth", nargs="+", type=int, metavar="SHOES", help="time and memory for drawn heaps")
     options = parser.parse_args()
+    checkpoint = options.checkpoint or "latest"
     if options.growth:
-        print(growth(find_checkpoint(options.checkpoint, "outputs"), options.growth))
+        print(growth(find_checkpoint(checkpoint, "outputs"), options.growth))
         return
     paths = list_photos(options.folders)
     if options.folds:
@@ -53,10 +63,27 @@ def main() -> None:
         if not networks:
             parser.error(f"--folds {options.folds}: there is no trained run in it")
         heaps = [(validated_on(trained, paths), trained) for trained in networks]
+        if options.checkpoint:
+            heaps = [(heap, load_classifier(options.checkpoint).trained) for heap, _ in heaps]
     else:
-        trained = load_trained(find_checkpoint(options.checkpoint, "outputs"))
+        trained = load_trained(find_checkpoint(checkpoint, "outputs"))
         heaps = [(validated_on(trained, paths) if options.validation else paths, trained)]
-    print(table(heaps, math.log(options.threshold / (1 - options.threshold))))
+    with tempfile.TemporaryDirectory() as place:
+        if options.one_floor:
+            heaps = [(on_one_floor(heap, Path(place, str(i)), i), trained) for i, (heap, trained) in enumerate(heaps)]
+        print(table(heaps, math.log(options.threshold / (1 - options.threshold))))
+
+
+def on_one_floor(paths: Sequence[Path], folder: Path, seed: int) -> list[Path]:
+    """Photos of the same shoes, all of them on the floor of one of the photos."""
+    folder.mkdir()
+    photos = take_apart([torch.tensor(to_square(open_upright(path), SIDE)).float() / 255 for path in paths])
+    random = np.random.default_rng(seed)
+    floor = photos[int(random.integers(len(photos)))].floor
+    laid = [folder / f"{path.stem}.png" for path in paths]
+    for photo, file in zip(photos, laid, strict=True):
+        retaken(photo, Change(other_floor=True), [floor], random).save(file)
+    return laid
 
 
 def validated_on(trained: TrainedNetwork, paths: Sequence[Path]) -> list[Path]:
