@@ -17,7 +17,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from shoepair.files import read_rows
+from shoepair.files import is_folder, read_rows
 from torture.counts import Counts, judged, main
 from torture.world import forked, world
 
@@ -107,7 +107,7 @@ def shown_or_named(done: subprocess.CompletedProcess[str], heap: Path, num_good:
     if sum(name.startswith("good") for name in found) < num_good:
         return "a good photo is missing"
     left_out = done.stderr.count("Left out ")
-    there = [path.name for path in heap.iterdir() if not path.is_dir()]
+    there = [path.name for path in heap.iterdir() if not is_folder(path)]
     if not set(found) <= set(there):
         return f"names that are none: {sorted(set(found) - set(there))!a}"
     return "right" if len(found) + left_out == len(there) else f"{len(there)} photos, {len(found)} + {left_out} named"
