@@ -3,11 +3,8 @@
 import io
 import os
 import re
-from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +19,7 @@ from shoepair.data.shoes import normalise
 from shoepair.errors import UserError
 from shoepair.files import is_file, is_folder, read_rows, spellings, what_instead
 from shoepair.inference.classifier import open_photo, squared
+from shoepair.inference.cores import on_all_cores
 from shoepair.inference.doubts import look
 from shoepair.inference.network import TrainedNetwork
 from shoepair.inference.rows import Rows
@@ -29,7 +27,6 @@ from shoepair.progress import progress
 from shoepair.terminal import say_aside
 
 BATCH = 16  # photos that the network sees at a time: with 64, Lite0 takes 0.7 GB more and is no faster
-READ_AHEAD = 4 * BATCH  # photos that are decoded, on all cores, while the network sees others
 DESCRIBED_AT_ONCE = 256
 THUMBNAIL_PX, CUT_OUT_PX = 144, 96
 LARGEST_HALF = 65504.0  # that float16 can say
@@ -216,32 +213,22 @@ def encode_photos(
     paths: Sequence[Path], trained: TrainedNetwork, thumbnail_px: int = THUMBNAIL_PX
 ) -> Iterator[EncodedPhotos]:
     """Show photos to the network, some at a time. What cannot be read is left out and said on stderr."""
-    waiting: list[tuple[int, _Read]] = []
-    for row, read in enumerate(progress(_read_ahead(paths, trained, thumbnail_px), "Photos", "photo", len(paths))):
-        if isinstance(read, UserError):
-            say_aside(f"Left out {read}")
-        else:
-            waiting.append((row, read))
-        if waiting and (len(waiting) == BATCH or row == len(paths) - 1):
-            yield _encode([row for row, _ in waiting], [one for _, one in waiting], trained)
-            waiting.clear()
+    starts = range(0, len(paths), BATCH)
+
+    def encoded(start: int) -> tuple[EncodedPhotos | None, list[UserError]]:
+        read = [_read(path, trained.image_size, thumbnail_px) for path in paths[start : start + BATCH]]
+        good = [(start + i, one) for i, one in enumerate(read) if isinstance(one, _Read)]
+        return _encode(good, trained) if good else None, [one for one in read if isinstance(one, UserError)]
+
+    for photos, left_out in progress(on_all_cores(encoded, starts), "Photos", "block", len(starts)):
+        for error in left_out:
+            say_aside(f"Left out {error}")
+        if photos is not None:
+            yield photos
 
 
-def _read_ahead(paths: Sequence[Path], trained: TrainedNetwork, thumbnail_px: int) -> Iterator["_Read | UserError"]:
-    """The photos in their order; the next ones are decoded in the meantime."""
-    remaining = iter(paths)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # pillow decodes without the interpreter lock
-
-        def begun(number: int) -> list[Future[_Read | UserError]]:
-            return [pool.submit(_read, path, trained.image_size, thumbnail_px) for path in islice(remaining, number)]
-
-        ahead = deque(begun(READ_AHEAD))
-        while ahead:
-            yield ahead.popleft().result()
-            ahead.extend(begun(1))
-
-
-def _encode(rows: list[int], read: Sequence["_Read"], trained: TrainedNetwork) -> EncodedPhotos:
+def _encode(good: Sequence[tuple[int, "_Read"]], trained: TrainedNetwork) -> EncodedPhotos:
+    rows, read = [row for row, _ in good], [one for _, one in good]
     photos = torch.from_numpy(np.stack([one.pixels for one in read]))
     found = trained.find_shoes(photos)
     doubts = look(normalise(photos), found, [one.extent for one in read]).doubts()

@@ -7,6 +7,7 @@ import torch
 from scipy.sparse import csr_array
 
 from shoepair.data.layout import LEFT, RIGHT
+from shoepair.inference.cores import on_all_cores
 from shoepair.inference.gallery import BATCH, Gallery
 from shoepair.inference.network import TrainedNetwork
 from shoepair.inference.retrieval import all_pairs, shortlist_length, shortlisted_pairs, unique_pairs, whitened
@@ -40,18 +41,22 @@ def score_gallery(
     if len(more):
         pairs = unique_pairs(np.concatenate([pairs, more]), num_shoes)
     side = as_numbers(gallery.sides)
-    logits = np.empty(len(pairs), dtype=np.float32)
     at_once = max(BATCH, VALUES_AT_ONCE // max(1, gallery.seen.shape[-1])) if trained.siamese is not None else BATCH
     score: Callable[..., np.ndarray] = _score_images if trained.siamese is None else _score_embeddings
-    for start in progress(range(0, len(pairs), at_once), "Pairs", "block"):
-        first, second = pairs[start : start + at_once].T
+
+    def scored(block: np.ndarray) -> np.ndarray:
+        first, second = block.T
         flipped = (side[first] == -1) | (side[second] == 1)
         left, right = np.where(flipped, second, first), np.where(flipped, first, second)
         found = score(gallery, left, right, trained)
         unknown = (side[first] == 0) & (side[second] == 0)
         if trained.siamese is None and unknown.any():
             found[unknown] = (found[unknown] + score(gallery, right[unknown], left[unknown], trained)) / 2
-        logits[start : start + at_once] = found
+        return found
+
+    blocks = [pairs[start : start + at_once] for start in range(0, len(pairs), at_once)]
+    found = progress(on_all_cores(scored, blocks), "Pairs", "block", len(blocks))
+    logits = np.concatenate([np.empty(0, dtype=np.float32), *found])
     return symmetric(pairs, logits, num_shoes)
 
 
