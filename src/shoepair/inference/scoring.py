@@ -13,7 +13,7 @@ from shoepair.inference.network import TrainedNetwork
 from shoepair.inference.retrieval import all_pairs, shortlist_length, shortlisted_pairs, unique_pairs, whitened
 from shoepair.progress import progress
 
-VALUES_AT_ONCE = 2_000_000  # of the embeddings of one side of these pairs: 8 MB, which the processor's cache may hold
+VALUES_AT_ONCE = 1_000_000  # of the embeddings of one side of these pairs: 4 MB, which a core's cache may hold
 COMPARE_ALL_UP_TO = 2_000  # shoes, where a close look at two of them is cheap, or the only one
 
 
@@ -56,7 +56,11 @@ def score_gallery(
 
     blocks = [pairs[start : start + at_once] for start in range(0, len(pairs), at_once)]
     found = progress(on_all_cores(scored, blocks), "Pairs", "block", len(blocks))
-    logits = np.concatenate([np.empty(0, dtype=np.float32), *found])
+    logits = np.empty(
+        len(pairs), dtype=np.float32
+    )  # not kept block by block: between large arrays, small ones hold memory
+    for block, values in enumerate(found):
+        logits[block * at_once : block * at_once + len(values)] = values
     return symmetric(pairs, logits, num_shoes)
 
 
