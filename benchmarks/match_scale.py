@@ -37,6 +37,12 @@ DRAWN_PX = 112  # what the default run sees
 PEOPLE_A_PIECE = 40
 STORED, NEW = 20_000, 1_000
 FEW = 500
+WORDS = {
+    "dual": f"{SIZES[0]:,}, `best_dual`'s network at 224 pixels",
+    "pretrained": f"{FEW}, `best_pretrained`",
+    "store": f"{NEW:,} new ones into a store of {STORED:,}",
+    "12MP": "a photo of 12 megapixels is read",
+}
 LARGE_PHOTOS, LARGE_PX = 20, (4000, 3000)
 
 
@@ -63,7 +69,7 @@ class Row:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--checkpoint", help="of the default run")
-    parser.add_argument("--dual", metavar="PATH", help="of best_dual, for the row of 2,000 shoes at 224 pixels")
+    parser.add_argument("--dual", metavar="PATH", help="of best_dual, or `ready`: for 2,000 shoes at 224 pixels")
     parser.add_argument("--pretrained", metavar="PATH", help="of best_pretrained, for the row of 500 shoes")
     parser.add_argument("--work", type=Path, default=Path("outputs/match_scale"), metavar="DIR", help="for drawn shoes")
     parser.add_argument("--only", nargs="+", metavar="ROW", help="such as 2000, store, dual, pretrained, 12MP")
@@ -184,13 +190,19 @@ def measured(size: int, *arguments: str) -> Row:
 
 def table(rows: dict[str, dict[str, Any]]) -> str:
     lines = []
-    for name, values in rows.items():
+    order = [*map(str, SIZES), *WORDS]
+    for name, values in sorted(rows.items(), key=lambda row: order.index(row[0])):
         row = Row(**values)
         precision = "" if not row.found else f"{100 * (row.right or 0) / row.found:.1f}"
         recall = "" if not row.true else f"{100 * (row.right or 0) / row.true:.1f}"
         memory = f"{row.memory_mb / 1000:.2f} GB" if row.memory_mb else ""
-        lines.append([name, f"{row.seconds:.3g} s", f"{row.cpu_seconds:.3g} s", memory, precision, recall])
+        what = WORDS.get(name) or f"{int(name):,}"
+        lines.append([what, in_seconds(row.seconds), in_seconds(row.cpu_seconds), memory, precision, recall])
     return markdown_table(["shoes", "time", "time of all cores", "peak memory", "precision", "recall"], lines)
+
+
+def in_seconds(value: float) -> str:
+    return f"{value:,.0f} s" if value >= 10 else f"{value:.2g} s"
 
 
 def plot(rows: dict[str, dict[str, Any]], path: Path) -> None:
