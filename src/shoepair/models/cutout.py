@@ -162,6 +162,8 @@ def largest_piece(masks: Tensor) -> Tensor:
 
 def _summed(x: Tensor, side: int = 31) -> Tensor:
     """Sums over the square around each place, by running sums: (B, 1, H, H) -> (B, 1, H, H)."""
+    if torch.compiler.is_compiling():  # few nodes make an exported graph
+        return functional.avg_pool2d(x, side, 1, side // 2)
     for dim in (2, 3):
         before = [side // 2 + 1, side // 2]
         sums = functional.pad(x, [0, 0, *before] if dim == 2 else before).cumsum(dim)
@@ -171,6 +173,8 @@ def _summed(x: Tensor, side: int = 31) -> Tensor:
 
 def _widened(x: Tensor) -> Tensor:
     """The greatest of the 5 x 5 places around each place; torch's max_pool2d takes seven times as long for it."""
+    if torch.compiler.is_compiling():
+        return functional.max_pool2d(x, 5, 1, 2)
     for dim in (2, 3):
         size = x.shape[dim]
         padded = functional.pad(x, [0, 0, 2, 2] if dim == 2 else [2, 2])
