@@ -122,7 +122,7 @@ def answers(chance: random.Random) -> tuple[str, Callable[[socket.socket], None]
         "broken chunks": says(head, b"Transfer-Encoding: chunked\r\n\r\n", b"zz\r\n", whole),
         "chunks that end": says(head, b"Transfer-Encoding: chunked\r\n\r\n", b"fff\r\nabc"),
         "a circle": says(b"HTTP/1.1 302 Found\r\nLocation: /again\r\nContent-Length: 0\r\n\r\n"),
-        "to a file": says(b"HTTP/1.1 302 Found\r\nLocation: file:///elsewhere/shoes.zip\r\nContent-Length: 0\r\n\r\n"),
+        "to a file": says(b"HTTP/1.1 302 Found\r\nLocation: file:shoes.zip\r\nContent-Length: 0\r\n\r\n"),
         "to nowhere": says(b"HTTP/1.1 302 Found\r\nLocation: http://[::bad/\r\nContent-Length: 0\r\n\r\n"),
         "404": says(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"),
         "500": says(b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n"),

@@ -56,9 +56,8 @@ def score_gallery(
 
     blocks = [pairs[start : start + at_once] for start in range(0, len(pairs), at_once)]
     found = progress(on_all_cores(scored, blocks), "Pairs", "block", len(blocks))
-    logits = np.empty(
-        len(pairs), dtype=np.float32
-    )  # not kept block by block: between large arrays, small ones hold memory
+    # Not kept block by block: small arrays between large ones hold the memory of these.
+    logits = np.empty(len(pairs), dtype=np.float32)
     for block, values in enumerate(found):
         logits[block * at_once : block * at_once + len(values)] = values
     return symmetric(pairs, logits, num_shoes)

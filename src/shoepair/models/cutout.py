@@ -161,7 +161,7 @@ def largest_piece(masks: Tensor) -> Tensor:
 
 
 def _summed(x: Tensor, side: int = 31) -> Tensor:
-    """Sums over the square around each place, by running sums: (B, 1, H, H) -> (B, 1, H, H)."""
+    """Sums over the square around each place, or as many times less: (B, 1, H, H) -> (B, 1, H, H)."""
     if torch.compiler.is_compiling():  # few nodes make an exported graph
         return functional.avg_pool2d(x, side, 1, side // 2)
     for dim in (2, 3):
