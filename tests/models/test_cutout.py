@@ -59,6 +59,17 @@ def test_only_the_largest_piece_is_left() -> None:
         assert len(found) >= 0.7 * max(map(len, pieces))  # the one with most around a place, nearly always the largest
 
 
+def test_an_exported_graph_leaves_the_same_piece() -> None:
+    class Largest(torch.nn.Module):
+        def forward(self, masks: torch.Tensor) -> torch.Tensor:
+            return largest_piece(masks)
+
+    random = torch.Generator().manual_seed(1)
+    blots = interpolate(torch.rand(20, 1, 6, 6, generator=random), (MASK_PX, MASK_PX), mode="bicubic").clamp(0, 1)
+    exported = torch.export.export(Largest(), (blots,)).module()
+    assert torch.equal(exported(blots), largest_piece(blots))
+
+
 def pieces_of(covered: np.ndarray) -> list[set[tuple[int, int]]]:
     """Sets of places of which each is at most two places from another one."""
     left = {(int(row), int(column)) for row, column in np.argwhere(covered)}

@@ -11,7 +11,7 @@ Batch = TypeVar("Batch")
 Found = TypeVar("Found")
 
 
-def on_all_cores(function: Callable[[Batch], Found], batches: Iterable[Batch]) -> Iterator[Found]:
+def one_core_each(function: Callable[[Batch], Found], batches: Iterable[Batch]) -> Iterator[Found]:
     """What `function`, which torch or pillow spend most of the time of, gives for each batch, in their order."""
     num_threads = torch.get_num_threads()
     torch.set_num_threads(1)

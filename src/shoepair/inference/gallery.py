@@ -19,7 +19,7 @@ from shoepair.data.shoes import normalise
 from shoepair.errors import UserError
 from shoepair.files import is_file, is_folder, read_rows, spellings, what_instead
 from shoepair.inference.classifier import open_photo, squared
-from shoepair.inference.cores import on_all_cores
+from shoepair.inference.cores import one_core_each
 from shoepair.inference.doubts import look
 from shoepair.inference.network import TrainedNetwork
 from shoepair.inference.rows import Rows
@@ -220,7 +220,7 @@ def encode_photos(
         good = [(start + i, one) for i, one in enumerate(read) if isinstance(one, _Read)]
         return _encode(good, trained) if good else None, [one for one in read if isinstance(one, UserError)]
 
-    for photos, left_out in progress(on_all_cores(encoded, starts), "Photos", "block", len(starts)):
+    for photos, left_out in progress(one_core_each(encoded, starts), "Photos", "block", len(starts)):
         for error in left_out:
             say_aside(f"Left out {error}")
         if photos is not None:

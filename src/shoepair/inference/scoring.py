@@ -7,7 +7,7 @@ import torch
 from scipy.sparse import csr_array
 
 from shoepair.data.layout import LEFT, RIGHT
-from shoepair.inference.cores import on_all_cores
+from shoepair.inference.cores import one_core_each
 from shoepair.inference.gallery import BATCH, Gallery
 from shoepair.inference.network import TrainedNetwork
 from shoepair.inference.retrieval import all_pairs, shortlist_length, shortlisted_pairs, unique_pairs, whitened
@@ -55,7 +55,7 @@ def score_gallery(
         return found
 
     blocks = [pairs[start : start + at_once] for start in range(0, len(pairs), at_once)]
-    found = progress(on_all_cores(scored, blocks), "Pairs", "block", len(blocks))
+    found = progress(one_core_each(scored, blocks), "Pairs", "block", len(blocks))
     # Not kept block by block: small arrays between large ones hold the memory of these.
     logits = np.empty(len(pairs), dtype=np.float32)
     for block, values in enumerate(found):

@@ -165,7 +165,8 @@ def start_from(module: PairModule, path: str) -> None:
 
 
 def _flat(network: dict[str, Any]) -> dict[str, Any]:
-    return {**network["approach"], "image_size": network["image_size"]}
+    named = {key: value for key, value in network["approach"].items() if key != "name"}
+    return {**named, "image_size": network["image_size"]}
 
 
 @dataclass(frozen=True)
