@@ -15,6 +15,7 @@ from shoepair.terminal import guard_terminal, nobody_reads, say, say_aside, say_
 HYDRA_COMMANDS = ("train", "evaluate")
 PLAIN_COMMANDS = ("compare", "predict", "match", "app", "export", "draw")
 COMMANDS = HYDRA_COMMANDS + PLAIN_COMMANDS
+LEAST_MB = 32
 
 
 def main() -> None:
@@ -23,6 +24,7 @@ def main() -> None:
     _interrupt_once()
     try:
         try:
+            _refuse_little_memory()
             run(sys.argv[1:])
         except BrokenPipeError:
             if not nobody_reads():
@@ -48,6 +50,24 @@ def run(arguments: list[str]) -> None:
         importlib.import_module(f"shoepair.commands.{command}").main(arguments)
     else:
         run_application(command, arguments)
+
+
+def _refuse_little_memory() -> None:
+    """Where a limit leaves next to nothing, Python loses its own errors: a command may then run without end.
+
+    Raises:
+        UserError: if the process may not grow by LEAST_MB.
+    """
+    if not os.path.exists("/proc/self/statm"):  # noqa: PTH110 - pathlib takes longer to import
+        return
+    import resource
+
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123
+        taken = int(file.read().split()[0]) * resource.getpagesize()
+    left_mb = (limit - taken) // 2**20
+    if limit != resource.RLIM_INFINITY and left_mb < LEAST_MB:
+        raise UserError(f"a limit leaves {max(0, left_mb)} MB of memory; expected {LEAST_MB} or more (ulimit -v).")
 
 
 def _flush() -> None:
