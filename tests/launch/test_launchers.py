@@ -10,9 +10,11 @@ from kill_sweep import PROGRAM, SWEEP, board_of
 
 from shoepair.launch.beside import jobs_at_once, visible_gpus
 
-# Notes down its process and what this may see of the GPUs; with `lost` in the folder, the job with a seed of 1 dies.
+# Notes down its process and what this may see of the GPUs; with `lost` in the folder, all four jobs wait for one
+# another, and those with a seed of 1 die.
 NOTES = """
 import os
+import time
 from pathlib import Path
 from lightning.pytorch.callbacks import Callback
 
@@ -20,8 +22,12 @@ class Notes(Callback):
     def on_train_start(self, trainer, module):
         run = Path(trainer.default_root_dir)
         (run / "gpu").write_text(f"{os.getpid()} {os.environ.get('CUDA_VISIBLE_DEVICES')}")
-        if Path("lost").exists() and "seed-1" in run.name:
-            os._exit(9)
+        if Path("lost").exists():
+            until = time.monotonic() + 120
+            while len(list(run.parent.glob("*/gpu"))) < 4 and time.monotonic() < until:
+                time.sleep(0.1)
+            if "seed-1" in run.name:
+                os._exit(9)
 """
 QUICK = (*SWEEP, "trainer.max_epochs=2", "plugins=[mine/notes.py]", "callbacks=notes", "hydra.sweep.dir=outputs/sweep")
 

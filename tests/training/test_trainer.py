@@ -26,6 +26,7 @@ def test_every_argument_that_can_be_added_is_tried_below() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:You passed `deterministic=True` and `benchmark=True`")  # as is said to the user
 @pytest.mark.parametrize("typed", [*map("=".join, ADDED.items()), "limit_train_batches=1.0", "limit_val_batches=1.0",
                                    "profiler=advanced", "strategy=ddp_find_unused_parameters_true"])  # fmt: skip
 def test_a_run_with(typed: str, shoepair: Command) -> None:

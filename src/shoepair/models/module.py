@@ -116,7 +116,7 @@ class PairModule(LightningModule):
         accuracy, loss = self.val_metrics.compute()["val/accuracy"], self.val_loss.compute()
         rank = accuracy - loss / (1 + loss) / (2 * self.val_num_pairs.compute())
         self.val_num_pairs.reset()
-        self.log("val/rank", torch.nan_to_num(rank, nan=-1.0), logger=False)
+        self.log("val/rank", torch.nan_to_num(rank, nan=-1.0), logger=False, sync_dist=True)  # it is the same on each
 
     def judge(self, left: Tensor, right: Tensor, *, hflip: bool) -> Tensor:
         """(B,) logits of pairs, by which epochs are chosen and which are reported: in float32, of all views together.

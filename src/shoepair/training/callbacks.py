@@ -41,7 +41,7 @@ class EpochLines(Callback):
             leave=False,
             disable=not (sys.stderr.isatty() and trainer.is_global_zero),
         )
-        pl_module.log("lr", trainer.optimizers[0].param_groups[0]["lr"])
+        pl_module.log("lr", trainer.optimizers[0].param_groups[0]["lr"], sync_dist=True)
 
     def on_train_batch_end(self, *args: Any, **kwargs: Any) -> None:
         self.bar.update()
