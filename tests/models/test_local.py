@@ -10,6 +10,7 @@ from shoepair.models.local import (
     covered_places,
     local_descriptors,
     match_local_features,
+    similarities,
     unpacked,
 )
 
@@ -24,9 +25,13 @@ def some_shoes(num: int, seed: int, *, counts: bool) -> LocalFeatures:
     return unpacked(local_descriptors(maps, searched, there), CHANNELS, covers=counts)
 
 
+def agreed(one: LocalFeatures, other: LocalFeatures) -> torch.Tensor:
+    return agreement(one, other, similarities(one, other))
+
+
 def test_agreement_is_what_loops_over_places_find() -> None:
     one, other = some_shoes(5, 0, counts=True), some_shoes(5, 1, counts=True)
-    found = agreement(one, other).numpy()
+    found = agreed(one, other).numpy()
     assert one.counts is not None and other.counts is not None
     for pair in range(5):
         a = one.searched[pair][:, one.counts[pair]].numpy().T
@@ -48,29 +53,29 @@ def test_agreement_is_what_loops_over_places_find() -> None:
 
 def test_two_shoes_agree_as_much_whichever_comes_first() -> None:
     one, other = some_shoes(5, 0, counts=True), some_shoes(5, 1, counts=True)
-    torch.testing.assert_close(agreement(one, other), agreement(other, one))
+    torch.testing.assert_close(agreed(one, other), agreed(other, one))
 
 
 def test_a_shoe_agrees_with_itself_wholly() -> None:
     one = some_shoes(5, 0, counts=True)
-    torch.testing.assert_close(agreement(one, one)[:, [0, 1, 2, 4]], torch.ones(5, 4))
+    torch.testing.assert_close(agreed(one, one)[:, [0, 1, 2, 4]], torch.ones(5, 4))
 
 
 def test_places_that_do_not_count_change_nothing() -> None:
     one, other = some_shoes(4, 0, counts=True), some_shoes(4, 1, counts=True)
     scale = torch.tensor(7.0)
-    found, product = match_local_features(one, other, scale)
+    found, product = match_local_features(one, other, similarities(one, other), scale)
     assert one.counts is not None and other.counts is not None
     for pair in range(4):
         left, right = (
             LocalFeatures(f.maps[pair : pair + 1, :, c], f.searched[pair : pair + 1, :, c], None)
             for f, c in ((one, one.counts[pair]), (other, other.counts[pair]))
         )
-        expected = match_local_features(left, right, scale)
+        expected = match_local_features(left, right, similarities(left, right), scale)
         torch.testing.assert_close(found[pair : pair + 1], expected[0])
         torch.testing.assert_close(product[pair : pair + 1], expected[1])
     noisy = LocalFeatures(one.maps + ~one.counts[:, None] * 100, one.searched, one.counts)
-    torch.testing.assert_close(match_local_features(noisy, other, scale)[0], found)
+    torch.testing.assert_close(match_local_features(noisy, other, similarities(noisy, other), scale)[0], found)
 
 
 @pytest.mark.parametrize(

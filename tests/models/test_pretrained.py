@@ -30,7 +30,7 @@ from shoepair.models.cutout import turned
 from shoepair.models.depthwise import with_quick_gradients
 from shoepair.models.encoders import PretrainedEncoder, freeze_before, load_weights
 from shoepair.models.ensemble import Ensemble
-from shoepair.models.local import covered_places, match_local_features, unpacked
+from shoepair.models.local import covered_places, match_local_features, similarities, unpacked
 from shoepair.models.module import DualImageModule
 from shoepair.models.networks import PairNetwork, build_network
 from shoepair.models.pretrained import CutOutSiamese, PretrainedSiamese, sharpness
@@ -529,8 +529,8 @@ def test_the_maps_of_a_part_are_judged_place_by_place() -> None:
     one, other, third = (
         unpacked(d, own.places.channels, covers=False) for d in (*descriptors, descriptors[1].roll(1, 0))
     )
-    alike, _ = match_local_features(one, other, own.places.logit_scale)
-    unlike, _ = match_local_features(one, third, own.places.logit_scale)
+    alike, _ = match_local_features(one, other, similarities(one, other), own.places.logit_scale)
+    unlike, _ = match_local_features(one, third, similarities(one, third), own.places.logit_scale)
     assert alike.mean() < 0.1 * unlike.mean()
 
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d
 
 from shoepair.models.cutout import MASK_PX, largest_piece
+from shoepair.models.pooling import mean_of_3x3, shrunk
 
 SMALLEST_SHOE = 0.02  # of the square
 SECOND_PIECE = 0.6  # of the largest one
@@ -92,13 +92,12 @@ def measured(photos: Tensor, found: Tensor, edge: Tensor) -> Looks:
     second = (largest_piece(others.float()) > 0.5).flatten(1).sum(1)
     covered = piece.flatten(1).sum(1)
     area = covered.clamp_min(1)
-    seen = adaptive_avg_pool2d(photos, MASK_PX) + 0.5
+    seen = shrunk(photos, MASK_PX) + 0.5
     grey = photos.mean(1, keepdim=True)
-    smooth = avg_pool2d(grey, 3, 1, 1)
-    smoother = avg_pool2d(avg_pool2d(smooth, 3, 1, 1), 3, 1, 1)
+    smooth = mean_of_3x3(grey)
+    smoother = mean_of_3x3(mean_of_3x3(smooth))
     fine, coarse = (
-        (adaptive_avg_pool2d(detail.abs(), MASK_PX) * piece).sum((1, 2, 3))
-        for detail in (grey - smooth, smooth - smoother)
+        (shrunk(detail.abs(), MASK_PX) * piece).sum((1, 2, 3)) for detail in (grey - smooth, smooth - smoother)
     )
     return Looks(
         shoe=covered / MASK_PX**2,

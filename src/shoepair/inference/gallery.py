@@ -26,7 +26,6 @@ from shoepair.inference.rows import Rows
 from shoepair.progress import progress
 from shoepair.terminal import say_aside
 
-BATCH = 16  # photos that the network sees at a time: with 64, Lite0 takes 0.7 GB more and is no faster
 DESCRIBED_AT_ONCE = 256
 THUMBNAIL_PX, CUT_OUT_PX = 144, 96
 LARGEST_HALF = 65504.0  # that float16 can say
@@ -213,10 +212,11 @@ def encode_photos(
     paths: Sequence[Path], trained: TrainedNetwork, thumbnail_px: int = THUMBNAIL_PX
 ) -> Iterator[EncodedPhotos]:
     """Show photos to the network, some at a time. What cannot be read is left out and said on stderr."""
-    starts = range(0, len(paths), BATCH)
+    batch_size = trained.batch_size
+    starts = range(0, len(paths), batch_size)
 
     def encoded(start: int) -> tuple[EncodedPhotos | None, list[UserError]]:
-        read = [_read(path, trained.image_size, thumbnail_px) for path in paths[start : start + BATCH]]
+        read = [_read(path, trained.image_size, thumbnail_px) for path in paths[start : start + batch_size]]
         good = [(start + i, one) for i, one in enumerate(read) if isinstance(one, _Read)]
         return _encode(good, trained) if good else None, [one for one in read if isinstance(one, UserError)]
 

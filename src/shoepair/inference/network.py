@@ -27,6 +27,8 @@ from shoepair.models.siamese import SiameseNetwork
 from shoepair.runs.checkpoint import being_a_checkpoint, read_checkpoint
 
 COLOUR_PLACES = 6  # along each side
+BATCH, BATCH_OF_LARGE = 16, 4  # images; of large networks, more of them take memory and time
+LARGE = 1_000_000  # weights
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,12 @@ class TrainedNetwork:
         weights = sorted(self.network.state_dict().items())
         values = [part for name, value in weights for part in (name, value.contiguous().numpy().tobytes())]
         return digest([READER_VERSION, repr(self.settings), repr((self.temperature, self.tta_hflip)), *values])
+
+    @cached_property
+    def batch_size(self) -> int:
+        """Images, or pairs of them, that one core takes at a time."""
+        num_weights = sum(weights.numel() for weights in self.network.parameters())
+        return BATCH if num_weights < LARGE else BATCH_OF_LARGE
 
     @property
     def siamese(self) -> SiameseNetwork | None:

@@ -3,12 +3,11 @@
 from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
-import torch
 from scipy.sparse import csr_array
 
 from shoepair.data.layout import LEFT, RIGHT
 from shoepair.inference.cores import one_core_each
-from shoepair.inference.gallery import BATCH, Gallery
+from shoepair.inference.gallery import Gallery
 from shoepair.inference.network import TrainedNetwork
 from shoepair.inference.retrieval import all_pairs, shortlist_length, shortlisted_pairs, unique_pairs, whitened
 from shoepair.progress import progress
@@ -41,7 +40,9 @@ def score_gallery(
     if len(more):
         pairs = unique_pairs(np.concatenate([pairs, more]), num_shoes)
     side = as_numbers(gallery.sides)
-    at_once = max(BATCH, VALUES_AT_ONCE // max(1, gallery.seen.shape[-1])) if trained.siamese is not None else BATCH
+    at_once = trained.batch_size
+    if trained.siamese is not None:
+        at_once = max(at_once, VALUES_AT_ONCE // max(1, gallery.seen.shape[-1]))
     score: Callable[..., np.ndarray] = _score_images if trained.siamese is None else _score_embeddings
 
     def scored(block: np.ndarray) -> np.ndarray:
@@ -100,5 +101,4 @@ def _score_images(gallery: Gallery, left: np.ndarray, right: np.ndarray, trained
     """Every pair goes through the whole network."""
     if len(left) == 0:
         return np.empty(0, dtype=np.float32)
-    images = [gallery.rows(side) for side in (left, right)]
-    return torch.cat([trained.score(*both) for both in zip(*(one.split(BATCH) for one in images), strict=True)]).numpy()
+    return trained.score(gallery.rows(left), gallery.rows(right)).numpy()

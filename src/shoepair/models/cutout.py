@@ -13,10 +13,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from shoepair.models.pooling import max_of_5x5, max_pool, shrunk, sum_around
+
 SEGMENTER_WEIGHTS = Path(__file__).parent / "segmenter.pt"
 SEEN_PX = 112  # side of the photos that the segmenter sees
 MASK_PX = 56
 CHANNELS = (12, 24, 32, 48)
+AROUND = 31  # places along each side of the square in which a piece has the most of it
 PIECE_STEPS = 40  # of two places each: the longest way through a piece that is followed
 # How a shoe lies in its cut-out: its long axis as in most photos (from the upper right to the lower left; turned anyhow
 # a shoe fills less of a square), and the standard deviation of its places along it, in halves of the side.
@@ -31,16 +34,16 @@ class Segmenter(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         a, b, c, d = CHANNELS
-        self.down = nn.ModuleList([_block(3, a), _block(a, b), _block(b, c), _block(c, d), _block(d, d)])
-        self.up = nn.ModuleList([_block(2 * d, b), _block(b + c, b), _block(2 * b, a)])
+        self.down = nn.ModuleList([_Block(3, a), _Block(a, b), _Block(b, c), _Block(c, d), _Block(d, d)])
+        self.up = nn.ModuleList([_Block(2 * d, b), _Block(b + c, b), _Block(2 * b, a)])
         self.out = nn.Conv2d(a, 1, 1)
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits: RGB in [-0.5, 0.5], (B, 3, SEEN_PX, SEEN_PX) -> (B, 1, MASK_PX, MASK_PX)."""
-        x = functional.max_pool2d(self.down[0](images), 2)
+        x = max_pool(self.down[0](images))
         levels = [self.down[1](x)]  # at 56, 28, 14 and 7 places along each side
         for block in self.down[2:]:
-            levels.append(block(functional.max_pool2d(levels[-1], 2)))
+            levels.append(block(max_pool(levels[-1])))
         x = levels.pop()
         for block in self.up:
             before = levels.pop()
@@ -50,10 +53,24 @@ class Segmenter(nn.Module):
         return outputs
 
 
-def _block(in_channels: int, out_channels: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False), nn.BatchNorm2d(out_channels), nn.ReLU()
-    )
+class _Block(nn.Sequential):
+    """Convolution -> batch norm -> ReLU; in evaluation, the norm is a part of the convolution's weights."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(
+            nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False), nn.BatchNorm2d(out_channels), nn.ReLU()
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training or torch.compiler.is_compiling():
+            outputs: Tensor = super().forward(x)  # type: ignore[no-untyped-call]
+            return outputs
+        conv, norm = self[0], self[1]
+        assert isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
+        assert norm.running_mean is not None and norm.running_var is not None
+        scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
+        weight, bias = conv.weight * scale.view(-1, 1, 1, 1), norm.bias - norm.running_mean * scale
+        return functional.conv2d(x, weight, bias, padding=1).relu_()
 
 
 class CutOut(nn.Module):
@@ -87,7 +104,7 @@ class CutOut(nn.Module):
         """How likely any shoe covers each place: (B, 3, H, H) -> (B, 1, 56, 56)."""
         seen = images
         if images.shape[-1] > SEEN_PX:
-            seen = functional.adaptive_avg_pool2d(images, SEEN_PX)
+            seen = shrunk(images, SEEN_PX)
         elif images.shape[-1] < SEEN_PX:
             seen = functional.interpolate(images, (SEEN_PX, SEEN_PX), mode="bilinear", align_corners=False)
         logits: Tensor = self.segmenter(seen.contiguous(memory_format=torch.channels_last))
@@ -104,10 +121,16 @@ class CutOut(nn.Module):
         cover = functional.interpolate(masks, (side, side), mode="bilinear", align_corners=False)
         cover = ((cover - 0.3) / 0.4).clamp(0, 1)  # a little larger than the shoe, with a soft edge
         finer = max(1, round(side / self.size))  # sampled as finely as the photo is, then averaged: no aliasing
-        sampled = [images.shape[0], 4, finer * self.size, finer * self.size]
-        grid = functional.affine_grid(from_where.to(images.dtype), sampled, align_corners=False)
+        grid = _affine_grid(from_where.to(images.dtype), finer * self.size)
         cut = functional.grid_sample(torch.cat([images * cover, cover], 1), grid, align_corners=False)
-        return functional.avg_pool2d(cut, finer) if finer > 1 else cut
+        return shrunk(cut, self.size)
+
+
+def _affine_grid(from_where: Tensor, side: int) -> Tensor:
+    """As torch's affine_grid, whose matrix product takes as long as the sampling: (B, 2, 3) -> (B, side, side, 2)."""
+    middles = ((torch.arange(side, device=from_where.device) + 0.5) * (2 / side) - 1).to(from_where.dtype)
+    across, down, moved = from_where.transpose(1, 2).contiguous().unsqueeze(2).unbind(1)  # (B, 1, 2) each
+    return (across * middles[:, None])[:, None] + (down * middles[:, None] + moved)[:, :, None]
 
 
 @dataclass(frozen=True)
@@ -149,39 +172,15 @@ def largest_piece(masks: Tensor) -> Tensor:
     Pieces that lie less than two places apart count as one.
     """
     covered = (masks > 0.5).float()
-    around = _summed(covered) * covered
+    around = sum_around(covered, AROUND) * covered
     first = around.flatten(1).argmax(1, keepdim=True)  # of equals one: the others may lie in other pieces
     piece = torch.zeros_like(around.flatten(1)).scatter(1, first, 1.0).view_as(covered) * covered
     for _ in range(PIECE_STEPS):
-        wider = _widened(piece) * covered
+        wider = max_of_5x5(piece) * covered
         if not torch.compiler.is_compiling() and torch.equal(wider, piece):  # an exported graph takes all steps
             break
         piece = wider
-    return masks * _widened(piece)
-
-
-def _summed(x: Tensor, side: int = 31) -> Tensor:
-    """Sums over the square around each place, or as many times less: (B, 1, H, H) -> (B, 1, H, H)."""
-    if torch.compiler.is_compiling():  # few nodes make an exported graph
-        return functional.avg_pool2d(x, side, 1, side // 2)
-    for dim in (2, 3):
-        before = [side // 2 + 1, side // 2]
-        sums = functional.pad(x, [0, 0, *before] if dim == 2 else before).cumsum(dim)
-        x = sums.narrow(dim, side, x.shape[dim]) - sums.narrow(dim, 0, x.shape[dim])
-    return x
-
-
-def _widened(x: Tensor) -> Tensor:
-    """The greatest of the 5 x 5 places around each place; torch's max_pool2d takes seven times as long for it."""
-    if torch.compiler.is_compiling():
-        return functional.max_pool2d(x, 5, 1, 2)
-    for dim in (2, 3):
-        size = x.shape[dim]
-        padded = functional.pad(x, [0, 0, 2, 2] if dim == 2 else [2, 2])
-        two = torch.maximum(padded.narrow(dim, 0, size + 3), padded.narrow(dim, 1, size + 3))
-        four = torch.maximum(two.narrow(dim, 0, size + 1), two.narrow(dim, 2, size + 1))
-        x = torch.maximum(four.narrow(dim, 0, size), padded.narrow(dim, 4, size))
-    return x
+    return masks * max_of_5x5(piece)
 
 
 def turned(cut_outs: Tensor) -> Tensor:

@@ -19,6 +19,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from shoepair.models.pooling import max_pool
+
 LANES = 32  # numbers side by side that the reductions below work on: several rows of few channels at once
 
 
@@ -31,7 +33,7 @@ class ReluPool(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.pooling == "max":
-            return torch.relu(nn.functional.max_pool2d(x, 2))
+            return torch.relu(max_pool(x))
         return nn.functional.avg_pool2d(torch.relu(x), 2)
 
 
@@ -58,9 +60,9 @@ class NormReluPool(nn.BatchNorm2d):
         mean, variance = self._statistics(x)
         scale = self.weight * torch.rsqrt(variance + self.eps)
         shift = self.bias - mean * scale
-        pooled = nn.functional.max_pool2d(x, 2)
+        pooled = max_pool(x)
         if (scale < 0).any():
-            pooled = torch.where(scale.view(1, -1, 1, 1) < 0, -nn.functional.max_pool2d(-x, 2), pooled)
+            pooled = torch.where(scale.view(1, -1, 1, 1) < 0, -max_pool(-x), pooled)
         # In float32 also under autocast, as torch's own batch norm: these are a quarter of the numbers.
         scaled = torch.addcmul(shift.view(1, -1, 1, 1), pooled.float(), scale.view(1, -1, 1, 1))
         return torch.relu(scaled).to(x.dtype)

@@ -6,15 +6,19 @@ networks: mutual nearest neighbours and a dual softmax, of which only figures ar
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
-from torch.nn.functional import adaptive_avg_pool2d, normalize
+from torch.nn.functional import normalize
+
+from shoepair.models.pooling import shrunk
 
 COVERED = 0.5  # so much of a place the shoe must cover, or it does not count
 AGREEMENTS = 5  # figures that agreement() gives
 LOWEST = 0.1  # the quantile of the best similarities: what the least alike places have
 SHARPNESS = 20.0  # of the dual softmax
+NOWHERE = 1e4  # more than similarities differ by, of which the softmax is 0
 
 
 @dataclass(frozen=True)
@@ -31,12 +35,25 @@ class LocalFeatures:
     searched: Tensor
     counts: Tensor | None
 
-    @property
+    @cached_property
     def weight(self) -> Tensor:
         """(B, places), of sum 1."""
         if self.counts is None:
             return torch.full_like(self.maps[:, 0], 1 / self.maps.shape[2])
         return self.counts / self.counts.sum(1, keepdim=True)
+
+    def mean(self, values: Tensor) -> Tensor:
+        """Over the places that count: (B, C, places) -> (B, C)."""
+        if self.counts is None:
+            return values.mean(dim=2)
+        return (values * self.weight[:, None]).sum(2)
+
+    @cached_property
+    def handicap(self) -> Tensor:
+        """(B, places): 0 for those that count, far below any similarity for others, which then are nowhere near."""
+        if self.counts is None:
+            return torch.zeros_like(self.maps[:, 0])
+        return (self.counts.to(self.maps.dtype) - 1) * NOWHERE
 
 
 def covered_places(cut_outs: Tensor, side: int) -> Tensor:
@@ -44,7 +61,7 @@ def covered_places(cut_outs: Tensor, side: int) -> Tensor:
 
     Where it covers no place by half, the fullest one counts; without a shoe all do.
     """
-    cover = adaptive_avg_pool2d(cut_outs[:, 3:], side).flatten(1)
+    cover = shrunk(cut_outs[:, 3:], side).flatten(1)
     return ((cover > COVERED) | (cover >= cover.amax(1, keepdim=True))).to(cut_outs.dtype)
 
 
@@ -67,49 +84,48 @@ def unpacked(descriptors: Tensor, channels: int, *, covers: bool) -> LocalFeatur
     return LocalFeatures(maps, searched, descriptors[:, 2 * channels * places :] > 0 if covers else None)
 
 
-def match_local_features(one: LocalFeatures, other: LocalFeatures, logit_scale: Tensor) -> tuple[Tensor, Tensor]:
+def similarities(one: LocalFeatures, other: LocalFeatures) -> Tensor:
+    """How alike each place of one shoe is to each of the other, cosines: (B, places of one, places of the other)."""
+    return one.searched.transpose(1, 2) @ other.searched
+
+
+def match_local_features(
+    one: LocalFeatures, other: LocalFeatures, alike: Tensor, logit_scale: Tensor
+) -> tuple[Tensor, Tensor]:
     """Compare each place of one shoe with what the other has where it looks most like it, and the other way round:
     cross-attention between local features.
 
     Args:
+        alike: what similarities() gives.
         logit_scale: of the search, an inverse temperature: the larger, the fewer places count.
     Returns:
         The means over the places of the absolute difference and of the product, (B, channels) each.
     """
-    alike = logit_scale * (one.searched.transpose(1, 2) @ other.searched)  # (B, places of one, places of the other)
-    rows, columns = alike, alike
-    if one.counts is not None and other.counts is not None:
-        nowhere = torch.finfo(alike.dtype).min
-        rows = alike.masked_fill(~other.counts[:, None], nowhere)
-        columns = alike.masked_fill(~one.counts[:, :, None], nowhere)
+    alike = logit_scale * alike
+    rows, columns = alike + other.handicap[:, None], alike + one.handicap[:, :, None]
     from_other = other.maps @ rows.softmax(dim=2).transpose(1, 2)  # (B, C, places of one)
     from_one = one.maps @ columns.softmax(dim=1)  # (B, C, places of the other)
-    if one.counts is None or other.counts is None:
-        difference = (one.maps - from_other).abs().mean(dim=2) + (other.maps - from_one).abs().mean(dim=2)
-        product = (one.maps * from_other).mean(dim=2) + (other.maps * from_one).mean(dim=2)
-        return difference, product
-    here, there = one.weight[:, None], other.weight[:, None]
-    difference = ((one.maps - from_other).abs() * here).sum(2) + ((other.maps - from_one).abs() * there).sum(2)
-    product = (one.maps * from_other * here).sum(2) + (other.maps * from_one * there).sum(2)
+    difference = one.mean((one.maps - from_other).abs()) + other.mean((other.maps - from_one).abs())
+    product = one.mean(one.maps * from_other) + other.mean(other.maps * from_one)
     return difference, product
 
 
-def agreement(one: LocalFeatures, other: LocalFeatures) -> Tensor:
+def agreement(one: LocalFeatures, other: LocalFeatures, alike: Tensor) -> Tensor:
     """How well the places of two shoes go together, the same when they change places: (B, AGREEMENTS).
 
     The mean similarity of each place to the one most like it; that of places that are most like each other; the part of
     the places that are; the mass of the dual softmax; and the similarity that nine of ten places reach.
+
+    Args:
+        alike: what similarities() gives.
     """
     assert one.counts is not None and other.counts is not None
-    alike = one.searched.transpose(1, 2) @ other.searched
-    both = one.counts[:, :, None] & other.counts[:, None]
-    alike = alike.masked_fill(~both, -2.0)
+    alike = alike + one.handicap[:, :, None] + other.handicap[:, None]
     (best_one, at_other), (best_other, at_one) = alike.max(2), alike.max(1)
     own = torch.arange(alike.shape[1], device=alike.device)
     mutual = (at_one.gather(1, at_other) == own) & one.counts
-    nowhere = -1e4
-    shares = (SHARPNESS * alike).masked_fill(~both, nowhere)
-    mass = (shares.softmax(2) * shares.softmax(1) * both).sum((1, 2))
+    shares = SHARPNESS * alike
+    mass = (shares.softmax(2) * shares.softmax(1)).sum((1, 2))
     num_one, num_other, num_mutual = one.counts.sum(1), other.counts.sum(1), mutual.sum(1)
     return torch.stack(
         [

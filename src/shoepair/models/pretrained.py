@@ -16,6 +16,7 @@ from shoepair.models.local import (
     covered_places,
     local_descriptors,
     match_local_features,
+    similarities,
     unpacked,
 )
 from shoepair.models.networks import PairNetwork, build_network
@@ -90,7 +91,8 @@ class LocalHead(nn.Module):
     def compare(self, one: Tensor, other: Tensor) -> Tensor:
         """Two outputs for every pair of what describe gives: (B, 2)."""
         left, right = (unpacked(shoe, self.channels, covers=False) for shoe in (one, other))
-        outputs: Tensor = self.head(torch.cat(match_local_features(left, right, self.logit_scale), dim=1))
+        found = match_local_features(left, right, similarities(left, right), self.logit_scale)
+        outputs: Tensor = self.head(torch.cat(found, dim=1))
         return outputs
 
 
@@ -150,7 +152,8 @@ class CutOutSiamese(SiameseNetwork):
         sharp_one, sharp_other = one[:, self.num_global], other[:, self.num_global]
         expected = torch.stack([sharp_one + sharp_other, (sharp_one - sharp_other).abs()], dim=1)
         outputs = self.head(torch.cat([(global_one - global_other).abs(), cosines, expected], dim=1))
-        agreed = agreement(self.local_features(one), self.local_features(other))
+        left, right = self.local_features(one), self.local_features(other)
+        agreed = agreement(left, right, similarities(left, right))
         return torch.stack([outputs, self.local_head(torch.cat([agreed, expected], dim=1))])
 
     def _look(self, images: Tensor) -> tuple[Tensor, Tensor]:

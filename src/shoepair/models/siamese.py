@@ -13,6 +13,7 @@ from shoepair.models.local import (
     covered_places,
     local_descriptors,
     match_local_features,
+    similarities,
     unpacked,
 )
 from shoepair.models.stages import channels_last, convolution_stages, linear_head
@@ -122,11 +123,10 @@ class LocalSiameseCNN(ConvolutionSiamese):
         The means of the maps alone leave twice as many partners off a shortlist.
         """
         features = self.local_features(embeddings)
-        weight = features.weight[:, None]
         moments = []
         for values in (features.maps, features.searched):
-            mean = (values * weight).sum(2)
-            spread = (values.square() * weight).sum(2) - mean.square()
+            mean = features.mean(values)
+            spread = features.mean(values.square()) - mean.square()
             moments += [mean, spread.clamp_min(0).sqrt()]
         return torch.cat(moments, dim=1)
 
@@ -135,21 +135,15 @@ class LocalSiameseCNN(ConvolutionSiamese):
 
     def compare(self, one: Tensor, other: Tensor) -> Tensor:
         left, right = self.local_features(one), self.local_features(other)
-        difference, product = match_local_features(left, right, self.logit_scale)
-        means = self.norm(torch.cat([_means(left), _means(right)]))
+        alike = similarities(left, right)
+        difference, product = match_local_features(left, right, alike, self.logit_scale)
+        means = self.norm(torch.cat([left.mean(left.maps), right.mean(right.maps)]))
         mean_one, mean_other = means[: one.shape[0]], means[one.shape[0] :]
         features = [difference, product, (mean_one - mean_other).abs(), mean_one * mean_other]
         if self.sees_cut_outs:
-            features.append(self.agreement_norm(agreement(left, right)))
+            features.append(self.agreement_norm(agreement(left, right, alike)))
         outputs: Tensor = self.head(torch.cat(features, dim=1))
         return outputs
-
-
-def _means(features: LocalFeatures) -> Tensor:
-    """Of the maps, over the places that count: (B, C)."""
-    if features.counts is None:
-        return features.maps.mean(dim=2)
-    return (features.maps * features.weight[:, None]).sum(2)
 
 
 SIAMESE: dict[str, Any] = {"compare": SiameseCNN, "local": LocalSiameseCNN}  # by approach.fusion

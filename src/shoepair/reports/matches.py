@@ -4,6 +4,7 @@ import io
 import itertools
 import os
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -109,14 +110,17 @@ def draw_contact_sheets(folder: Path, matches: Sequence[ShownMatch], singles: Se
             old.unlink()
     written = PngInfo()
     written.add_text("Software", WRITTEN_BY)
-    paths: list[Path] = []
+    starts = range(0, min(len(tiles), MOST_SHEETS * TILES_A_SHEET), TILES_A_SHEET)
     free = (path for path in map(folder.joinpath, _sheet_names()) if not path.exists())
-    shown = min(len(tiles), MOST_SHEETS * TILES_A_SHEET)
-    for start in progress(range(0, shown, TILES_A_SHEET), "Contact sheets", "sheet"):
+    paths = list(itertools.islice(free, len(starts)))
+
+    def draw(start: int, path: Path) -> None:
         items = [Item([_square(shoe) for shoe in shoes], title) for shoes, title in tiles[start:][:TILES_A_SHEET]]
-        paths.append(next(free))
-        with replacing(paths[-1]) as partial:
-            contact_sheet(in_rows(items, COLUMNS)).save(partial, "PNG", compress_level=3, pnginfo=written)
+        with replacing(path) as partial:
+            contact_sheet(in_rows(items, COLUMNS)).save(partial, "PNG", compress_level=1, pnginfo=written)
+
+    with ThreadPoolExecutor() as pool:
+        list(progress(pool.map(draw, starts, paths), "Contact sheets", "sheet", len(paths)))
     return paths
 
 
