@@ -51,9 +51,8 @@ class LocalFeatures:
     @cached_property
     def handicap(self) -> Tensor:
         """(B, places): 0 for those that count, far below any similarity for others, which then are nowhere near."""
-        if self.counts is None:
-            return torch.zeros_like(self.maps[:, 0])
-        return (self.counts.to(self.maps.dtype) - 1) * NOWHERE
+        assert self.counts is not None
+        return (self.counts.float() - 1) * NOWHERE
 
 
 def covered_places(cut_outs: Tensor, side: int) -> Tensor:
@@ -102,7 +101,9 @@ def match_local_features(
         The means over the places of the absolute difference and of the product, (B, channels) each.
     """
     alike = logit_scale * alike
-    rows, columns = alike + other.handicap[:, None], alike + one.handicap[:, :, None]
+    rows, columns = alike, alike
+    if one.counts is not None and other.counts is not None:
+        rows, columns = alike + other.handicap[:, None], alike + one.handicap[:, :, None]
     from_other = other.maps @ rows.softmax(dim=2).transpose(1, 2)  # (B, C, places of one)
     from_one = one.maps @ columns.softmax(dim=1)  # (B, C, places of the other)
     difference = one.mean((one.maps - from_other).abs()) + other.mean((other.maps - from_one).abs())
@@ -120,7 +121,7 @@ def agreement(one: LocalFeatures, other: LocalFeatures, alike: Tensor) -> Tensor
         alike: what similarities() gives.
     """
     assert one.counts is not None and other.counts is not None
-    alike = alike + one.handicap[:, :, None] + other.handicap[:, None]
+    alike = alike.float() + one.handicap[:, :, None] + other.handicap[:, None]
     (best_one, at_other), (best_other, at_one) = alike.max(2), alike.max(1)
     own = torch.arange(alike.shape[1], device=alike.device)
     mutual = (at_one.gather(1, at_other) == own) & one.counts

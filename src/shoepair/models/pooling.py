@@ -9,8 +9,8 @@ torch's by avg_pool2d(x, 3, 1, 1):
     python -m timeit -s "import torch; torch.set_num_threads(1); from torch.nn.functional import avg_pool2d" \
       -s "from shoepair.models.pooling import mean_of_3x3; x = torch.rand(16, 1, 224, 224)" "mean_of_3x3(x)"
 
-What it costs: this file. A graph that is exported takes torch's own, which are one node each, and so does training,
-whose backward passes are quick.
+What it costs: this file. A graph that is exported takes torch's own, which are one node each; so does what is to have
+gradients.
 
 When it can go: when both take about the same time.
 """
@@ -73,7 +73,7 @@ def sum_around(x: Tensor, side: int) -> Tensor:
 
 
 def max_of_5x5(x: Tensor) -> Tensor:
-    """The greatest of the 5 x 5 places around each, nothing below 0: (B, C, H, W) -> (B, C, H, W)."""
+    """The greatest of the 5 x 5 places around each, of numbers from 0 on: (B, C, H, W) -> (B, C, H, W)."""
     if torch.compiler.is_compiling():
         return functional.max_pool2d(x, 5, 1, 2)
     for dim in (2, 3):
