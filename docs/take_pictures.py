@@ -2,7 +2,7 @@
 
 python docs/take_pictures.py [match] [scalars] [hparams]
 
-Needs Chromium, and playwright (`pip install playwright`).
+Needs Chromium, and playwright (`pip install -e '.[browser]'`).
 """
 
 import argparse

@@ -75,10 +75,9 @@ def drawn_shoe() -> Image.Image:
 
 @pytest.fixture(scope="session")
 def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    playwright = pytest.importorskip(
-        "playwright.sync_api", reason="playwright is not installed: pip install playwright"
-    )
-    pytest.importorskip("axe_playwright_python", reason="axe-core is missing: pip install axe-playwright-python")
+    missing = "playwright and axe-core are not installed: pip install -e '.[browser]'"
+    playwright = pytest.importorskip("playwright.sync_api", reason=missing)
+    pytest.importorskip("axe_playwright_python", reason=missing)
     path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if path is None:
         pytest.skip("there is no Chromium: apt-get install chromium")
