@@ -27,6 +27,7 @@ SWEEP = ("train", "-m", "data.num_people=6", "data.num_test_people=0", "data.ima
 SEARCH = ("train", "sweep=search", "approach=histogram", "data.num_people=12", "data.num_test_people=0",
           "data.image_size=32", "trainer.max_epochs=8", "optimizer.lr=tag(log,interval(1e-6,1e-1))",
           "sweep.pruner=median", "sweep.warmup_epochs=1", "hydra.sweeper.n_trials=8")  # fmt: skip
+LONGEST_S = 6  # until a kill: some jobs of the search have ended by then
 OF_TIME = ("seconds",)
 
 
@@ -84,11 +85,11 @@ def kill_and_go_on_searching(folder: Path, *, times: int, seed: int) -> list[tup
         return {name: status for name, status in found.items() if status in ("completed", "pruned")}
 
     for _ in range(times):
+        started = time.time()
         process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        first = len(statuses())
-        while process.poll() is None and len(list(jobs.glob("*/config.json"))) <= first:
-            time.sleep(0.02)  # until it trains something that had not ended
-        moment = moments.uniform(0, 3)
+        while process.poll() is None and not any(p.stat().st_mtime > started for p in jobs.glob("*/status.json")):
+            time.sleep(0.02)  # until it begins a job, or goes on with one
+        moment = moments.uniform(0, LONGEST_S)
         time.sleep(moment)
         process.kill()
         process.wait()
