@@ -27,7 +27,7 @@ SWEEP = ("train", "-m", "data.num_people=6", "data.num_test_people=0", "data.ima
 SEARCH = ("train", "sweep=search", "approach=histogram", "data.num_people=12", "data.num_test_people=0",
           "data.image_size=32", "trainer.max_epochs=8", "optimizer.lr=tag(log,interval(1e-6,1e-1))",
           "sweep.pruner=median", "sweep.warmup_epochs=1", "hydra.sweeper.n_trials=8")  # fmt: skip
-LONGEST_S = 6  # until a kill: some jobs of the search have ended by then
+LONGEST_S = 12  # from the start of a job to its kill: its imports, and some trials
 OF_TIME = ("seconds",)
 
 
