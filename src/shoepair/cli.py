@@ -15,7 +15,7 @@ from shoepair.terminal import guard_terminal, nobody_reads, say, say_aside, say_
 HYDRA_COMMANDS = ("train", "evaluate")
 PLAIN_COMMANDS = ("compare", "predict", "match", "app", "export", "draw")
 COMMANDS = HYDRA_COMMANDS + PLAIN_COMMANDS
-LEAST_MB = 32
+LEAST_MB = 192  # that numpy and what else every command imports can live with
 
 
 def main() -> None:
@@ -53,7 +53,8 @@ def run(arguments: list[str]) -> None:
 
 
 def _refuse_little_memory() -> None:
-    """Where a limit leaves next to nothing, Python loses its own errors: a command may then run without end.
+    """Where a limit leaves next to nothing, Python loses its own errors, and a command may run without end; where it
+    leaves little, OpenBLAS ends the process by itself, without a word on what to do.
 
     Raises:
         UserError: if the process may not grow by LEAST_MB.

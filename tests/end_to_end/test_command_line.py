@@ -55,9 +55,10 @@ def test_answers_without_importing_torch(tmp_path: Path, typed: str, seconds_to_
     assert min(took) < 5, f"{typed} took {min(took):.1f} times as long as importing Hydra, pydantic and numpy"
 
 
-@pytest.mark.parametrize("typed", ["--help", "seed=1", "-m seed=1,2", "predict one.jpg two.jpg"])
-def test_a_limit_that_leaves_next_to_no_memory_is_refused(tmp_path: Path, typed: str) -> None:
-    done = run("sh", "-c", f"ulimit -v 40000; exec {shlex.quote(str(PROGRAM))} {typed}", cwd=tmp_path)
+@pytest.mark.parametrize("typed", ["--help", "seed=1", "-m seed=1,2", "predict one.jpg two.jpg", "compare ."])
+@pytest.mark.parametrize("limit_kb", [40_000, 100_000, 200_000])
+def test_a_limit_that_leaves_next_to_no_memory_is_refused(tmp_path: Path, typed: str, limit_kb: int) -> None:
+    done = run("sh", "-c", f"ulimit -v {limit_kb}; exec {shlex.quote(str(PROGRAM))} {typed}", cwd=tmp_path)
     assert done.returncode == 2 and done.stderr.startswith("shoepair: a limit leaves ") and done.stderr.count("\n") == 1
 
 
