@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import threading
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -147,11 +148,24 @@ def on_all_cores(draw: Callable[[Subject], Drawn], subjects: Sequence[Subject]) 
     if num_processes > 1 and "fork" in multiprocessing.get_all_start_methods():
         # Forked processes need not import torch again, which would take longer than the drawing.
         fork = multiprocessing.get_context("fork")
-        # Ctrl-C reaches them as well, but it is for us to end them.
-        with ProcessPoolExecutor(num_processes, fork, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
+        with ProcessPoolExecutor(num_processes, fork, _serve_parent) as pool:
             yield from pool.map(draw, subjects, chunksize=2 * SHOES_PER_PERSON)
     else:
         yield from map(draw, subjects)
+
+
+def _serve_parent() -> None:
+    """In a process that draws: Ctrl-C reaches it as well, but it is for the parent to end it; and it ends with the
+    parent, even one that was killed. By itself it would wait for more to draw as long as the machine runs."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def end_with_parent() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=end_with_parent, daemon=True).start()
 
 
 def _num_cores() -> int:
