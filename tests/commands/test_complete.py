@@ -71,7 +71,7 @@ def test_what_cannot_be_explained_is_one_line(typed: list[str], said: str) -> No
 def test_help_says_what_each_key_means() -> None:
     shown = run_here("--help").out
     line = next(line for line in shown.splitlines() if line.strip().startswith("negative_weight:"))
-    assert "Of a different pair in the training loss" in line
+    assert "Weight of a different pair in the training loss" in line
     assert "A file, the folder of a run" in run_here("evaluate", "--help").out
 
 

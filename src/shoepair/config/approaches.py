@@ -88,9 +88,9 @@ class ConvolutionSettings(ApproachSettings):
     kernel_size: Odd = key("Side of the convolutions' kernels.")
     width: Annotated[int, Ge(1), Le(1024)] = key("Channels of the first stage; every stage doubles them.")
     stages: Annotated[int, Ge(1), Le(8)] = key("Stages of convolution, norm, ReLU and 2 x 2 pooling.")
-    norm: Literal["batch", "none"] = key("After the convolutions and the first linear layer.")
-    pooling: Literal["max", "average"] = key("Of each stage.")
-    hidden_units: Units = key("Of the head.")
+    norm: Literal["batch", "none"] = key("Normalisation after the convolutions and the first linear layer.")
+    pooling: Literal["max", "average"] = key("Pooling at the end of each stage.")
+    hidden_units: Units = key("Width of the head's hidden layer.")
     dropout: Proportion = key("Before each of the head's two linear layers.")
 
     @property
@@ -152,7 +152,7 @@ class PretrainedSettings(ApproachSettings):
         before=None,
     )
     encoder_lr_scale: Weight = key("The encoder's learning rate = encoder_lr_scale x optimizer.lr.")
-    hidden_units: Units = key("Of the head.")
+    hidden_units: Units = key("Width of the head's hidden layer.")
     dropout: Proportion = key("Before each of the head's two linear layers.")
     ensemble_with: Place | None = key(
         "A trained dual network (a run's folder, or a checkpoint) that is trained further beside the encoder, as one "
@@ -205,8 +205,8 @@ class HistogramSettings(ApproachSettings):
     """The baseline: a network below it has learned nothing."""
 
     name: Literal["histogram"] = key("Colour histograms of the two shoes and a logistic regression.")
-    bins: Annotated[int, Ge(2), Le(16)] = key("For each of red, green and blue.")
-    dropout: Proportion = key("Of features.")
+    bins: Annotated[int, Ge(2), Le(16)] = key("Bins of the histogram, for each of red, green and blue.")
+    dropout: Proportion = key("Dropout of the features.")
 
 
 class NetworkSettings(Section):

@@ -37,8 +37,8 @@ class AugmentSettings(Section):
     hflip: Chance = key("Chance that both shoes of a pair are mirrored.")
     swap: Chance = key("Chance that left and right change places.")
     rot180: Chance = key("Chance that both shoes of a pair are turned by 180 degrees.", before=0.0)
-    rotation_deg: Annotated[float, Ge(0), Le(180)] = key("Degrees, each shoe for itself.")
-    translate: Proportion = key("Part of the image's side, each shoe for itself.")
+    rotation_deg: Annotated[float, Ge(0), Le(180)] = key("The largest turn, in degrees, each shoe for itself.")
+    translate: Proportion = key("The largest shift, as a part of the image's side, each shoe for itself.")
     scale: Annotated[float, Ge(0), Le(10)] = key("0.1: from 1/1.1 to 1.1 times, each shoe for itself.")
     brightness: Chance = key("Part of the full range, both shoes alike.")
     contrast: Proportion = key("0.2: 0.8 to 1.2 times, both shoes alike.")
@@ -64,8 +64,8 @@ class DataSettings(Section):
     """What all collections of shoes share."""
 
     name: Text = key("Where shoes come from; chosen by data=NAME.")
-    image_size: Annotated[int, Ge(1), Le(4096)] = key("Pixels; every shoe is scaled to a square of this side.")
-    batch_size: Annotated[int, Ge(1), Le(100_000)] = key("Pairs.")
+    image_size: Annotated[int, Ge(1), Le(4096)] = key("Every photo is scaled to a square of this side, in pixels.")
+    batch_size: Annotated[int, Ge(1), Le(100_000)] = key("Pairs in a training batch.")
     balanced: bool = key("Every training batch is half same, half different pairs.")
     drop_last: bool = key("Leave out the last training batch of an epoch when it is not full.")
     negatives: Literal["cyclic", "all", "resampled"] = key(
@@ -77,7 +77,7 @@ class DataSettings(Section):
         before=0.0,
     )
     num_people: Annotated[int, Ge(2), Le(90_000)] | None = key("Only the first so many people of train; null: all.")
-    train_fraction: Fraction = key("Of the people, by name, rounded down; the others validate.")
+    train_fraction: Fraction = key("This part of the people trains, by name, rounded down; the others validate.")
     folds: Annotated[int, Ge(2), Le(1000)] = key("Parts of the people in cross-validation.")
     fold: Annotated[int, Ge(0), Le(999)] | None = key(
         "From 0 to folds - 1: this part of the people validates, all others train; null: train_fraction decides."
@@ -132,9 +132,9 @@ class OptimizerSettings(OpenSection):
     target: ClassName = key("The class.", alias="_target_")
     lr: Rate = key("Learning rate.")
     weight_decay: NotNegative = key("Weight decay.", default=0.0)
-    betas: Betas = key("Of adam and adamw.", default=[0.9, 0.999])
-    momentum: Proportion = key("Of sgd.", default=0.0)
-    nesterov: bool = key("Of sgd.", default=False)
+    betas: Betas = key("Decay rates of the moving averages, in adam and adamw.", default=[0.9, 0.999])
+    momentum: Proportion = key("Momentum of sgd.", default=0.0)
+    nesterov: bool = key("Nesterov's momentum, in sgd.", default=False)
 
 
 class SchedulerSettings(OpenSection):
@@ -142,13 +142,17 @@ class SchedulerSettings(OpenSection):
 
     target: ClassName = key("The class.", alias="_target_")
     interval: Literal["epoch", "step"] = key("When the learning rate changes.")
-    factor: Annotated[float, Ge(1e-6), Le(1)] = key("Of constant and plateau.", default=1.0)
-    patience: Annotated[int, Ge(0), Le(1_000_000)] = key("Of plateau: epochs.", default=0)
-    T_max: Count = key("Of cosine: epochs.", default=1)
+    factor: Annotated[float, Ge(1e-6), Le(1)] = key(
+        "Factor of the learning rate, in constant and plateau.", default=1.0
+    )
+    patience: Annotated[int, Ge(0), Le(1_000_000)] = key(
+        "Of plateau: epochs without progress before the rate falls.", default=0
+    )
+    T_max: Count = key("Of cosine: epochs until the rate is lowest.", default=1)
     eta_min: Rate = key("Of cosine: the lowest learning rate.", default=0.0)
     max_lr: Rate = key("Of onecycle: the highest learning rate.", default=1.0)
     total_steps: Annotated[int, Ge(1), Le(10**12)] | None = key(
-        "Of onecycle; null: all steps of the run.", default=None
+        "Of onecycle: steps of the whole schedule; null: all steps of the run.", default=None
     )
     pct_start: Chance = key("Of onecycle: the part of the steps in which the rate rises.", default=0.3)
     div_factor: Weight = key("Of onecycle: max_lr / the first rate.", default=25.0)
@@ -166,9 +170,9 @@ class EarlyStoppingSettings(Section):
 class SanitySettings(Section):
     """What mode=sanity calls learned."""
 
-    accuracy: Fraction = key("Training and validation reach this.")
-    loss_gap: NotNegative = key("And their losses are not further apart.")
-    patience: Count = key("Training ends when that held for so many epochs with almost no error.")
+    accuracy: Fraction = key("The accuracy that training and validation must reach.")
+    loss_gap: NotNegative = key("The largest difference between their losses.")
+    patience: Count = key("Training ends when both held for so many epochs, with almost no error.")
 
 
 class SearchSettings(Section):
@@ -194,19 +198,21 @@ class TrainSettings(Section):
     """
 
     mode: Literal["fit", "sanity"] = key("sanity: can it learn at all? Six people, who validate as well.")
-    seed: Annotated[int, Ge(0), Le(2**32 - 1)] = key("Of weights, order, dropout and augmentation.")
+    seed: Annotated[int, Ge(0), Le(2**32 - 1)] = key(
+        "Decides the first weights, the order of pairs, dropout and augmentation."
+    )
     test: bool | None = key("Look at the test sets when training is done; null: in a single run, not in a multirun.")
     init_from: Place | None = key(
         "A checkpoint (a file, a run's folder, latest, ready, best) to start from; null: random weights."
     )
     resume: Place | None = key("Folder of an interrupted run: it goes on as it was started.")
-    negative_weight: Weight = key("Of a different pair in the training loss; a same pair counts 1.")
+    negative_weight: Weight = key("Weight of a different pair in the training loss; a same pair counts 1.")
     keep: Literal["best", "last"] = key(
         "The weights that a run ends with: of the best epoch by validation accuracy, or of the last one."
     )
     ema_decay: Proportion | None = key(
-        "0.99: an exponential moving average of the weights, of which each step keeps so much, is what validates and "
-        "is kept; null: none."
+        "An exponential moving average of the weights validates and is kept; each step keeps so much of it, such as "
+        "0.99. null: the weights themselves."
     )
     output_dir: Place = key("Where runs are written.")
     plugins: list[Place] = key("Modules or Python files that add approaches of your own.", before=[])
@@ -257,7 +263,7 @@ class EvaluateSettings(Section):
 
     checkpoint: Place = key(
         "A file, the folder of a run (what it kept) or of several (the best one), latest, or ready "
-        "(the network that comes with shoepair)."
+        "or best (the networks that come with shoepair)."
     )
     output_dir: Place = key("Where runs are written.")
     plugins: list[Place] = key("Modules or Python files that add approaches of your own.")

@@ -16,7 +16,7 @@ class DeviceSettings(Section):
     devices: Devices = key("How many of it, or which.")
     strategy: Literal[
         "auto", "ddp", "ddp_find_unused_parameters_true", "ddp_find_unused_parameters_false"
-    ] = key("Of several devices.", default="auto")  # fmt: skip
+    ] = key("How several devices share the work.", default="auto")  # fmt: skip
     deterministic: Annotated[bool | Literal["warn"], Allowed("true, false or warn")] = key(
         "The same command and seed give the same metrics."
     )
@@ -51,7 +51,7 @@ class TrainerSettings(DeviceSettings):
         "What takes how long, written to fit-profile.txt in the run's folder.", default="simple"
     )
     detect_anomaly: bool = key("Say which operation made a gradient that is no number; slow.", default=False)
-    benchmark: bool = key("Of cuDNN: try out which algorithms are quickest.", default=False)
+    benchmark: bool = key("Let cuDNN try out which algorithms are quickest.", default=False)
     inference_mode: bool = key("Validate in torch's inference mode; false: in no_grad.", default=True)
 
 
