@@ -85,6 +85,7 @@ def test_what_is_typed_by_habit_is_answered_by_what_does_it_here(shoepair: Comma
 
 @pytest.mark.long
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated:DeprecationWarning")  # of MLflow
 @pytest.mark.parametrize("library", ["mlflow", "wandb"])
 def test_a_sweep_is_seen_in_other_libraries(tmp_path: Path, library: str) -> None:
     sweep = [PROGRAM, "-m", *QUICK, f"logger=[tensorboard,{library}]", "optimizer.lr=1e-3,1e-2", "seed=0,1",
