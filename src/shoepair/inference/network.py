@@ -218,4 +218,5 @@ def load_trained(path: str | Path) -> TrainedNetwork:
     with being_a_checkpoint(path):
         network = build_network(checkpoint.network)
         network.load_state_dict(checkpoint.network_weights)
-    return TrainedNetwork(network.eval(), checkpoint.network, checkpoint.config, checkpoint.calibration)
+    network.eval().quicken()
+    return TrainedNetwork(network, checkpoint.network, checkpoint.config, checkpoint.calibration)

@@ -15,6 +15,8 @@ from shoepair.config.approaches import PretrainedSettings
 from shoepair.errors import UserError, one_line
 from shoepair.hub import without_waiting
 from shoepair.models.depthwise import with_quick_gradients
+from shoepair.models.folding import folded
+from shoepair.models.stages import channels_last
 
 
 class PretrainedEncoder(nn.Module):
@@ -41,6 +43,8 @@ class PretrainedEncoder(nn.Module):
         body, mean, std = LIBRARIES[library](name, settings.weights)
         self.body = with_quick_gradients(body).requires_grad_(not frozen).eval()
         self.frozen = frozen
+        self.image_size = image_size
+        self.quick: tuple[nn.Module, ...] = ()  # not a module of this one, so that its weights are not kept twice
         for key, part in (("unfreeze_from", unfreeze_from), ("local_layer", local_layer)):
             if part is not None:
                 _check_part(self.body, part, key)
@@ -75,6 +79,11 @@ class PretrainedEncoder(nn.Module):
         self.body.eval()
         return self
 
+    def fold_norms(self) -> None:
+        """Compute the same in less time from now on; the weights must not change any more."""
+        images = torch.rand(1, 3, self.image_size, self.image_size, generator=torch.Generator().manual_seed(0))
+        self.quick = (folded(self.body, channels_last(images)),)
+
     def forward(self, images: Tensor) -> Tensor:
         """RGB in [-0.5, 0.5], (B, 3, H, W) -> (B, num_features), each of length 1."""
         return self.look(images)[0]
@@ -83,7 +92,8 @@ class PretrainedEncoder(nn.Module):
         """As forward, and the maps of the part that was asked for, (B, num_channels, H', W')."""
         _LATEST.maps = None
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
-            features = self.body((images + 0.5 - self.mean) / self.std)
+            body = self.quick[0] if self.quick else self.body
+            features = body((images + 0.5 - self.mean) / self.std)
         maps, _LATEST.maps = _LATEST.maps, None
         if features.ndim == 4:
             features = features.mean(dim=(2, 3))

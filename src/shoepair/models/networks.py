@@ -60,6 +60,9 @@ class PairNetwork(nn.Module):
     def measure(self, images: Tensor) -> None:
         """Before training, take from training shoes, as prepared() gives them, what is not learned by gradients."""
 
+    def quicken(self) -> None:
+        """Compute the same in less time from now on; the network must be in evaluation mode, and stay as it is."""
+
     def score(self, left: Tensor, right: Tensor, *, hflip: bool) -> Tensor:
         """(B,) logits of pairs of what prepared() gives: of all views together.
 

@@ -210,6 +210,10 @@ class PretrainedNetwork(PairNetwork):
         if isinstance(own, CutOutSiamese):
             own.measure(images)
 
+    def quicken(self) -> None:
+        encoder: Any = self._members[0].get_submodule("encoder")
+        encoder.fold_norms()
+
     def load_member(self, weights: Mapping[str, Any]) -> None:
         own = {name.removeprefix("siamese."): value for name, value in weights.items()}
         self._members[1].load_state_dict(own)
