@@ -189,3 +189,20 @@ def test_of_half_of_the_cut_outs_with_a_part_hidden_no_shoe_is_found_there() -> 
     assert 0.35 < missing.float().mean() < 0.65
     assert (hidden[:, :3] * (hidden[:, 3:] == 0)).eq(0).all()  # and nothing is seen of it
     assert ((hidden[:, :3] - 0.3).abs() > 0.05).any(1).flatten(1).any(1)[~missing].float().mean() > 0.9
+
+
+def test_of_cut_outs_and_their_copies_some_are_chosen_and_moved_no_further() -> None:
+    """Each view is of one value; the first, of the photo as it is, is that of 60 % and more."""
+    torch.manual_seed(0)
+    num, views = 2000, torch.tensor([10, 20, 30], dtype=torch.uint8)
+    shoes = views.view(1, 3, 1, 1, 1).expand(num, 3, 4, 2, 2)
+    augmentation = Augmentation(augment_settings(rotation_deg=20.0, occlude=1.0, exposure=0.5, rot180=1.0, swap=0.0))
+    left, right = augmentation.choose_copies(shoes, shoes)
+    assert left.shape == (num, 4, 2, 2) and left.dtype == torch.uint8
+    values = left[:, 0, 0, 0], right[:, 0, 0, 0]
+    assert all(0.55 < (value == 10).float().mean() < 0.65 for value in values)
+    assert all((value == copy).float().mean() > 0.15 for value in values for copy in (20, 30))
+    assert 0.9 < (values[0] == values[1]).float().mean() < 0.95 and ((values[0] == 10) == (values[1] == 10)).all()
+    marked = torch.rand(5, 4, 8, 8)
+    assert all(torch.equal(moved, marked.flip((-2, -1))) for moved in augmentation.as_cut_outs(marked, marked))
+    assert Augmentation(None).as_cut_outs(marked, marked)[0] is marked

@@ -39,6 +39,23 @@ def test_they_are_trained_measured_and_used_like_any_other(
     assert matched.code == 0, matched.err
 
 
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_photos_are_changed_before_they_are_cut_out(shoepair: Command, num_workers: int) -> None:
+    typed = (*TINY, *CUT, "approach=dual", "approach.copies=2", f"data.num_workers={num_workers}")
+    outcome = shoepair(*typed, "hydra.run.dir=outputs/run")
+    assert outcome.code == 0, outcome.err
+    assert shoepair("evaluate", "checkpoint=outputs/run", "hydra.run.dir=outputs/evaluated").code == 0
+    assert logits_of("outputs/evaluated").items() >= logits_of("outputs/run").items()  # measured on photos as they are
+    assert shoepair(*typed, "hydra.run.dir=outputs/again").code == 0
+    assert logits_of("outputs/again") == logits_of("outputs/run")
+
+
+def test_whole_photos_have_no_copies(shoepair: Command) -> None:
+    outcome = shoepair(*TINY, "approach=dual", "approach.copies=2")
+    assert outcome.code == 2 and outcome.err.count("\n") == 1
+    assert outcome.err.startswith("shoepair: approach.copies=2: expected 0, since with approach.cutout=null")
+
+
 def logits_of(run: str) -> dict[tuple[str, ...], str]:
     with Path(run, "predictions.csv").open() as file:
         return {(row["split"], row["left"], row["right"]): row["logit"] for row in csv.DictReader(file)}

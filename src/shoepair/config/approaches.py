@@ -70,6 +70,7 @@ class ApproachSettings(Section):
 
 
 CutOutSide = Annotated[int, Ge(16), Le(1024)]
+Copies = Annotated[int, Ge(0), Le(100)]
 CUTOUT = (
     "Side in pixels of the shoe's cut-out, which is all that the network sees: without its floor, always laid alike. "
     "null: it sees the whole photo."
@@ -80,7 +81,11 @@ class ConvolutionSettings(ApproachSettings):
     """Of the small networks, single and dual."""
 
     cutout: CutOutSide | None = key(CUTOUT, before=None)
-
+    copies: Copies = key(
+        "With cutout: so many augmented copies of each photo are cut out besides, before training, and held in memory. "
+        "0: cut-outs are augmented in training.",
+        before=0,
+    )
     fusion: Literal["stack", "compare", "local"] = key(
         "How the shoes are compared. stack: stacked, as the original; else each is encoded by the same stages. "
         "compare: means of their last feature maps; local: also each place with the places of the other like it."
@@ -92,6 +97,13 @@ class ConvolutionSettings(ApproachSettings):
     pooling: Literal["max", "average"] = key("Pooling at the end of each stage.")
     hidden_units: Units = key("Width of the head's hidden layer.")
     dropout: Proportion = key("Before each of the head's two linear layers.")
+
+    def check(self) -> None:
+        if self.copies and self.cutout is None:
+            raise UserError(
+                f"approach.copies={self.copies}: expected 0, since with approach.cutout=null each shoe is changed anew "
+                "whenever it is seen."
+            )
 
     @property
     def halvings(self) -> int:
@@ -116,6 +128,10 @@ class ConvolutionSettings(ApproachSettings):
     def cutout_side(self) -> int | None:
         return self.cutout
 
+    @property
+    def num_copies(self) -> int:
+        return self.copies
+
 
 class SingleSettings(ConvolutionSettings):
     """Approach 1: one image, the left shoe above the right one."""
@@ -134,7 +150,7 @@ class PretrainedSettings(ApproachSettings):
 
     name: Literal["pretrained"] = key("The dual approach with an encoder that was trained on other images.")
     cutout: CutOutSide | None = key(CUTOUT, before=None)
-    copies: Annotated[int, Ge(0), Le(100)] = key(
+    copies: Copies = key(
         "With frozen=true: so many augmented copies of each shoe are seen besides, before training.", before=0
     )
     encoder: Annotated[

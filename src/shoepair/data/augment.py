@@ -155,19 +155,39 @@ class Augmentation:
             num_copies: the last so many views are changed copies. Of the others, the second one is that of the mirror
                 image, or of cut-outs that of the shoe turned by 180 degrees.
         """
-        s, num, num_views, device = self.settings, len(left), left.shape[1], left.device
+        s, num_views = self.settings, left.shape[1]
         second = 0.0 if s is None or num_views - num_copies < 2 else max(s.hflip, s.rot180)
-        views = (torch.rand(num, device=device) < second).long().expand(2, num)
-        if num_copies:
-            copies = num_views - 1 - torch.randint(num_copies, (2, num), device=device)
-            copies = torch.where(torch.rand(num, device=device) < SAME_COPY / CHANGED, copies[:1], copies)
-            views = torch.where(torch.rand(num, device=device) < CHANGED, copies, views)
-        rows = torch.arange(num, device=device)
-        left, right = left[rows, views[0]], right[rows, views[1]]
+        left, right = _chosen(left, right, num_copies, second)
         if s is not None and s.swap:
             exchanged = _chance(s.swap, left).view(-1, 1)
             left, right = torch.where(exchanged, right, left), torch.where(exchanged, left, right)
         return left, right
+
+    def choose_copies(self, left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
+        """As choose_views, of cut-outs, the first of the photo itself: (B, num_views, 4, H, W) -> (B, 4, H, W) each."""
+        return _chosen(left, right, left.shape[1] - 1, 0.0)
+
+    def as_cut_outs(self, left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
+        """What does not change a photo before it is cut out: mirroring, exchange of sides, of toe and heel. Cut-outs of
+        changed copies are not changed any further: (B, 4, H, W) each -> the same."""
+        s = self.settings
+        if s is None:
+            return left, right
+        none = {name: 0.0 for name in ("rotation_deg", "translate", "scale", "shear")}
+        return self._moved(left, right, s.model_copy(update=none))
+
+
+def _chosen(left: Tensor, right: Tensor, num_copies: int, second: float) -> tuple[Tensor, Tensor]:
+    """One view of each shoe, (B, num_views, ...) -> (B, ...): with a chance of `second` the second one, of both; of the
+    part CHANGED one of the copies, which are the last views; of some, the part SAME_COPY of all, the same one."""
+    num, num_views, device = len(left), left.shape[1], left.device
+    views = (torch.rand(num, device=device) < second).long().expand(2, num)
+    if num_copies:
+        copies = num_views - 1 - torch.randint(num_copies, (2, num), device=device)
+        copies = torch.where(torch.rand(num, device=device) < SAME_COPY / CHANGED, copies[:1], copies)
+        views = torch.where(torch.rand(num, device=device) < CHANGED, copies, views)
+    rows = torch.arange(num, device=device)
+    return left[rows, views[0]], right[rows, views[1]]
 
 
 def _placed(images: Tensor, s: AugmentSettings) -> Tensor:

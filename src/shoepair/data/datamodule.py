@@ -31,7 +31,7 @@ Made = TypeVar("Made")
 class GatheredPairs(Dataset[Batch]):
     """Gathers a whole batch of pairs in one indexing step for each side."""
 
-    def __init__(self, shoes: "ShoeSet | CachedEmbeddings") -> None:
+    def __init__(self, shoes: "ShoeSet | Views") -> None:
         self.shoes = shoes
 
     def __getitem__(self, pairs: Pairs) -> Batch:
@@ -43,18 +43,19 @@ class GatheredPairs(Dataset[Batch]):
         )
 
 
-class CachedEmbeddings:
-    """What a frozen encoder says of every shoe of a collection.
+class Views:
+    """Several views of every shoe of a collection.
 
     Args:
-        views: (num_shoes, num_views, C): of the photos as they are and, if there are two views, of their mirror images.
+        views: what a frozen encoder says of them, (num_shoes, num_views, C): of the photos as they are, if there are
+            two views of their mirror images, then of changed copies; or cut-outs, (num_shoes, num_views, 4, H, W).
     """
 
     def __init__(self, views: Tensor) -> None:
         self.views = views
 
     def gather(self, indices: Tensor) -> Tensor:
-        """(B,) shoes -> (B, num_views, C)."""
+        """(B,) shoes -> (B, num_views, ...)."""
         return self.views[indices]
 
 
@@ -82,6 +83,7 @@ class ShoePairDataModule(LightningDataModule):
         people: of each split.
         pairs: of the splits that are evaluated.
         embeddings: of each split, after cache_embeddings().
+        cut_outs: of the training shoes with their changed copies, after cut_out() that made some.
     """
 
     def __init__(self, settings: DataSettings, seed: int) -> None:
@@ -92,7 +94,8 @@ class ShoePairDataModule(LightningDataModule):
         self.shoes: dict[str, ShoeSet] = {}
         self.people: dict[str, list[str]] = {}
         self.pairs: dict[str, Pairs] = {}
-        self.embeddings: dict[str, CachedEmbeddings] = {}
+        self.embeddings: dict[str, Views] = {}
+        self.cut_outs: Views | None = None
         self.num_copies = 0
 
     def setup(self, stage: str | None = None) -> None:
@@ -134,12 +137,23 @@ class ShoePairDataModule(LightningDataModule):
                 "training pairs, since data.drop_last=true."
             )
 
-    def cut_out(self, network: SeesShoes, device: torch.device) -> None:
-        """From now on batches hold the shoes' cut-outs: what makes them is not trained, so that each is made once."""
+    def cut_out(self, network: SeesShoes, device: torch.device, num_copies: int) -> None:
+        """From now on batches hold the shoes' cut-outs: what makes them is not trained, so that each is made once.
+
+        Args:
+            num_copies: so many augmented copies of each photo that trains are cut out as well.
+        """
 
         def cut_out(images: Tensor) -> Tensor:
             return to_bytes(network.prepared(images))
 
+        if num_copies:
+            cameras = self.augment.cameras(num_copies)
+
+            def with_copies(photos: Tensor) -> Tensor:
+                return torch.stack([cut_out(photo) for photo in (photos, *self.augment.copies(photos, cameras))], dim=1)
+
+            self.cut_outs = Views(_of_every_shoe(self.shoes["train"], device, with_copies))
         self.shoes = _each_once(self.shoes, lambda shoes: ShoeSet(_of_every_shoe(shoes, device, cut_out), shoes.shoes))
 
     def cache_embeddings(self, network: SeesShoes, device: torch.device, num_copies: int) -> None:
@@ -166,7 +180,7 @@ class ShoePairDataModule(LightningDataModule):
 
         self.embeddings = _each_once(
             self.shoes,
-            lambda shoes: CachedEmbeddings(
+            lambda shoes: Views(
                 _of_every_shoe(shoes, device, encode_with_copies if id(shoes) in of_training else encode)
             ),
         )
@@ -219,6 +233,9 @@ class ShoePairDataModule(LightningDataModule):
         left, right, label = batch
         if self.embeddings:
             return (*self.augment.choose_views(left, right, self.num_copies), label) if training else batch
+        if training and self.cut_outs is not None:
+            left, right = self.augment.choose_copies(left, right)
+            return (*self.augment.as_cut_outs(normalise(left), normalise(right)), label)
         left, right = normalise(left), normalise(right)
         if training:
             left, right = self.augment(left, right)
@@ -229,8 +246,11 @@ class ShoePairDataModule(LightningDataModule):
 
     def _loader(self, split: str, batches: TrainingBatches | EvaluationBatches) -> Batches:
         num_workers = self.settings.num_workers
+        shoes: ShoeSet | Views = self.embeddings[split] if self.embeddings else self.shoes[split]
+        if split == "train" and self.cut_outs is not None:
+            shoes = self.cut_outs
         return DataLoader(
-            GatheredPairs(self.embeddings[split] if self.embeddings else self.shoes[split]),
+            GatheredPairs(shoes),
             sampler=batches,  # yields whole batches, so the loader itself makes none: batch_size=None
             batch_size=None,
             generator=torch.Generator(),  # or each pass would draw from the generator that augmentation uses

@@ -40,7 +40,7 @@ def show_shoes(
             network.measure(network.prepared(data.training_photos(MEASURED).to(device)))
         data.cache_embeddings(network, device, approach.num_copies if to_train else 0)
     elif network.cut_out is not None:
-        data.cut_out(network, device)
+        data.cut_out(network, device, approach.num_copies if to_train else 0)
     network.train(was_training)  # Lightning trains in the mode that it finds
 
 
