@@ -2,12 +2,13 @@
 
 import pytest
 import torch
+from settings import network_settings
 from torch import Tensor, nn
 from torchvision import models
 
+from shoepair.config.approaches import PretrainedSettings
+from shoepair.models.encoders import PretrainedEncoder
 from shoepair.models.folding import folded
-
-timm = pytest.importorskip("timm")
 
 
 def with_norms_of_its_own(network: nn.Module) -> nn.Module:
@@ -26,8 +27,8 @@ def with_norms_of_its_own(network: nn.Module) -> nn.Module:
 @pytest.mark.parametrize(
     ("make", "left"),
     [
-        (lambda: timm.create_model("tf_efficientnet_lite0"), 0),
-        (lambda: timm.create_model("regnetx_002"), 0),
+        (lambda: pytest.importorskip("timm").create_model("tf_efficientnet_lite0"), 0),
+        (lambda: pytest.importorskip("timm").create_model("regnetx_002"), 0),
         (lambda: models.resnet18(), 0),
         (lambda: models.densenet121(), 62),  # of its norms most come before their convolutions
     ],
@@ -35,7 +36,7 @@ def with_norms_of_its_own(network: nn.Module) -> nn.Module:
 def test_a_folded_network_gives_the_same_with_fewer_norms(make: object, left: int) -> None:
     network = with_norms_of_its_own(make())  # type: ignore[operator]
     weights = {name: value.clone() for name, value in network.state_dict().items()}
-    quick = folded(network, torch.rand(1, 3, 64, 64))
+    quick = folded(network, lambda network: [network(torch.ones(1, 3, 64, 64))])
     images = torch.randn(2, 3, 64, 64)
     with torch.inference_mode():
         torch.testing.assert_close(quick(images), network(images), rtol=1e-3, atol=1e-3)
@@ -55,4 +56,30 @@ class UsedTwice(nn.Module):
 
 def test_what_would_give_something_else_stays_as_it_is() -> None:
     for network in (UsedTwice(), nn.Sequential(nn.Flatten(), nn.Linear(3 * 64, 2))):
-        assert folded(with_norms_of_its_own(network), torch.rand(1, 3, 8, 8)) is network
+        assert folded(with_norms_of_its_own(network), lambda network: [network(torch.ones(1, 3, 8, 8))]) is network
+
+
+@pytest.mark.parametrize(
+    ("part", "is_folded"),
+    [
+        ("layer2", True),
+        ("layer2.0.conv1", False),  # what it gives has no norm yet
+        ("layer2.0.bn1", False),  # it would be gone
+        ("layer2.0.relu", True),
+    ],
+)
+def test_an_encoder_gives_the_same_maps_whichever_part_they_are_of(part: str, is_folded: bool) -> None:
+    settings = network_settings(
+        "pretrained", 64, encoder="torchvision/resnet18", weights=None, cutout=64, local_layer=part
+    ).approach
+    assert isinstance(settings, PretrainedSettings)
+    encoder = PretrainedEncoder(settings, 64)
+    with_norms_of_its_own(encoder.body)
+    images = torch.rand(2, 3, 64, 64) - 0.5
+    before = encoder.look(images)
+    encoder.fold_norms()
+    after = encoder.look(images)
+    for one, other in zip(before, after, strict=True):
+        assert one is not None and other is not None
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-3)
+    assert (encoder.quick[0] is not encoder.body) == is_folded

@@ -82,7 +82,7 @@ class PretrainedEncoder(nn.Module):
     def fold_norms(self) -> None:
         """Compute the same in less time from now on; the weights must not change any more."""
         images = torch.rand(1, 3, self.image_size, self.image_size, generator=torch.Generator().manual_seed(0))
-        self.quick = (folded(self.body, channels_last(images)),)
+        self.quick = (folded(self.body, lambda body: self._look(body, channels_last(images) - 0.5)),)
 
     def forward(self, images: Tensor) -> Tensor:
         """RGB in [-0.5, 0.5], (B, 3, H, W) -> (B, num_features), each of length 1."""
@@ -90,9 +90,11 @@ class PretrainedEncoder(nn.Module):
 
     def look(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
         """As forward, and the maps of the part that was asked for, (B, num_channels, H', W')."""
+        return self._look(self.quick[0] if self.quick else self.body, images)
+
+    def _look(self, body: nn.Module, images: Tensor) -> tuple[Tensor, Tensor | None]:
         _LATEST.maps = None
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
-            body = self.quick[0] if self.quick else self.body
             features = body((images + 0.5 - self.mean) / self.std)
         maps, _LATEST.maps = _LATEST.maps, None
         if features.ndim == 4:
