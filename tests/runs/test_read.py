@@ -125,3 +125,33 @@ def test_lists_in_lists_are_refused_at_once(tmp_path: Path, text: str) -> None:
     started = time.process_time()
     assert read_yaml(tmp_path / "config.yaml") is None
     assert time.process_time() - started < 5
+
+
+@pytest.mark.parametrize("typed", ["mode=sanity", "data.validate_on_train=true"])
+def test_a_run_that_learned_its_validation_pairs_by_heart_is_not_taken_for_use(tmp_path: Path, typed: str) -> None:
+    """Its figures are the best, and it ended last."""
+
+    def since(second: int) -> dict[str, Any]:
+        return {**RECORDS["status.json"], "since": f"2026-11-26T12:00:0{second}+00:00"}
+
+    records: dict[str, Any] = {"config.json": train_settings(typed).plain(), "status.json": since(2)}
+    by_heart = make_run(tmp_path / "by_heart", 1.0, **records)
+    assert find_checkpoint("latest", str(tmp_path), or_ready=True).name == "ready.ckpt"
+    real = make_run(tmp_path / "real", 0.7, **{"status.json": since(1)})
+    for checkpoint in ("latest", str(tmp_path)):
+        assert find_checkpoint(checkpoint, str(tmp_path), or_ready=True) == real / "checkpoints" / "best.ckpt"
+    assert find_checkpoint("latest", str(tmp_path)) == by_heart / "checkpoints" / "best.ckpt"  # to be measured again
+    assert [run.path for run in rank(read_runs([tmp_path])[0]).runs] == [real, by_heart]
+
+
+@pytest.mark.parametrize("repeated", ["seed", "data.fold"])
+def test_what_changed_together_with_the_seed_is_a_setting_of_its_own(tmp_path: Path, repeated: str) -> None:
+    for number, optimizer in enumerate(("adam", "adamw")):
+        typed = (f"{repeated}={number}", f"optimizer={optimizer}")
+        results = {**RECORDS["results.json"], "overrides": typed[:1]}  # what an experiment changes was not typed
+        records: dict[str, Any] = {"config.json": train_settings(*typed).plain(), "results.json": results}
+        make_run(tmp_path / optimizer, **records)
+    assert len(rank(read_runs([tmp_path])[0]).ranked) == 2
+    for number in (2, 3):
+        make_run(tmp_path / f"again{number}", 0.9, **{"config.json": train_settings(f"{repeated}={number}").plain()})
+    assert [len(setting.runs) for setting in rank(read_runs([tmp_path])[0]).ranked] in ([3, 1], [1, 3])

@@ -8,7 +8,7 @@ from shoepair.errors import UserError
 from shoepair.runs.folder import best_checkpoint, read_status
 from shoepair.runs.leaderboard import best_run
 from shoepair.runs.packaged import PACKAGED, READY, packaged_checkpoint
-from shoepair.runs.read import find_runs, read_runs
+from shoepair.runs.read import Run, find_runs, read_run, read_runs
 
 log = logging.getLogger(__name__)
 
@@ -21,17 +21,19 @@ def find_checkpoint(checkpoint: str, output_dir: str, key: str = "checkpoint", *
             (the best run by validation accuracy); "latest" (the run in output_dir that ended last); or "ready" or
             "best" (the networks that come with shoepair).
         key: what the setting is called.
-        or_ready: "latest" is "ready" where nothing was trained.
+        or_ready: it is to be used on shoes that nothing is known of: "latest" passes over runs that were trained on the
+            pairs that validate, as in the sanity mode, and is "ready" where there is no other.
     Raises:
         UserError: if there is none.
     """
     if checkpoint == "latest":
         trained = [path for path in find_runs([output_dir])[0] if best_checkpoint(path).is_file()]
-        if not trained and or_ready:
+        for path in sorted(trained, key=_ended, reverse=True):
+            if not (or_ready and _saw_validation(path)):
+                return best_checkpoint(path)
+        if or_ready:
             return packaged_checkpoint(READY)
-        if not trained:
-            raise UserError(f"{key}=latest: there is no trained run in {output_dir}/; run `shoepair train` first.")
-        return best_checkpoint(max(trained, key=_ended))
+        raise UserError(f"{key}=latest: there is no trained run in {output_dir}/; run `shoepair train` first.")
     if checkpoint in PACKAGED:
         return packaged_checkpoint(checkpoint, key)
     path = Path(checkpoint)
@@ -49,6 +51,11 @@ def find_checkpoint(checkpoint: str, output_dir: str, key: str = "checkpoint", *
     for line in unreadable:
         log.warning("Not read: %s", line)
     return best_checkpoint(best.path)
+
+
+def _saw_validation(run_dir: Path) -> bool:
+    run = read_run(run_dir)
+    return isinstance(run, Run) and run.saw_validation
 
 
 def _ended(run_dir: Path) -> datetime:

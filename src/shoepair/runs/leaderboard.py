@@ -109,7 +109,8 @@ class Setting:
 
 
 def gather(runs: Sequence[Run], metric: str = "accuracy") -> list[Setting]:
-    """Settings by the mean of a metric of validation, best first; those without a completed run come last.
+    """Settings by the mean of a metric of validation, best first; then those that were trained on the pairs that
+    validate; those without a completed run come last.
 
     Args:
         metric: one of METRICS.
@@ -119,7 +120,11 @@ def gather(runs: Sequence[Run], metric: str = "accuracy") -> list[Setting]:
     for run in runs:
         groups.setdefault(tuple(identity(run.settings.get(key, ABSENT)) for key in keys), []).append(run)
     settings = [Setting({key: group[0].settings.get(key, ABSENT) for key in keys}, group) for group in groups.values()]
-    return sorted(settings, key=lambda setting: _rank(setting.mean, setting.runs[0].path, metric))
+
+    def place(setting: Setting) -> tuple[bool, bool, tuple[float, float, Path]]:
+        return not setting.completed, setting.runs[0].saw_validation, _rank(setting.mean, setting.runs[0].path, metric)
+
+    return sorted(settings, key=place)
 
 
 @dataclass(frozen=True)
@@ -206,7 +211,8 @@ def differing_keys(runs: Sequence[Run]) -> list[str]:
         partition = [values.index(value) for value in values]
         if any(partition) and (key in typed or partition not in partitions):
             kept.append(key)
-            partitions.append(partition)
+            if key not in REPEATED_OVER:  # a setting of its own is none where the seed changed with it
+                partitions.append(partition)
     return kept
 
 

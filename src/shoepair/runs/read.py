@@ -100,6 +100,11 @@ class Run:
         return str(self.settings.get("approach.name", "?"))
 
     @property
+    def saw_validation(self) -> bool:
+        """Whether it was trained on the pairs that validate, as in the sanity mode: they say little of others."""
+        return self.settings.get("data.validate_on_train") is True
+
+    @property
     def command(self) -> str:
         """What trains this run again, outside of its sweep."""
         kept = [
