@@ -1,6 +1,6 @@
 """Does pruning cost anything? The same search with and without it: the best accuracy, and the epochs that it took.
 
-    python benchmarks/pruning.py OUT [--seeds 3] [--trials 40] [--pruner median] [--seconds 400] [KEY=VALUE ...]
+    python benchmarks/pruning.py OUT [--seeds 3] [--trials 40] [--pruners median ...] [--seconds 400] [KEY=VALUE ...]
 
 Every search is one `shoepair train sweep=search` in OUT. After so many seconds the command ends; called again, it goes
 on, until it says the result, which goes to OUT/pruning.json.
@@ -22,7 +22,7 @@ import optuna
 PROGRAM = [sys.executable, "-m", "shoepair", "train", "sweep=search"]
 # 60 drawn people and the smallest run in which settings matter.
 SETTINGS = ("approach=histogram", "data.num_people=60", "data.num_test_people=0", "data.image_size=16",
-            "data.batch_size=64", "trainer.max_epochs=8")  # fmt: skip
+            "data.batch_size=64", "trainer.max_epochs=24", "sweep.warmup_epochs=4")  # fmt: skip
 
 
 def search(folder: Path, pruner: str, seed: int, trials: int, seconds: float, settings: list[str]) -> bool:
@@ -71,7 +71,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--trials", type=int, default=40)
-    parser.add_argument("--pruner", default="median")
+    parser.add_argument("--pruners", nargs="+", default=["median", "successive_halving"])
     parser.add_argument("--seconds", type=float, default=400, help="end after so many; the next call goes on")
     options, settings = parser.parse_known_args()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -79,7 +79,7 @@ def main() -> None:
     deadline = time.monotonic() + options.seconds
     found: dict[str, dict[str, dict[str, Any]]] = {}
     for seed in range(options.seeds):
-        for pruner in ("none", options.pruner):
+        for pruner in ("none", *options.pruners):
             folder = options.out / f"{pruner}-{seed}"
             if len(finished(folder)) < options.trials and not search(
                 folder, pruner, seed, options.trials, deadline - time.monotonic(), settings
@@ -87,22 +87,25 @@ def main() -> None:
                 print(f"{folder}: {len(finished(folder))} of {options.trials} trials; call again to go on")
                 return
             found.setdefault(pruner, {})[str(seed)] = measured(folder)
-    plain, pruned = (list(found[pruner].values()) for pruner in ("none", options.pruner))
-    epochs = [b["epochs"] / a["epochs"] for a, b in zip(plain, pruned, strict=True)]
-    differences = [b["best"] - a["best"] for a, b in zip(plain, pruned, strict=True)]
-    record = {
-        "settings": [*SETTINGS, *settings], "trials": options.trials, "searches": found,
-        "epochs_of_unpruned": epochs, "mean_epochs_of_unpruned": statistics.fmean(epochs),
-        "difference_of_best": differences, "mean_difference_of_best": statistics.fmean(differences),
-    }  # fmt: skip
+    record = {"settings": [*SETTINGS, *settings], "trials": options.trials, "searches": found,
+              "compared": {pruner: compared(found["none"], found[pruner]) for pruner in options.pruners}}  # fmt: skip
     (options.out / "pruning.json").write_text(json.dumps(record, indent=2) + "\n")
     for pruner, searches in found.items():
         for name, figures in searches.items():
             low, high = (100 * end for end in figures["best_interval"])
-            print(f"{pruner:<12} seed {name}: best {100 * figures['best']:.1f} % ({low:.1f} to {high:.1f}), "
+            print(f"{pruner:<18} seed {name}: best {100 * figures['best']:.1f} % ({low:.1f} to {high:.1f}), "
                   f"{figures['epochs']} epochs, {figures['pruned']} pruned")  # fmt: skip
-    print(f"With pruning {100 * statistics.fmean(epochs):.0f} % of the epochs; "
-          f"best {100 * statistics.fmean(differences):+.1f} points")  # fmt: skip
+    for pruner, means in record["compared"].items():
+        print(f"{pruner}: {100 * means['epochs_of_unpruned']:.0f} % of the epochs; "
+              f"best {100 * means['difference_of_best']:+.1f} points")  # fmt: skip
+
+
+def compared(plain: dict[str, dict[str, Any]], pruned: dict[str, dict[str, Any]]) -> dict[str, float]:
+    """Means over the seeds."""
+    return {
+        "epochs_of_unpruned": statistics.fmean(pruned[seed]["epochs"] / plain[seed]["epochs"] for seed in plain),
+        "difference_of_best": statistics.fmean(pruned[seed]["best"] - plain[seed]["best"] for seed in plain),
+    }
 
 
 if __name__ == "__main__":
