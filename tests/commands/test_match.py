@@ -10,15 +10,20 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from conftest import TINY, Command
 from PIL import Image
 
 from shoepair import load_classifier
-from shoepair.commands.match import count_right
+from shoepair.commands.match import count_right, shown_of
 from shoepair.errors import UserError
 from shoepair.files import read_rows
-from shoepair.inference.gallery import sides_from_names, sides_from_table
+from shoepair.inference.assignment import Match
+from shoepair.inference.classifier import verdict_of
+from shoepair.inference.gallery import Gallery, sides_from_names, sides_from_table
+from shoepair.inference.matching import Found
 from shoepair.reports import matches as matches_report
 from shoepair.reports.match_page import write_page
 from shoepair.reports.matches import ShownMatch, ShownShoe, ShownSingle, draw_contact_sheets
@@ -119,6 +124,26 @@ def test_a_photo_that_is_too_dark_makes_its_pair_doubtful(
         (row,) = csv.DictReader(file)
     assert row["sure"] == "false"
     assert row["reasons"] == "the left photo is too dark; the right photo is too dark"
+
+
+def test_what_predict_is_not_sure_of_is_doubtful_and_comes_first() -> None:
+    margin = 1.4
+    matches = [
+        Match(0, 1, 1.2, None, -np.inf),
+        Match(2, 3, 5.0, None, -np.inf),
+        Match(4, 5, -3.0, 0, 2.0, confirmed=True),
+    ]
+    names = [f"{i}.jpg" for i in range(6)]
+    gallery = Gallery([Path(name) for name in names], [None] * 6, [b""] * 6, torch.empty(0), doubts=[None] * 6)
+    found = Found(gallery, names, list(range(6)), matches[::-1], [])
+
+    def doubtful(limit: float) -> list[tuple[str, bool]]:
+        return [(match.left.name, match.unsure) for match in shown_of(found, limit, margin).matches]
+
+    assert doubtful(0.0) == [("0.jpg", True), ("4.jpg", False), ("2.jpg", False)]
+    assert not verdict_of(1.2, margin=margin).sure and verdict_of(5.0, margin=margin).sure
+    assert doubtful(-7.0)[0] == ("0.jpg", True)  # however low a threshold was asked for
+    assert sorted(doubtful(4.5)) == [("0.jpg", True), ("2.jpg", True), ("4.jpg", False)]
 
 
 def test_a_heap_that_does_not_fit_on_one_sheet_comes_on_several(

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import Command, Outcome
+from PIL import Image
 
 from shoepair.errors import UserError
 from shoepair.inference.store import Store
@@ -141,12 +142,134 @@ def test_what_is_no_store_or_in_use_is_one_line(match: Command, days: Path) -> N
         (("monday", "--store", "nowhere/a.db"), "--store nowhere/a.db: no such folder as nowhere."),
         (("--store", "new.db", "--reject", "a", "b"), "--store new.db: no such file."),
         (("--reject", "a", "b"), "expected a folder with photos, or --store FILE."),
+        (("--store", "new.db"), "--store new.db: no such file."),
         (("monday", "--reject", "a", "b"), "--reject: expected --store FILE as well"),
+        (("monday", "--forget", "a"), "--forget: expected --store FILE as well"),
     ):
         outcome = match(*typed)
         assert outcome.code == 2 and outcome.err.splitlines()[-1].startswith(f"shoepair: {said}")
     with Store(Path("stock.db"), "a network"), pytest.raises(UserError, match="another command is using it"):
         Store(Path("stock.db"), "a network")
+
+
+def shoes_of(folder: str = "outputs/match") -> list[str]:
+    """Every shoe, as often as it is told of."""
+    with Path(folder, "pairs.csv").open() as file:
+        named = [row[side] for row in csv.DictReader(file) for side in ("left", "right")]
+    with Path(folder, "singles.csv").open() as file:
+        return named + [row["shoe"] for row in csv.DictReader(file)]
+
+
+def test_a_photo_that_takes_the_place_of_another_has_a_name_of_its_own(match: Command, days: Path) -> None:
+    """A photo was taken again, or a folder is filled anew by a camera that begins with the same numbers."""
+    match("monday", "tuesday", "--store", "stock.db")
+    left, right = sorted(
+        (pair["left"], pair["right"]) for pair in json.loads(match("--store", "stock.db", "--json").out)["pairs"]
+    )[0]
+    with Image.open(left) as photo:
+        photo.point(lambda value: value * 0.9).save(left)
+    outcome = match("monday", "tuesday", "--store", "stock.db")
+    assert (
+        outcome.code == 0
+        and f"{left}: another shoe of stock.db has this name; this one is called {left} (2)." in outcome.err
+    )
+    assert match("--store", "stock.db").code == 0 and len(shoes_of()) == len(set(shoes_of())) == 25
+    page = Path("outputs/match/match.html").read_text()
+    assert f"{left} (2)" in page
+    # Either can be named, and one of them be forgotten.
+    assert match("--store", "stock.db", "--reject", left, right).code == 0
+    forgotten = match("--store", "stock.db", "--forget", left, "--json")
+    assert json.loads(forgotten.out) == {"rejected": None, "forgotten": [left]}
+    assert match("--store", "stock.db").code == 0 and len(shoes_of()) == 24 and left not in shoes_of()
+    assert f"{left} (2)" in shoes_of()
+
+
+def test_a_shoe_that_is_forgotten_leaves_its_partner_single(match: Command, days: Path) -> None:
+    match("monday", "tuesday", "--store", "stock.db")
+    left, right = sorted(pairs())[0]
+    outcome = match("--store", "stock.db", "--forget", left, "--forget", sorted(pairs())[1][0])
+    assert outcome.code == 0 and f"{left} is forgotten" in outcome.out
+    assert match("--store", "stock.db", "--forget", left).err.splitlines()[-1] == (
+        f"shoepair: {left} is not among the shoes of stock.db."
+    )
+    assert match("--store", "stock.db").out.startswith("22 shoes") and (left, right) not in pairs()
+    assert match("monday", "--store", "stock.db").code == 0  # it comes back, as a shoe that is new
+    assert match("--store", "stock.db").out.startswith("24 shoes")
+
+
+def test_sides_that_are_said_later_undo_what_they_make_impossible(match: Command, days: Path) -> None:
+    Path("lefts").mkdir()
+    for i, photo in enumerate(sorted(Path("monday").iterdir())):
+        shutil.copy(photo, Path("lefts", f"{i}.png"))
+    match("lefts", "--store", "stock.db")
+    wrong = pairs()
+    assert wrong  # two left shoes
+    Path("sides.csv").write_text("file,side\n" + "".join(f"{file.name},left\n" for file in Path("lefts").iterdir()))
+    outcome = match("lefts", "--store", "stock.db", "--sides", "sides.csv")
+    assert outcome.code == 0 and outcome.out.startswith("12 shoes, all sides known: 0 pairs, 12 single shoes")
+    with Path("outputs/match/singles.csv").open() as file:
+        assert all(row["nearest"] == "" for row in csv.DictReader(file))
+
+
+def test_sides_that_are_said_later_put_a_pair_the_right_way_round(match: Command, days: Path) -> None:
+    left, right = (sorted(Path(day).glob("*_1_*"))[0] for day in ("monday", "tuesday"))
+    Path("heap").mkdir()
+    shutil.copy(left, "heap/b.png")
+    shutil.copy(right, "heap/a.png")
+    match("heap", "--store", "stock.db")
+    assert pairs() == {("a.png", "b.png")}
+    Path("sides.csv").write_text("file,side\na.png,right\nb.png,left\n")
+    assert match("heap", "--store", "stock.db", "--sides", "sides.csv").code == 0
+    assert pairs() == {("b.png", "a.png")}
+
+
+@pytest.mark.parametrize("store", [(), ("--store", "stock.db")])
+def test_a_pair_that_is_right_the_other_way_round_is_exchanged(match: Command, days: Path, store: tuple[str]) -> None:
+    match("monday", "tuesday", *store)
+    answer = json.loads(match("monday", "tuesday", *store, "--json").out)
+    left, right = answer["pairs"][0]["left"], answer["pairs"][0]["right"]
+    Path("said.csv").write_text(f"left,right,verdict\n{left},{right},right\n{right},{left},right\n")  # of two reviews
+    answer = json.loads(match("monday", "tuesday", *store, "--reviewed", "said.csv", "--json").out)
+    found = [(pair["left"], pair["right"]) for pair in answer["pairs"]]
+    assert found.count((right, left)) == 1 and (left, right) not in found
+
+
+def test_what_is_rejected_is_kept_only_if_the_rest_went_well(match: Command, days: Path) -> None:
+    match("monday", "tuesday", "--store", "stock.db")
+    left, right = sorted(pairs())[0]
+    Path("said.csv").write_text("left,right,verdict\nnobody.png,nothing.png,right\n")
+    typed = ("tuesday", "--store", "stock.db", "--reject", left, right)
+    assert match(*typed, "--reviewed", "said.csv").code == 2
+    outcome = match(*typed)
+    assert outcome.code == 0 and outcome.out.startswith(f"{left} and {right} are single again")
+    Path("said.csv").write_text(f"left,right,verdict\n{left},{right},right\n")
+    left, right = sorted(pairs())[0]
+    assert match("--store", "stock.db", "--reject", left, right, "--reviewed", "said.csv").code == 0
+    assert (left, right) not in pairs() and "24 shoes" in match("--store", "stock.db").out
+
+
+def test_a_store_without_a_shoe_is_one_line(match: Command, days: Path, trained: Path) -> None:
+    match("monday", "--store", "stock.db")
+    for name in sorted(shoes_of()):
+        assert match("--store", "stock.db", "--forget", name).code == 0
+    outcome = match("--store", "stock.db")
+    assert outcome.code == 2 and outcome.err.splitlines()[-1] == (
+        "shoepair: --store stock.db: it holds no shoe; name a folder with photos."
+    )
+
+
+def test_one_shoe_under_two_names_is_in_one_pair(match: Command, days: Path) -> None:
+    match("monday", "tuesday", "--store", "stock.db")
+    first, second = sorted(Path("monday").iterdir())[:2]
+    right = sorted(Path("tuesday").iterdir())[0]
+    for rows, said in (
+        (f"{first},{right},right\n{first.name},{second},right", f"is right with both {right} and {second}."),
+        (f"{first},{first.name},wrong", f"{first} and {first.name} are one shoe."),
+        (f"{first},{right},right\n{right.name},{first.name},wrong", "are both right and wrong."),
+    ):
+        Path("said.csv").write_text(f"left,right,verdict\n{rows}\n")
+        outcome = match("--store", "stock.db", "--reviewed", "said.csv")
+        assert outcome.code == 2 and outcome.err.splitlines()[-1].endswith(said)
 
 
 def test_two_files_with_one_photo_are_one_shoe_of_a_store(match: Command, days: Path) -> None:

@@ -13,7 +13,7 @@ from scipy.sparse import csr_array
 from settings import network_settings
 
 from shoepair.inference import retrieval
-from shoepair.inference.assignment import best_pairs, find_matches, nearest
+from shoepair.inference.assignment import best_pairs, find_matches, nearest, still_possible
 from shoepair.inference.gallery import Gallery
 from shoepair.inference.network import TrainedNetwork
 from shoepair.inference.retrieval import shortlisted_pairs, whitened
@@ -242,6 +242,12 @@ def test_what_a_person_said_of_pairs_stays_and_the_rest_is_matched_anew() -> Non
     assert pairs(right=[(2, 3)]) == {(2, 3), (0, 4)}
     confirmed = find_matches(sparse(logits), sides, 0.0, right=[(2, 5)])[-1]
     assert (confirmed.left, confirmed.logit, confirmed.runner_up, confirmed.confirmed) == (2, -4.0, 3, True)
+    # What a person ruled out is nobody's rival, and no single shoe's nearest.
+    found = {match.left: match for match in find_matches(sparse(logits), sides, 0.0, wrong=[(0, 3)])}
+    assert found[0].right == 4 and found[0].runner_up == 1 and found[1].runner_up == 4
+    found = {match.left: match for match in find_matches(sparse(logits), sides, 0.0, right=[(1, 4)])}
+    assert found[0].right == 3 and found[0].runner_up == 2
+    assert nearest(still_possible(sparse(logits), [(0, 3)], [(1, 4)]), 1) is None
 
 
 def test_the_nearest_of_the_others() -> None:

@@ -58,6 +58,9 @@ def test_a_doubtful_pair_says_why(tmp_path: Path) -> None:
         ShownMatch(shown("d.jpg"), shown("e.jpg"), 0.55, shown("f.jpg"), 0.0001, unsure=True),
         ShownMatch(shown("g.jpg"), shown("h.jpg", doubt="is blurred"), 0.99, None, None, unsure=True),
         ShownMatch(shown("i.jpg"), shown("j.jpg"), 0.99, shown("k.jpg"), 0.2, unsure=False),
+        ShownMatch(shown("l.jpg"), shown("m.jpg"), 0.8, None, None, unsure=True),
+        ShownMatch(shown("n.jpg"), shown("o.jpg"), 0.4, None, None, unsure=True),
+        ShownMatch(shown("p.jpg"), shown("q.jpg"), 0.02, shown("r.jpg"), 0.9, unsure=False),  # a person said so
     ]
     write_page(tmp_path / "match.html", matches, [], gallery="a heap", threshold=0.5)
     said = re.findall(r"<li.*?</li>", (tmp_path / "match.html").read_text(), re.DOTALL)
@@ -65,6 +68,8 @@ def test_a_doubtful_pair_says_why(tmp_path: Path) -> None:
     assert "Look again: it lies hardly above 50 %." in said[1] and "Next best: f.jpg, under 1 %." in said[1]
     assert "Look again: the right photo is blurred." in said[2]
     assert "Look again" not in said[3] and "Next best: k.jpg, 20 %." in said[3]
+    assert "Look again: the network is not sure of it." in said[4]
+    assert "Look again: it lies below 50 %." in said[5] and "Look again" not in said[6]
 
 
 def test_the_page_speaks_german(tmp_path: Path) -> None:

@@ -20,13 +20,14 @@ from shoepair.commands.options import (
 )
 from shoepair.errors import UserError
 from shoepair.files import in_utf8, is_file, is_folder
-from shoepair.terminal import say, say_aside
+from shoepair.terminal import say
 from shoepair.texts import languages
 
 if TYPE_CHECKING:
     from shoepair.inference.assignment import Match
     from shoepair.inference.matching import Found, Reviewed
     from shoepair.inference.network import TrainedNetwork
+    from shoepair.inference.store import Store
     from shoepair.reports.matches import ShownMatch, ShownSingle
 
 DEFAULT_THRESHOLD = 0.5  # a probability
@@ -44,12 +45,16 @@ def main(arguments: Sequence[str]) -> None:
             raise UserError(f"{folder}: no such folder.")
     if not options.folders and options.store is None:
         raise UserError("expected a folder with photos, or --store FILE.")
-    if options.reject is not None:
-        if options.store is None:
-            raise UserError("--reject: expected --store FILE as well, the store in which the two shoes are a pair.")
-        (say_aside if options.json else say)(reject(options.store, *options.reject))
-        if not options.folders:
-            return
+    if not options.folders and not is_file(options.store):
+        raise UserError(f"--store {options.store}: no such file.")
+    undone = Undone(options.reject, options.forget or [])
+    if options.store is None and undone:
+        option = "--forget" if options.reject is None else "--reject"
+        raise UserError(f"{option}: expected --store FILE as well, the store that holds these shoes.")
+    if undone and not options.folders and options.reviewed is None:
+        told = undo_in(options.store, undone)
+        say(json.dumps(undone.record()) if options.json else "\n".join(told))
+        return
     paths, sides = photos_of(options.folders, options.sides)
     checkpoint = chosen_checkpoint(options)
     from shoepair.runs.folder import hold, release
@@ -66,6 +71,7 @@ def main(arguments: Sequence[str]) -> None:
             out=options.out,
             score=options.score,
             store=options.store,
+            undone=undone,
             reviewed=options.reviewed,
             language=options.language,
         )
@@ -113,6 +119,12 @@ def _parser() -> argparse.ArgumentParser:
         help="two shoes of the store, as pairs.csv names them, are no pair: both are single again",
     )
     parser.add_argument(
+        "--forget",
+        action="append",
+        metavar="SHOE",
+        help="a shoe of the store is gone; its partner is single again (may be repeated)",
+    )
+    parser.add_argument(
         "--reviewed",
         type=Path,
         metavar="FILE.csv",
@@ -142,14 +154,48 @@ class Answer:
     record: dict[str, Any]
 
 
-def reject(store: Path, left: str, right: str) -> str:
-    """Undo a pair of a store. Raises UserError if there is none."""
+@dataclass(frozen=True)
+class Undone:
+    """What is to be undone in a store.
+
+    Attributes:
+        reject: two shoes that are no pair; None: nothing is said.
+        forget: shoes that are gone.
+    """
+
+    reject: Sequence[str] | None = None
+    forget: Sequence[str] = ()
+
+    def __bool__(self) -> bool:
+        return self.reject is not None or len(self.forget) > 0
+
+    def record(self) -> dict[str, Any]:
+        return {"rejected": self.reject, "forgotten": list(self.forget)}
+
+    def apply(self, stock: "Store") -> list[str]:
+        """Do it. Returns what was done, a line each.
+
+        Raises:
+            UserError: naming a shoe that is not there, or two that were no pair.
+        """
+        lines = []
+        if self.reject is not None:
+            left, right = self.reject
+            if not stock.reject(stock.shoe_named(left), stock.shoe_named(right)):
+                raise UserError(f"--reject {left} {right}: they are no pair in {stock.path}.")
+            lines.append(f"{left} and {right} are single again, and will not be put together")
+        for name in self.forget:
+            stock.forget(stock.shoe_named(name))
+            lines.append(f"{name} is forgotten")
+        return lines
+
+
+def undo_in(store: Path, undone: Undone) -> list[str]:
+    """Undo something in a store, whatever its network is. Returns what was done, a line each."""
     from shoepair.inference.store import Store
 
     with Store(store, None) as stock:
-        if not stock.reject(stock.shoe_named(left), stock.shoe_named(right)):
-            raise UserError(f"--reject {left} {right}: they are no pair in {store}.")
-    return f"{left} and {right} are single again, and will not be put together"
+        return undone.apply(stock)
 
 
 def match(
@@ -163,6 +209,7 @@ def match(
     max_fmr: float | None = None,
     score: bool = False,
     store: Path | None = None,
+    undone: Undone | None = None,
     reviewed: Path | None = None,
     language: str = "en",
     called: str | None = None,
@@ -174,6 +221,7 @@ def match(
         threshold: a probability; None: 0.5.
         max_fmr: instead of a threshold, the false match rate it is to give; see load_classifier.
         store: keeps shoes and pairs for the next time.
+        undone: in the store, before anything is matched; kept with what is found, or not at all.
         reviewed: a CSV file of what a person said of pairs.
         language: of the page, a key of texts.languages().
         called: what the page calls the heap; None: its folders, or its store.
@@ -193,23 +241,23 @@ def match(
     limit = logit_of(threshold or DEFAULT_THRESHOLD) if max_fmr is None else trained.threshold(max_fmr)
     say_which(checkpoint, trained)
     _make_folder(out)
+    told: list[str] = []
     if store is None:
         found = _match_heap(paths, sides, trained, limit, said, out, num_folders=len(folders))
-        names = matching.names_of(found.gallery.paths, len(folders))
     else:
-        found = _match_store(store, paths, sides, trained, limit, said, out)
-        names = matching.names_of(found.gallery.paths, 0)
-    lines = [found_line(found, limit)]
+        found, told = _match_store(store, undone or Undone(), paths, sides, trained, limit, said, out)
+    lines = [*told, found_line(found, limit)]
     if max_fmr is not None:
         lines.append(threshold_line(trained, limit))
     counts = None
     if score:
         counts = _count(found)
         lines.append(counts.line())
-    shown = shown_of(found, names, limit)
+    shown = shown_of(found, limit, trained.margin)
     what = called or ", ".join(map(in_utf8, folders)) or str(store)
     lines.append(write_report(shown, out, limit=limit, what=what, language=language))
-    return Answer(lines, _record(shown, found, limit, out) | ({} if counts is None else {"score": asdict(counts)}))
+    record = _record(shown, found, limit, out) | (undone.record() if undone else {})
+    return Answer(lines, record | ({} if counts is None else {"score": asdict(counts)}))
 
 
 def photos_of(folders: Sequence[Path], sides: str) -> tuple[list[Path], list[str | None]]:
@@ -233,7 +281,7 @@ def photos_of(folders: Sequence[Path], sides: str) -> tuple[list[Path], list[str
 def _count(found: "Found") -> "Counts":
     place = {shoe: i for i, shoe in enumerate(found.shoes)}
     pairs = [(place[m.left], place[m.right]) for m in found.matches]
-    return count_right([found.gallery.paths[shoe].name for shoe in found.shoes], pairs)
+    return count_right([Path(found.names[shoe]).name for shoe in found.shoes], pairs)
 
 
 def _make_folder(out: Path) -> None:
@@ -256,15 +304,17 @@ def _match_heap(
 
 
 def _match_store(
-    store: Path, paths: Sequence[Path], sides: Sequence[str | None], trained: "TrainedNetwork", limit: float,
-    said: "Reviewed", out: Path,
-) -> "Found":  # fmt: skip
+    store: Path, undone: Undone, paths: Sequence[Path], sides: Sequence[str | None], trained: "TrainedNetwork",
+    limit: float, said: "Reviewed", out: Path,
+) -> tuple["Found", list[str]]:  # fmt: skip
     from shoepair.inference.matching import match_store
     from shoepair.inference.store import Store
     from shoepair.reports.match_page import SMALL_THUMBNAIL_PX
 
     with Store(store, trained.fingerprint) as stock:
-        return match_store(stock, paths, sides, trained, limit, said, thumbnail_px=SMALL_THUMBNAIL_PX, folder=out)
+        told = undone.apply(stock)
+        found = match_store(stock, paths, sides, trained, limit, said, thumbnail_px=SMALL_THUMBNAIL_PX, folder=out)
+        return found, told
 
 
 def found_line(found: "Found", limit: float) -> str:
@@ -289,23 +339,29 @@ class Shown:
     singles: list["ShownSingle"]
 
 
-def shown_of(found: "Found", names: Sequence[str], limit: float) -> Shown:
-    """Probabilities instead of logits, and what to look at again."""
-    from shoepair.metrics.scores import probability_of
+def shown_of(found: "Found", limit: float, margin: float) -> Shown:
+    """Probabilities instead of logits, and what to look at again: that comes first.
+
+    Args:
+        margin: the calibrated logit from which the network is sure of a pair.
+    """
+    from shoepair.inference.classifier import SURE
+    from shoepair.metrics.scores import logit_of, probability_of
     from shoepair.reports import matches as report
     from shoepair.reports.match_page import UNSURE_MARGIN
 
     gallery = found.gallery
-    cut_outs: Sequence[bytes | None] = gallery.cut_outs or [None] * len(names)
-    each = zip(names, gallery.thumbnails, cut_outs, gallery.doubts, gallery.paths, strict=True)
+    cut_outs: Sequence[bytes | None] = gallery.cut_outs or [None] * len(found.names)
+    each = zip(found.names, gallery.thumbnails, cut_outs, gallery.doubts, gallery.paths, strict=True)
     shoes = [report.ShownShoe(*one) for one in each]
+    sure_from = max(margin, logit_of(SURE))
 
     def probable(logit: float) -> float | None:
         return probability_of(logit) if math.isfinite(logit) else None
 
     def unsure(m: "Match") -> bool:
         doubted = any(gallery.doubts[shoe] for shoe in (m.left, m.right))
-        return not m.confirmed and (m.distance(limit) < UNSURE_MARGIN or doubted)
+        return not m.confirmed and (m.distance(limit) < UNSURE_MARGIN or m.logit < sure_from or doubted)
 
     matches = [
         report.ShownMatch(
@@ -316,7 +372,7 @@ def shown_of(found: "Found", names: Sequence[str], limit: float) -> Shown:
             probable(m.runner_up_logit),
             unsure=unsure(m),
         )
-        for m in found.matches
+        for m in sorted(found.matches, key=lambda m: not unsure(m))
     ]
     singles = [
         report.ShownSingle(shoes[one.shoe], None if one.nearest is None else shoes[one.nearest], probable(one.logit))

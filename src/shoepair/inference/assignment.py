@@ -26,7 +26,8 @@ class Match:
     Attributes:
         left, right: indices of the shoes.
         logit: how well they fit.
-        runner_up: index of the shoe that fits one of the two best after the other; None if there is no other candidate.
+        runner_up: index of the shoe that fits one of the two best after the other, and may; None if there is no other
+            candidate.
         runner_up_logit: how well it fits; -inf without a runner_up.
         confirmed: a person said that they are a pair.
     """
@@ -204,14 +205,15 @@ def find_matches(
         wrong: two shoes each that are no pair.
     """
     right = list(right)
-    allowed = _without(scores, right, wrong)
-    pairs = [(pair, False) for pair in best_pairs(allowed, sides, threshold)] + [(pair, True) for pair in right]
-    matches = [match_of(scores, *pair, confirmed=confirmed) for pair, confirmed in pairs]
+    possible = still_possible(scores, right, wrong)
+    matches = [match_of(possible, *pair) for pair in best_pairs(possible, sides, threshold)]
+    matches += [match_of(scores, *pair, confirmed=True) for pair in right]
     return sorted(matches, key=lambda match: match.distance(threshold))
 
 
-def _without(scores: csr_array, right: Sequence[tuple[int, int]], wrong: Iterable[tuple[int, int]]) -> csr_array:
-    """The scores of shoes that are not settled, and of pairs that are not wrong."""
+def still_possible(scores: csr_array, right: Sequence[tuple[int, int]], wrong: Iterable[tuple[int, int]]) -> csr_array:
+    """The scores of what a person said nothing of: without shoes that are in a pair that is right, and without pairs
+    that are wrong."""
     num_shoes = scores.shape[0]
     settled = np.zeros(num_shoes, dtype=bool)
     settled[np.array(right, dtype=np.int64).ravel()] = True

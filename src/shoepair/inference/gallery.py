@@ -37,7 +37,7 @@ class Gallery:
     """The shoes that could be read, and what is known of them.
 
     Attributes:
-        paths: of the photos.
+        paths: of the photos; None: another one stands there now.
         sides: "left", "right" or None (unknown), in the same order.
         thumbnails: small JPEG files, in the same order.
         seen: what the network needs of each shoe: the embeddings of its views (num_shoes, num_views, C) where it is
@@ -47,7 +47,7 @@ class Gallery:
         descriptors: what shoes are retrieved by, (num_shoes, c); None: to be computed from what is seen.
     """
 
-    paths: list[Path]
+    paths: list[Path | None]
     sides: list[str | None]
     thumbnails: list[bytes]
     seen: Tensor | Rows

@@ -9,7 +9,7 @@ from scipy.sparse import csr_array
 
 from shoepair.errors import UserError
 from shoepair.files import in_utf8, read_rows, spellings
-from shoepair.inference.assignment import Match, find_matches, nearest
+from shoepair.inference.assignment import Match, find_matches, nearest, still_possible
 from shoepair.inference.gallery import Gallery, encode_photos
 from shoepair.inference.network import TrainedNetwork
 from shoepair.inference.scoring import score_gallery, symmetric
@@ -33,12 +33,14 @@ class Found:
 
     Attributes:
         gallery: the shoes that were asked for, and those that are named beside them.
+        names: what all of these are called in tables.
         shoes: which of them were asked for.
         matches: pairs with one of these at least, most doubtful first.
         singles: those of these that stayed single.
     """
 
     gallery: Gallery
+    names: list[str]
     shoes: list[int]
     matches: list[Match]
     singles: list[Single]
@@ -79,9 +81,9 @@ def read_reviewed(table: Path | None) -> Reviewed:
     return Reviewed(list(dict.fromkeys(said[True])), said[False])
 
 
-def names_of(paths: Sequence[Path], num_folders: int) -> list[str]:
-    """What shoes are called in tables: their files' names; of several folders, with the folder."""
-    return [path.name if num_folders == 1 else in_utf8(path) for path in paths]
+def names_of(paths: Sequence[Path | None], num_folders: int) -> list[str]:
+    """What the shoes of a heap are called in tables: their files' names; of several folders, with the folder."""
+    return [path.name if num_folders == 1 else in_utf8(path) for path in paths if path is not None]
 
 
 def match_gallery(
@@ -103,15 +105,40 @@ def match_gallery(
             raise UserError(f"--reviewed: {name} is not among the shoes.")
         return known
 
-    right, wrong = (_numbers(pairs, shoe_named) for pairs in (reviewed.right, reviewed.wrong))
+    right, wrong = _numbered(reviewed, shoe_named)
     scores = score_gallery(gallery, trained, wanted=right)
     matches = find_matches(scores, gallery.sides, threshold, right=right, wrong=wrong)
     shoes = list(range(len(gallery.paths)))
-    return Found(gallery, shoes, matches, _singles(shoes, matches, scores))
+    possible = still_possible(scores, right, wrong)
+    return Found(gallery, list(names), shoes, matches, _singles(shoes, matches, possible))
 
 
-def _numbers(pairs: Iterable[tuple[str, str]], shoe_named: Callable[[str], int]) -> list[tuple[int, int]]:
-    return [(shoe_named(left), shoe_named(right)) for left, right in pairs]
+def _numbered(
+    reviewed: Reviewed, shoe_named: Callable[[str], int]
+) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+    """The pairs that are right and those that are wrong. Of a pair in both orders, the last one counts.
+
+    Raises:
+        UserError: if what was said contradicts itself once it is known which names are of one shoe.
+    """
+    right, wrong = (
+        [(shoe_named(left), shoe_named(right)) for left, right in pairs] for pairs in (reviewed.right, reviewed.wrong)
+    )
+    called = dict(zip([*right, *wrong], [*reviewed.right, *reviewed.wrong], strict=True))
+    once = {frozenset(pair): pair for pair in right}
+    for pair in [*once.values(), *wrong]:
+        if pair[0] == pair[1]:
+            raise UserError(f"--reviewed: {' and '.join(called[pair])} are one shoe.")
+    for pair in wrong:
+        if frozenset(pair) in once:
+            raise UserError(f"--reviewed: {' and '.join(called[pair])} are both right and wrong.")
+    partners: dict[int, str] = {}
+    for pair in once.values():
+        for shoe, name, other in zip(pair, called[pair], called[pair][::-1], strict=True):
+            if shoe in partners:
+                raise UserError(f"--reviewed: {name} is right with both {partners[shoe]} and {other}.")
+            partners[shoe] = other
+    return list(once.values()), wrong
 
 
 def _singles(shoes: Iterable[int], matches: Iterable[Match], scores: csr_array) -> list[Single]:
@@ -137,9 +164,13 @@ def match_store(
         paths: photos; none: all of the store are asked for.
         sides: of their shoes; None: not known, or as the store knows it.
         folder: where there is room for what the network needs of the single shoes.
+    Raises:
+        UserError: if there is no shoe, or for a name in `reviewed` of none.
     """
     asked = _read_new(store, paths, sides, trained, thumbnail_px) if len(paths) else store.all()
-    right, wrong = (_numbers(pairs, store.shoe_named) for pairs in (reviewed.right, reviewed.wrong))
+    if not asked:
+        raise UserError(f"--store {store.path}: it holds no shoe; name a folder with photos.")
+    right, wrong = _numbered(reviewed, store.shoe_named)
     for pair in wrong:
         store.reject(*pair)
     right = [pair for pair in right if not store.confirm(*pair)]
@@ -157,7 +188,8 @@ def match_store(
     found = find_matches(scores, gallery.sides, threshold, right=wanted, wrong=refused)
     named = [_renumbered(match, shoes) for match in found]
     store.remember(named, scores, shoes)
-    return _found(store, set(asked), named, _singles(range(len(shoes)), found, scores), shoes, threshold)
+    singles = _singles(range(len(shoes)), found, still_possible(scores, wanted, refused))
+    return _found(store, set(asked), named, singles, shoes, threshold)
 
 
 def _read_new(
@@ -210,6 +242,7 @@ def _found(
     number = {shoe: i for i, shoe in enumerate(order)}
     return Found(
         store.gallery(order, None, encoded=False),
+        store.names(order),
         sorted(number[shoe] for shoe in asked | {shoe for m in matches for shoe in (m.left, m.right)}),
         sorted((_renumbered(m, number) for m in matches), key=lambda m: m.distance(limit)),
         [

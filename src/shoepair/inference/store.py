@@ -3,6 +3,7 @@
 A command is one transaction: however it ends, the file is as it was before, or as it is after.
 """
 
+import itertools
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ import torch
 from scipy.sparse import csr_array
 from torch import Tensor
 
+from shoepair.data.layout import LEFT, RIGHT
 from shoepair.errors import UserError
 from shoepair.files import digest, in_utf8, is_file, spellings
 from shoepair.inference.assignment import Match
@@ -167,8 +169,8 @@ class Store:
             self._forget_place(where)
             cursor = self._sql.execute(
                 "INSERT INTO shoes VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?)",
-                (in_utf8(photos[row].path), where, size, changed, photos[row].digest, sides[row], encoded.doubts[i],
-                 encoded.descriptors[i].tobytes(), cut_out, encoded.thumbnails[i]),
+                (self._free_name(in_utf8(photos[row].path)), where, size, changed, photos[row].digest, sides[row],
+                 encoded.doubts[i], encoded.descriptors[i].tobytes(), cut_out, encoded.thumbnails[i]),
             )  # fmt: skip
             assert cursor.lastrowid is not None
             shoes.append(cursor.lastrowid)
@@ -176,13 +178,43 @@ class Store:
             self._sql.execute("INSERT INTO seen VALUES (?, ?)", (shoes[-1], value))
         return shoes
 
+    def _free_name(self, name: str) -> str:
+        """A shoe keeps its name for good; one whose photo stands where another one's stood is told from it."""
+        numbered = itertools.chain([name], (f"{name} ({number})" for number in itertools.count(2)))
+        free = next(one for one in numbered if self._one("SELECT id FROM shoes WHERE name = ?", one) is None)
+        if free != name:
+            say_aside(f"{name}: another shoe of {self.path} has this name; this one is called {free}.")
+        return free
+
     def name_sides(self, sides: Iterable[tuple[int, str | None]]) -> None:
-        """Take over the sides of shoes; one that changes is compared again."""
+        """Take over the sides of shoes; one that changes is compared again, and what two lefts or two rights were to
+        each other is forgotten, unless a person confirmed it."""
+        changed = 0
         for shoe, side in sides:
             if side is not None:
-                self._sql.execute(
-                    "UPDATE shoes SET side = ?, fresh = 1 WHERE id = ? AND side IS NOT ?", (side, shoe, side)
-                )
+                query = "UPDATE shoes SET side = ?, fresh = 1 WHERE id = ? AND side IS NOT ?"
+                changed += self._sql.execute(query, (side, shoe, side)).rowcount
+        if not changed:
+            return
+        two = "SELECT 1 FROM shoes a, shoes b WHERE a.id = one AND b.id = other AND"
+        self._sql.execute(f"DELETE FROM scores WHERE EXISTS ({two} a.side = b.side)")
+        for one, other in self._sql.execute(
+            f"SELECT one, other FROM pairs WHERE NOT confirmed AND EXISTS ({two} a.side = b.side)"
+        ).fetchall():
+            self._part(one, other)
+        exchanged = f"a.side IS NOT b.side AND (a.side = '{RIGHT}' OR b.side = '{LEFT}')"
+        self._sql.execute(f"UPDATE pairs SET one = other, other = one WHERE EXISTS ({two} {exchanged})")
+
+    def forget(self, shoe: int) -> None:
+        """A shoe that is gone; its partner is single again."""
+        for match in self.pairs():
+            if shoe in (match.left, match.right):
+                self._part(match.left, match.right)
+        self._sql.execute("UPDATE pairs SET runner_up = NULL, runner_up_logit = NULL WHERE runner_up = ?", (shoe,))
+        for table in ("rejected", "scores"):
+            self._sql.execute(f"DELETE FROM {table} WHERE ? IN (one, other)", (shoe,))
+        self._sql.execute("DELETE FROM seen WHERE shoe = ?", (shoe,))
+        self._sql.execute("DELETE FROM shoes WHERE id = ?", (shoe,))
 
     def shoe_named(self, name: str) -> int:
         """A shoe by its name in the tables, or by its file's name alone where no other has it.
@@ -230,10 +262,9 @@ class Store:
         """Two shoes are a pair. Returns whether that was known; if not, both are single now, and so are the shoes that
         were taken for their partners."""
         self._sql.execute("DELETE FROM rejected WHERE one = ? AND other = ?", (min(one, other), max(one, other)))
-        for a, b in ((one, other), (other, one)):
-            known = self._sql.execute("UPDATE pairs SET confirmed = 1 WHERE one = ? AND other = ?", (a, b)).rowcount
-            if known:
-                return True
+        query = "UPDATE pairs SET one = ?, other = ?, confirmed = 1 WHERE (one, other) IN (VALUES (?, ?), (?, ?))"
+        if self._sql.execute(query, (one, other, one, other, other, one)).rowcount:
+            return True
         for match in self.pairs():
             if {match.left, match.right} & {one, other}:
                 self._part(match.left, match.right)
@@ -280,18 +311,22 @@ class Store:
 
     # Shoes as a gallery
 
+    def names(self, shoes: Sequence[int]) -> list[str]:
+        """What some shoes are called in the tables."""
+        return [str(name) for (name,) in self._of(shoes, "SELECT name FROM shoes WHERE id = ?")]
+
     def gallery(self, shoes: Sequence[int], folder: Path | None, *, encoded: bool) -> Gallery:
-        """Some shoes, in their order; named as the tables name them.
+        """Some shoes, in their order.
 
         Args:
             encoded: with what the network needs of them, in a file in `folder`.
         """
-        columns = "name, side, thumbnail, cut_out, doubt" + (", descriptor" if encoded else "")
+        columns = "path, side, thumbnail, cut_out, doubt" + (", descriptor" if encoded else "")
         rows = list(self._of(shoes, f"SELECT {columns} FROM shoes WHERE id = ?"))
-        names, sides, thumbnails, cut_outs, doubts, *rest = zip(*rows, strict=True) if rows else [()] * 6
+        paths, sides, thumbnails, cut_outs, doubts, *rest = zip(*rows, strict=True) if rows else [()] * 5
         descriptors = np.stack([np.frombuffer(one, np.float32) for one in rest[0]]) if encoded and rows else None
         return Gallery(
-            [Path(name) for name in names],
+            [None if path is None else Path(path) for path in paths],
             list(sides),
             list(thumbnails),
             self._seen(shoes, folder) if encoded and rows else torch.empty(0),

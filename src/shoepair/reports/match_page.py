@@ -220,18 +220,21 @@ def _pair(number: int, m: ShownMatch, pictures: _Pictures, texts: Texts, thresho
 
 def _reasons(m: ShownMatch, texts: Texts, threshold: float) -> list[str]:
     """Why a pair is doubtful, each to stand within a sentence."""
+    if not m.unsure:
+        return []
     reasons = []
     logit = logit_of(m.probability)
     ahead = math.inf if m.runner_up_probability is None else logit - logit_of(m.runner_up_probability)
     if ahead < UNSURE_MARGIN:
         reasons.append(texts["match"]["runner_up_near" if ahead >= 0 else "runner_up_better"])
-    if logit - logit_of(threshold) < UNSURE_MARGIN:
+    above = logit - logit_of(threshold)
+    if above < UNSURE_MARGIN:
         percent = probability_in_percent(threshold, texts["percent"]["under_one"])
-        reasons.append(texts["match"]["hardly_above"].format(percent=percent))
+        reasons.append(texts["match"]["hardly_above" if above >= 0 else "below"].format(percent=percent))
     for side, shoe in (("left", m.left), ("right", m.right)):
         if shoe.doubt is not None:
             reasons.append(texts["photos"][side].format(doubt=texts["doubts"][shoe.doubt]))
-    return reasons
+    return reasons or [texts["match"]["not_sure"]]
 
 
 def _single(s: ShownSingle, pictures: _Pictures, texts: Texts) -> Mapping[str, Any]:

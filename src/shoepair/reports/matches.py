@@ -55,7 +55,7 @@ class ShownMatch:
     probability: float
     runner_up: ShownShoe | None
     runner_up_probability: float | None
-    unsure: bool  # the runner-up would do as well, or nearly, or it is hardly above the threshold, or see reasons
+    unsure: bool  # to be looked at again, see match_page
 
     @property
     def reasons(self) -> list[str]:
