@@ -84,6 +84,19 @@ MISTAKES = [
     ("trainer.limit_train_batches=2", "trainer.limit_train_batches: this key has no value yet; add it by +trainer"),
     ("+trainer.min_epochs=99", "trainer.min_epochs=99: expected at most trainer.max_epochs=40."),
     ("optimizer=sgd optimizer.momentum=0", "optimizer.momentum=0: expected more than 0 with optimizer.nesterov=true."),
+    ("scheduler=cosine scheduler.interval=step", "scheduler.interval=step: expected epoch, since scheduler.T_max=40"),
+    (
+        "approach=pretrained data.augment.rot180=0.5",
+        "data.augment.rot180=0.5: expected 0, since with approach.frozen=true whole photos",
+    ),
+    (
+        "experiment=best_pretrained approach.hidden_units=64",
+        "approach.hidden_units=64: expected null, since with approach.cutout=224 the heads have no hidden layer.",
+    ),
+    (
+        "approach=pretrained approach.hidden_units=null",
+        "approach.hidden_units=null: expected a number, since with approach.cutout=null the heads have a hidden layer.",
+    ),
     ("scheduler=plateau scheduler.interval=step", "scheduler.interval=step: expected epoch, since ReduceLROnPlateau"),
     ("approach.width=1024 approach.stages=8 data.image_size=256", "approach=dual: these settings make a network of"),
     ("trainer.devices=1000", "trainer.devices=1000: expected auto, -1, a number of devices"),

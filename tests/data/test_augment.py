@@ -139,7 +139,9 @@ def test_copies_are_changed_each_for_itself_and_never_mirrored() -> None:
 def test_views_are_chosen_alike_for_both_and_copies_each_for_itself() -> None:
     torch.manual_seed(0)
     views = torch.arange(5.0).view(1, 5, 1).expand(400, 5, 1)  # the photo, its mirror image, three copies
-    left, right = Augmentation(augment_settings(hflip=0.5)).choose_views(views, views + 10, num_copies=3)
+    left, right = Augmentation(augment_settings(hflip=0.5)).choose_views(
+        views, views + 10, num_copies=3, cut_outs=False
+    )
     left, right = left.flatten(), right.flatten() - 10
     mirrored = left == 1
     assert torch.equal(mirrored, right == 1) and 0.25 < mirrored.float().mean() < 0.35
@@ -147,8 +149,20 @@ def test_views_are_chosen_alike_for_both_and_copies_each_for_itself() -> None:
     copied = left > 1
     assert torch.equal(copied, right > 1) and 0.3 < copied.float().mean() < 0.5
     assert 0.65 < (left == right)[copied].float().mean() < 0.85  # five of eight, and of the others a third by chance
-    left, right = Augmentation(augment_settings(hflip=1.0)).choose_views(views[:, :1], views[:, :1], num_copies=0)
+    left, right = Augmentation(augment_settings(hflip=1.0)).choose_views(
+        views[:, :1], views[:, :1], num_copies=0, cut_outs=False
+    )
     assert left.eq(0).all() and right.eq(0).all()
+    for cut_outs, chance in (
+        (False, {"hflip": 1.0}),
+        (True, {"rot180": 1.0}),
+    ):  # the second view is turned, or mirrored
+        left, _ = Augmentation(augment_settings(**chance)).choose_views(views, views, num_copies=3, cut_outs=cut_outs)
+        assert not left.eq(0).any()
+        left, _ = Augmentation(augment_settings(**chance)).choose_views(
+            views, views, num_copies=3, cut_outs=not cut_outs
+        )
+        assert not left.eq(1).any()
 
 
 @pytest.mark.parametrize("quality", [15, 30, 75])

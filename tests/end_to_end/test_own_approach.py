@@ -83,6 +83,14 @@ def test_its_settings_are_checked_like_any_others(toy: Command) -> None:
         assert outcome.code == 2 and outcome.err.startswith(f"shoepair: {said}"), outcome.err
 
 
+def test_it_is_tried_out_by_the_sanity_mode(toy: Command) -> None:
+    """Which takes the dropout away, where there is one."""
+    outcome = toy("train", *OWN, *SETTINGS, "mode=sanity")
+    assert (
+        outcome.code in (0, 1) and outcome.err == "" and outcome.out.splitlines()[-1].startswith(("Learned", "Not le"))
+    )
+
+
 def test_what_a_checkpoint_names_is_never_imported_by_itself(toy: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     from shoepair.config import approaches
 

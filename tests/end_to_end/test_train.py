@@ -197,6 +197,11 @@ def test_evaluate_repeats_the_figures_of_the_run(shoepair: Command, tmp_path: Pa
     assert "mean of tests" in outcome.out
 
 
+def test_evaluate_needs_nothing_that_only_training_does(shoepair: Command, trained: Path) -> None:
+    outcome = shoepair("evaluate", f"checkpoint={trained}", "data.batch_size=1")  # training wants halves of each kind
+    assert outcome.code == 0, outcome.err
+
+
 def test_evaluate_takes_other_data(shoepair: Command, tmp_path: Path, trained: Path, drawn_photos: Path) -> None:
     checkpoint = trained / "checkpoints" / "best.ckpt"
     outcome = shoepair("evaluate", f"checkpoint={checkpoint}", "data=photos", f"data.root={drawn_photos}")
@@ -281,8 +286,9 @@ def test_checkpoints_hold_plain_values_only(trained: Path) -> None:
 
 @pytest.mark.parametrize(
     "typed",
-    ["scheduler=constant", "scheduler=cosine", "scheduler=onecycle", "scheduler=onecycle ema_decay=0.9 keep=last"],
-)
+    ["scheduler=constant", "scheduler=cosine", "scheduler=onecycle", "scheduler=onecycle ema_decay=0.9 keep=last",
+     "scheduler=plateau scheduler.patience=0 scheduler.factor=0.5 +scheduler.threshold=0.99"],
+)  # fmt: skip
 def test_a_resumed_run_ends_like_one_that_was_never_interrupted(
     shoepair: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, typed: str
 ) -> None:

@@ -700,7 +700,7 @@ def test_copies_are_of_an_encoder_that_stays(shoepair: Command) -> None:
     "typed", ["approach.local_layer=null", "approach.local_layer=features.8 approach.frozen=false"]
 )
 def test_cut_outs_need_places_and_an_encoder_that_stays(shoepair: Command, typed: str) -> None:
-    outcome = shoepair("train", *PRETRAINED, "approach.cutout=64", *typed.split())
+    outcome = shoepair("train", *PRETRAINED, "approach.cutout=64", "approach.hidden_units=null", *typed.split())
     assert outcome.code == 2 and outcome.err.startswith("shoepair: approach.cutout=64: expected")
     assert outcome.err.count("\n") == 1
 
@@ -708,7 +708,8 @@ def test_cut_outs_need_places_and_an_encoder_that_stays(shoepair: Command, typed
 def test_copies_are_seen_before_training_and_it_is_used_like_any_other(
     shoepair: Command, drawn_photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cut = ["approach.cutout=64", "approach.local_layer=features.8", "approach.copies=3", "augment=harsh"]
+    cut = ["approach.cutout=64", "approach.local_layer=features.8", "approach.hidden_units=null"]
+    cut += ["approach.copies=3", "augment=harsh"]
     with counted_looks(monkeypatch) as seen:
         outcome = shoepair("train", *PRETRAINED, *cut, "hydra.run.dir=outputs/run", "test=true")
     assert outcome.code == 0, outcome.err

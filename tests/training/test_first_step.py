@@ -3,9 +3,16 @@
 import json
 import os
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+import torch
 from conftest import TINY, Command
+from PIL import Image
+from settings import train_settings
+
+from shoepair.data.datamodule import ShoePairDataModule
 
 
 @pytest.mark.parametrize(
@@ -31,6 +38,34 @@ def test_it_is_one_line(shoepair: Command, typed: str, said: str) -> None:
     assert outcome.code == 2 and outcome.err.startswith(f"shoepair: {said}") and outcome.err.count("\n") == 1
     assert json.loads(Path("outputs/run/status.json").read_text())["status"] == "failed"
     assert "Epoch" not in outcome.out
+
+
+@pytest.mark.parametrize(("people", "split"), [(["a", "b", "c", "d"], "train"), (["a", "b", "c", "d", "d"], "train")])
+def test_people_of_one_pair_each_teach_no_difference(
+    shoepair: Command, tmp_path: Path, people: list[str], split: str
+) -> None:
+    shades = iter(range(10, 250, 10))
+    rows = ["file,person,pair,side,kind"]
+    for pair, person in enumerate(people):
+        for side in ("left", "right"):
+            Image.new("RGB", (32, 32), (next(shades),) * 3).save(tmp_path / f"{pair}{side}.png")
+            rows.append(f"{pair}{side}.png,{person},{pair},{side},w")
+    Path("shoes.csv").write_text("\n".join(rows))
+    tiny = [setting for setting in TINY if not setting.startswith("data.num")]
+    outcome = shoepair(*tiny, "data=table", "data.file=shoes.csv", "data.train_fraction=0.5", "data.batch_size=2")
+    assert outcome.code == 2 and outcome.err.startswith(f"shoepair: {split} has no different pair, since each of its")
+
+
+def test_a_part_of_validation_has_both_kinds_of_pair() -> None:
+    data = ShoePairDataModule(train_settings(*TINY, "data.num_people=20", "data.batch_size=4").data, 0)
+    data.setup()
+    trainer: Any = SimpleNamespace(limit_val_batches=0.5, global_rank=0, world_size=1, strategy=SimpleNamespace(
+        root_device=torch.device("cpu")))  # fmt: skip
+    data.trainer = trainer
+    half = [label for *_, label in data.val_dataloader()][:3]
+    assert 0.2 < torch.cat(half).mean() < 0.8
+    trainer.limit_val_batches = 1.0  # all of them, in the order of predictions.csv
+    assert torch.cat([label for *_, label in data.val_dataloader()]).tolist() == data.pairs["val"].label.tolist()
 
 
 def test_what_the_memory_cannot_hold_is_not_begun(shoepair: Command, monkeypatch: pytest.MonkeyPatch) -> None:

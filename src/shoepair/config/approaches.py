@@ -168,8 +168,8 @@ class PretrainedSettings(ApproachSettings):
         before=None,
     )
     encoder_lr_scale: Weight = key("The encoder's learning rate = encoder_lr_scale x optimizer.lr.")
-    hidden_units: Units = key("Width of the head's hidden layer.")
-    dropout: Proportion = key("Before each of the head's two linear layers.")
+    hidden_units: Units | None = key("Width of each head's hidden layer; null, with cutout: the heads have none.")
+    dropout: Proportion = key("Before each of the head's two linear layers; with cutout, before the first head's one.")
     ensemble_with: Place | None = key(
         "A trained dual network (a run's folder, or a checkpoint) that is trained further beside the encoder, as one "
         "more head. null: none."
@@ -186,6 +186,12 @@ class PretrainedSettings(ApproachSettings):
             raise UserError(
                 f"approach.cutout={self.cutout}: expected approach.frozen=true and an approach.local_layer, such as "
                 "blocks.4, whose places are compared."
+            )
+        if (self.hidden_units is None) != (self.cutout is not None):
+            expected = "a number" if self.cutout is None else "null"
+            raise UserError(
+                f"approach.hidden_units={in_line(self.hidden_units)}: expected {expected}, since with approach.cutout="
+                f"{in_line(self.cutout)} the heads have {'a' if self.cutout is None else 'no'} hidden layer."
             )
         of_training = ("unfreeze_from", "ensemble_with", *(("local_layer",) if self.cutout is None else ()))
         for name in of_training:

@@ -6,7 +6,7 @@ from typing import Any
 
 from shoepair.config.approaches import NetworkSettings, approach_named, load_plugins
 from shoepair.config.messages import accepts, unknown_key, validated
-from shoepair.config.schema import DATA, EvaluateDataSettings, EvaluateSettings, TrainSettings
+from shoepair.config.schema import DATA, DataSettings, EvaluateDataSettings, EvaluateSettings, TrainSettings
 from shoepair.config.shown import in_line
 from shoepair.config.targets import parameters_of
 from shoepair.config.trainer import DeviceSettings
@@ -20,12 +20,19 @@ MOST_WEIGHTS = 100_000_000  # with gradients and the averages of Adam, 1.6 GB
 EXTRA_OF_LOGGER = {"MLFlowLogger": "mlflow", "WandbLogger": "wandb"}
 
 
-def read_train_settings(plain: Mapping[str, Any]) -> TrainSettings:
-    """The settings of a training run, each key and all together checked; what files they name is not looked up."""
+def read_train_settings(plain: Mapping[str, Any], *, trained: bool = False) -> TrainSettings:
+    """The settings of a training run, each key and all together checked; what files they name is not looked up.
+
+    Args:
+        trained: that run is over, and what would train otherwise is no matter any more.
+    """
     plain = dict(plain)
     _load_plugins(plain)
     name = _name_of("approach", plain)
-    plain["approach"] = validated(approach_named(name).settings, plain["approach"], "approach")
+    approach = approach_named(name).settings
+    if plain.get("mode") == "sanity" and "dropout" not in approach.model_fields:  # an approach of one's own without it
+        plain["approach"] = {key: value for key, value in plain["approach"].items() if key != "dropout"}
+    plain["approach"] = validated(approach, plain["approach"], "approach")
     name = _name_of("data", plain)
     if not isinstance(name, str) or name not in DATA:
         raise UserError(f"data.name={in_line(name)}: expected one of {', '.join(DATA)}.")
@@ -36,7 +43,9 @@ def read_train_settings(plain: Mapping[str, Any]) -> TrainSettings:
     _refuse_unknown_arguments(settings.scheduler, "scheduler", settings.scheduler.target)
     _check_parts("logger", settings.logger)
     _check_parts("callbacks", settings.callbacks)
-    _check_together(settings)
+    _check_fold(settings.data)
+    if not trained:
+        _check_together(settings)
     return settings
 
 
@@ -110,6 +119,13 @@ def _check_parts(group: str, parts: Mapping[str, Any]) -> None:
                 raise unknown_key(f"{key}.{argument}", [f"{key}.{own}" for own in known])
 
 
+def _check_fold(data: DataSettings) -> None:
+    if data.fold is not None and data.fold >= data.folds:
+        raise UserError(
+            f"data.fold={data.fold}: expected a whole number from 0 to {data.folds - 1}, since data.folds={data.folds}."
+        )
+
+
 def _check_together(settings: TrainSettings) -> None:
     """What no key can be judged by alone."""
     data, approach = settings.data, settings.approach
@@ -122,6 +138,11 @@ def _check_together(settings: TrainSettings) -> None:
         raise UserError(
             f"data.same_side_negatives={data.same_side_negatives:g}: expected 0, since data.negatives={data.negatives} "
             "pairs left shoes with right ones only; data.negatives=resampled draws others as well."
+        )
+    if approach.encodes_once and approach.cutout_side is None and data.augment is not None and data.augment.rot180:
+        raise UserError(
+            f"data.augment.rot180={data.augment.rot180:g}: expected 0, since with approach.frozen=true whole photos "
+            "are seen once, before training, as they are and mirrored."
         )
     if approach.encodes_once and not approach.num_copies and data.augment is not None:
         for key in data.augment.of_one_shoe():
@@ -137,10 +158,6 @@ def _check_together(settings: TrainSettings) -> None:
         raise UserError(
             f"{key}: expected a multiple of {multiple}, since "
             f"approach.stages={approach.halvings} halves the image as many times."
-        )
-    if data.fold is not None and data.fold >= data.folds:
-        raise UserError(
-            f"data.fold={data.fold}: expected a whole number from 0 to {data.folds - 1}, since data.folds={data.folds}."
         )
     if settings.mode == "sanity" and settings.sanity is None:
         raise UserError("sanity was removed: mode=sanity needs sanity.accuracy, sanity.loss_gap and sanity.patience.")
@@ -163,6 +180,12 @@ def _check_optimizer(settings: TrainSettings) -> None:
     if _class_name(optimizer.target) == "SGD" and optimizer.nesterov and not optimizer.momentum:
         raise UserError(
             f"optimizer.momentum={optimizer.momentum:g}: expected more than 0 with optimizer.nesterov=true."
+        )
+    by_step = _class_name(scheduler.target) == "CosineAnnealingLR" and scheduler.interval == "step"
+    if by_step and scheduler.T_max == settings.trainer.max_epochs:
+        raise UserError(
+            f"scheduler.interval=step: expected epoch, since scheduler.T_max={scheduler.T_max} is the number of "
+            "epochs; or type the number of steps for that."
         )
     if _class_name(scheduler.target) == "ReduceLROnPlateau":
         if scheduler.interval != "epoch":

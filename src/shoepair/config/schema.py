@@ -148,7 +148,7 @@ class SchedulerSettings(OpenSection):
     patience: Annotated[int, Ge(0), Le(1_000_000)] = key(
         "Of plateau: epochs without progress before the rate falls.", default=0
     )
-    T_max: Count = key("Of cosine: epochs until the rate is lowest.", default=1)
+    T_max: Count = key("Of cosine: epochs (or steps, see interval) until the rate is lowest.", default=1)
     eta_min: Rate = key("Of cosine: the lowest learning rate.", default=0.0)
     max_lr: Rate = key("Of onecycle: the highest learning rate.", default=1.0)
     total_steps: Annotated[int, Ge(1), Le(10**12)] | None = key(

@@ -147,16 +147,19 @@ class Augmentation:
         changed = [Augmentation(own)(photos, photos)[0] for _ in cameras]
         return [copy if camera is None else camera.take(copy) for copy, camera in zip(changed, cameras, strict=True)]
 
-    def choose_views(self, left: Tensor, right: Tensor, num_copies: int) -> tuple[Tensor, Tensor]:
+    def choose_views(self, left: Tensor, right: Tensor, num_copies: int, *, cut_outs: bool) -> tuple[Tensor, Tensor]:
         """Mirroring, exchange of sides and choice of copies where shoes are vectors of their views, (B, num_views, C)
         each -> (B, C). Three of five pairs are as photographed; of a quarter both are the same copy, of the others any.
 
         Args:
             num_copies: the last so many views are changed copies. Of the others, the second one is that of the mirror
                 image, or of cut-outs that of the shoe turned by 180 degrees.
+            cut_outs: whether they are views of cut-outs.
         """
         s, num_views = self.settings, left.shape[1]
-        second = 0.0 if s is None or num_views - num_copies < 2 else max(s.hflip, s.rot180)
+        second = 0.0
+        if s is not None and num_views - num_copies > 1:
+            second = s.rot180 if cut_outs else s.hflip
         left, right = _chosen(left, right, num_copies, second)
         if s is not None and s.swap:
             exchanged = _chance(s.swap, left).view(-1, 1)

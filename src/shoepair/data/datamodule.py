@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
+import numpy as np
 import torch
 from lightning import LightningDataModule
 from torch import Tensor, from_numpy
@@ -97,6 +98,7 @@ class ShoePairDataModule(LightningDataModule):
         self.embeddings: dict[str, Views] = {}
         self.cut_outs: Views | None = None
         self.num_copies = 0
+        self.encodes_cut_outs = False
 
     def setup(self, stage: str | None = None) -> None:
         """Read or draw the shoes, split the people and form the pairs. Does nothing the second time.
@@ -169,7 +171,9 @@ class ShoePairDataModule(LightningDataModule):
         of_training = {id(self.shoes[split]) for split in ("train", "val")}
 
         def encode(photos: Tensor) -> Tensor:
-            return network.encode_views(_as_kept(network.prepared(photos)), hflip=hflip)
+            seen = network.prepared(photos)
+            self.encodes_cut_outs = seen.shape[1] == 4
+            return network.encode_views(_as_kept(seen), hflip=hflip)
 
         cameras = self.augment.cameras(num_copies)
 
@@ -214,7 +218,10 @@ class ShoePairDataModule(LightningDataModule):
         return self._loader("train", self.training_batches)
 
     def val_dataloader(self) -> Batches:
-        return self._loader("val", EvaluationBatches(self.pairs["val"], self.settings.batch_size, *self._rank()))
+        pairs = self.pairs["val"]
+        if self.trainer is not None and self.trainer.limit_val_batches != 1.0:  # then both kinds, in any part of them
+            pairs = pairs[np.random.default_rng(0).permutation(len(pairs))]
+        return self._loader("val", EvaluationBatches(pairs, self.settings.batch_size, *self._rank()))
 
     def evaluation_loader(self, split: str) -> Batches:
         """All pairs of "val", "test_m" or "test_w", in the order of `self.pairs[split]`."""
@@ -232,7 +239,10 @@ class ShoePairDataModule(LightningDataModule):
         """A gathered batch as the model sees it: normalised, in training augmented; of embeddings, all views or one."""
         left, right, label = batch
         if self.embeddings:
-            return (*self.augment.choose_views(left, right, self.num_copies), label) if training else batch
+            if not training:
+                return batch
+            left, right = self.augment.choose_views(left, right, self.num_copies, cut_outs=self.encodes_cut_outs)
+            return left, right, label
         if training and self.cut_outs is not None:
             left, right = self.augment.choose_copies(left, right)
             return (*self.augment.as_cut_outs(normalise(left), normalise(right)), label)

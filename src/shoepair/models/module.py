@@ -23,6 +23,7 @@ from shoepair.models.single import one_above_the_other
 
 Batch = tuple[Tensor, Tensor, Tensor]
 REHEARSED_STEPS = 12  # torch's ConstantLR divides by its factor in the fifth
+MOMENTUM_CYCLE = 0.05  # by so much a cycle's highest and lowest momentum lie off the optimizer's
 
 
 class PairModule(LightningModule):
@@ -140,6 +141,8 @@ class PairModule(LightningModule):
             settings["total_steps"] = self._total_steps(settings["total_steps"], interval)
         if "max_lr" in settings:  # as many as there are groups, in the same proportions
             settings["max_lr"] = [settings["max_lr"] * group["lr"] for group in self.network.parameter_groups(lr=1.0)]
+        if settings["_target_"].endswith(".OneCycleLR"):
+            settings = momentum_cycle(self.hparams["optimizer"]) | settings
         _rehearse(self.hparams["optimizer"], settings, groups, self.device)
         optimizer = _instantiate("optimizer", self.hparams["optimizer"], groups)
         scheduler = _instantiate("scheduler", settings, optimizer)
@@ -156,7 +159,7 @@ class PairModule(LightningModule):
             raise UserError(
                 f"scheduler.total_steps={asked}: expected at least {needed}, the {interval}s of this run, or null."
             )
-        return steps if asked is None else asked
+        return needed if asked is None else asked
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["format"] = FORMAT
@@ -176,6 +179,20 @@ class DualImageModule(PairModule):
 
     def pictures(self, left: Tensor, right: Tensor) -> list[Tensor]:
         return [left, right]
+
+
+def momentum_cycle(optimizer: Mapping[str, Any]) -> dict[str, Any]:
+    """What OneCycleLR is to do with the momentum, or the first of the betas: as the learning rate rises, down from
+    MOMENTUM_CYCLE above the optimizer's to as much below. Of itself it takes 0.95 and 0.85, whatever the optimizer has.
+    """
+    betas = optimizer.get("betas")
+    momentum = betas[0] if betas else optimizer.get("momentum")
+    if momentum is None:
+        return {}
+    if momentum < MOMENTUM_CYCLE:
+        return {"cycle_momentum": False}
+    highest = min(round(momentum + MOMENTUM_CYCLE, 6), (1 + momentum) / 2)
+    return {"base_momentum": round(momentum - MOMENTUM_CYCLE, 6), "max_momentum": highest}
 
 
 def _instantiate(section: str, settings: Mapping[str, Any], subject: Any) -> Any:

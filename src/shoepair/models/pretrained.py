@@ -198,6 +198,7 @@ class PretrainedNetwork(PairNetwork):
             self.siamese = Ensemble([(CutOutSiamese(encoder, dropout=self.settings.dropout), self.settings.cutout)])
             return
         encoder = PretrainedEncoder(self.settings, settings.image_size)
+        assert self.settings.hidden_units is not None
         own = PretrainedSiamese(encoder, hidden_units=self.settings.hidden_units, dropout=self.settings.dropout)
         self.siamese = own
         if settings.member is not None and beside is not None:

@@ -192,6 +192,8 @@ def quiet_lightning() -> None:
     warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\).*")
     # Shoes are gathered from memory in one indexing step: more worker processes would be slower.
     warnings.filterwarnings("ignore", message=r".*does not have many workers.*")
+    # A cycle that moves by epochs was asked for.
+    warnings.filterwarnings("ignore", message=r".*scheduler is using 'interval': 'epoch'.*")
     # A pretrained encoder stays in evaluation mode on purpose.
     warnings.filterwarnings("ignore", message=r"Found \d+ module\(s\) in eval mode at the start of training.*")
     # A resumed run keeps its folder.

@@ -69,7 +69,7 @@ def settings_to_measure(config: Mapping[str, Any], asked: EvaluateSettings) -> T
     changed: dict[str, Any] = {"data": data | {"drop_last": False}, "approach": approach, "trainer": trainer}
     # Approaches that are to be imported were typed, and are: a file must not name code that is run.
     changed |= {"resume": None, "init_from": None, "plugins": []}
-    return read_train_settings({**config, **changed})
+    return read_train_settings({**config, **changed}, trained=True)
 
 
 def data_settings(trained: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]:

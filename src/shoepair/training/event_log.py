@@ -10,6 +10,7 @@ from tensorboard.backend.event_processing.event_file_loader import RawEventFileL
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.record_writer import RecordWriter
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from shoepair.files import replacing
 from shoepair.training.callbacks import EpochLines
@@ -20,7 +21,7 @@ NO_CURVES = ("val/rank",)  # of the history
 
 
 class GoesOn(Callback):
-    """When a run is resumed, brings its log to where its last checkpoint is, before anything is added.
+    """When a run is resumed, brings its log and its schedule to where its last checkpoint is, before anything is added.
 
     A kill leaves it elsewhere: the figures of an epoch are written partly before that checkpoint and partly after it.
     What a run writes at its start and at its end, it writes again.
@@ -33,6 +34,13 @@ class GoesOn(Callback):
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.is_global_zero and self.lines.history:
             rewrite(self.run_dir, self.lines.history)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """A schedule by the validation loss hears of the last epoch's only after its checkpoint is written."""
+        for loss in self.lines.history.get("val/loss", [])[-1:]:
+            for config in trainer.lr_scheduler_configs:
+                if isinstance(config.scheduler, ReduceLROnPlateau):
+                    config.scheduler.step(loss)
 
 
 def rewrite(folder: Path, history: Mapping[str, Sequence[float]]) -> None:

@@ -14,6 +14,7 @@ from shoepair.models.module import PairModule
 
 def refuse_unfit(settings: TrainSettings, data: ShoePairDataModule, module: PairModule, trainer: Trainer) -> None:
     """Raise a UserError where a training would end in its first epoch, or never."""
+    _refuse_one_kind(data)
     of_training, of_validation = _batches(settings, data)
     for key, limit, batches in (
         ("limit_train_batches", settings.trainer.limit_train_batches, of_training),
@@ -27,6 +28,18 @@ def refuse_unfit(settings: TrainSettings, data: ShoePairDataModule, module: Pair
     _refuse_too_many(settings, num_processes, min(of_training + of_validation), trainer)
     _refuse_single_pairs(settings, of_training, num_processes, module)
     _refuse_too_large(settings, max(of_training) // num_processes, trainer)
+
+
+def _refuse_one_kind(data: ShoePairDataModule) -> None:
+    for split, num_different in (
+        ("train", len(data.training_batches.different)),
+        ("val", int((data.pairs["val"].label == 0).sum())),
+    ):
+        if num_different == 0:
+            raise UserError(
+                f"{split} has no different pair, since each of its {len(data.people[split])} people has one pair, and "
+                "shoes of two people are not compared; add people with two pairs or more."
+            )
 
 
 def _batches(settings: TrainSettings, data: ShoePairDataModule) -> tuple[list[int], list[int]]:

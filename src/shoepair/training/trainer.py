@@ -76,7 +76,12 @@ def _trainer(settings: DeviceSettings, checkpoint_io: CheckpointIO | None = None
             **ours,
             **given,
         )
-    except (MisconfigurationException, TypeError, ValueError) as error:  # an accelerator that is not there, for one
+    except (
+        MisconfigurationException,
+        RuntimeError,
+        TypeError,
+        ValueError,
+    ) as error:  # such as an accelerator not there
         raise UserError(f"trainer: {one_line(str(error))}") from error
 
 
