@@ -32,6 +32,7 @@ PARTS = {
     "folders": ("folders.run", 83, "hostile run folders"),
     "disk": ("disk.run", 56, "disk full, read-only, no memory, a folder where a file is"),
     "servers": ("servers.run", 42, "broken servers and archives"),
+    "stores": ("stores.run", 60, "commands on a store of shoes killed at random moments"),
     "crowds": ("crowds.run", 16, "several processes in one folder at once"),
 }  # fmt: skip
 TOGETHER = ("kills_same",)  # cases that are one story
