@@ -6,6 +6,7 @@ Python alone.
 import codecs
 import contextlib
 import csv
+import errno
 import hashlib
 import io
 import json
@@ -222,6 +223,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
         OSError: if the file cannot be written; it names `path`.
     """
     path = Path(path)
+    if not path.name:  # such as "."
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         yield partial

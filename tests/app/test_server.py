@@ -1,9 +1,12 @@
 """The app's server against misuse: other hosts, other pages, too much, odd names; and what it forgets."""
 
+import asyncio
 import http.client
 import json
+import socket
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -170,6 +173,48 @@ def test_names_stay_as_they_are_where_they_can() -> None:
     assert safe_name("Größe 42, left.JPG", {}) == "Größe 42, left.JPG"
     assert safe_name("a\n\x1bb.png", {}) == "ab.png"
     assert len(safe_name("x" * 500 + ".jpeg", {})) == server.LONGEST_NAME
+
+
+def test_an_upload_that_is_left_or_forgotten_is_no_error(
+    client: Client, photo: bytes, capfd: pytest.CaptureFixture[str]
+) -> None:
+    upload = client.new()
+    with socket.create_connection(("127.0.0.1", client.port)) as leaving:  # another photo was chosen
+        head = f"PUT /uploads/{upload}?name=left HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n"
+        leaving.sendall(head.encode() + b"half")
+        wait_for(lambda: list(client.folder.rglob("photos/left")))
+    wait_for(lambda: not list(client.folder.rglob("photos/left")))
+    with socket.create_connection(("127.0.0.1", client.port)) as slow:  # the other one was refused
+        slow.sendall(head.encode() + photo)
+        wait_for(lambda: list(client.folder.rglob("photos/left")))
+        assert client.ask("DELETE", f"/uploads/{upload}")[0] == 204
+        slow.sendall(b"." * (1000 - len(photo)))
+        assert slow.recv(100).startswith(b"HTTP/1.1 404")
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def wait_for(happened: Callable[[], Any]) -> None:
+    deadline = time.monotonic() + 10
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize(("host", "called"), [("2001:DB8:0::5", "[2001:db8::5]"), ("192.0.2.7", "192.0.2.7")])
+def test_it_answers_by_the_address_that_it_listens_at(tmp_path: Path, host: str, called: str) -> None:
+    app: Any = make_server(Judge(compare, match, lambda texts: ""), host, tmp_path).config.app
+    status = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Any) -> None:
+        status.append(message.get("status"))
+
+    scope = {"type": "http", "method": "POST", "path": "/uploads", "query_string": b"", "root_path": "",
+             "headers": [(b"host", f"{called}:8323".encode())], "scheme": "http"}  # fmt: skip
+    asyncio.run(app(scope, receive, send))
+    assert status[0] == 201
 
 
 def test_a_port_that_is_taken_is_one_line() -> None:

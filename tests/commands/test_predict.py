@@ -132,6 +132,24 @@ def test_one_stacked_photo_is_its_two_halves(shoepair: Command, trained: Path, p
     stacked = shoepair("predict", "--stacked", "both.png", "--checkpoint", str(trained))
     apart = shoepair("predict", *map(str, photos[:2]), "--checkpoint", str(trained))
     assert stacked.code == 0 and stacked.out == apart.out
+    turned, exif = both.transpose(Image.Transpose.ROTATE_90), Image.Exif()
+    exif[0x0112] = 6  # as a phone keeps what it took upright
+    turned.save("turned.png", exif=exif)
+    assert shoepair("predict", "--stacked", "turned.png", "--checkpoint", str(trained)).out == apart.out
+
+
+@pytest.mark.parametrize("place", [".", "/", "folder"])
+def test_a_picture_that_cannot_be_written_is_said_before_it_is_drawn(
+    shoepair: Command, trained: Path, photos: list[Path], place: str
+) -> None:
+    Path("folder").mkdir()
+    outcome = shoepair("predict", *map(str, photos[:2]), "--explain", place, "--checkpoint", str(trained))
+    assert (
+        outcome.code == 2
+        and outcome.out == ""
+        and outcome.err.splitlines()[-1]
+        == (f"shoepair: --explain {place}: this is a folder; expected the name of a PNG file.")
+    )
 
 
 def test_many_pairs_are_answered_row_by_row(shoepair: Command, trained: Path, photos: list[Path]) -> None:

@@ -1,3 +1,4 @@
+import errno
 import io
 import logging
 import os
@@ -12,6 +13,7 @@ import torch
 from PIL import Image, ImageOps
 from settings import train_settings
 
+from shoepair.data import photos as photos_module
 from shoepair.data.datamodule import ShoePairDataModule
 from shoepair.data.photos import open_upright, pad_to_square, read_photos, read_square, to_square, upright
 from shoepair.data.synthetic.collection import draw_shoes
@@ -195,6 +197,39 @@ def test_every_orientation_is_that_of_pillow(orientation: int) -> None:
     Image.fromarray(np.random.default_rng(1).integers(0, 256, (6, 9, 3), dtype=np.uint8)).save(file, "PNG", exif=exif)
     expected = np.asarray(ImageOps.exif_transpose(Image.open(file)))
     assert np.array_equal(np.asarray(upright(Image.open(file))), expected)
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "WEBP"])
+def test_a_photo_is_turned_once_however_often_it_is_looked_at(kind: str, orientation: int, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stripes = Image.new("RGB", (40, 24), "white")
+    stripes.paste("black", (0, 0, 40, 8))
+    stripes.save(tmp_path / "photo", kind, exif=exif)
+    expected = ImageOps.exif_transpose(Image.open(io.BytesIO(as_png(stripes, exif)))).convert("L")
+    seen = open_upright(tmp_path / "photo")
+    for again in (seen, upright(seen), upright(seen.crop((0, 0, *seen.size)))):
+        assert again.size == expected.size
+        assert np.abs(np.asarray(again.convert("L")).astype(int) - np.asarray(expected)).mean() < 8
+
+
+def as_png(image: Image.Image, exif: Image.Exif) -> bytes:
+    file = io.BytesIO()
+    image.save(file, "PNG", exif=exif)
+    return file.getvalue()
+
+
+def test_what_the_machine_lacked_is_not_said_of_the_photo(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for error in (MemoryError(), OSError(errno.EMFILE, "Too many open files")):
+
+        def lacking(*arguments: object, error: Exception = error) -> None:
+            raise error
+
+        with monkeypatch.context() as patch, pytest.raises(type(error)):
+            patch.setattr(photos_module, "read_square", lacking)
+            read_photos(photos, 64)
+    assert len(read_photos(photos, 64)["train"].images) == 24
 
 
 def test_a_photo_too_large_for_pillow_is_read(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import TINY, Command
+from PIL import Image
 
 from shoepair.data.layout import NAME
 from shoepair.data.photos import read_photos
@@ -142,3 +143,12 @@ def test_a_table_from_another_system_gives_the_same_shoes(table: Path) -> None:
     text = table.read_text().replace("heap/", "heap\\").replace(",", " ;")
     table.write_bytes(f"sep=;\r\n{text}\r\n".replace("\n", "\r\n").encode("utf-16"))
     assert torch.equal(read_table(table, 32)["train"].images, expected.images)
+
+
+def test_a_line_that_is_left_out_stands_in_nobodys_way(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("a", "b"):
+        Image.new("RGB", (32, 32), (50, 60, 70) if name == "a" else (90, 20, 10)).save(tmp_path / f"{name}.png")
+    table = tmp_path / "shoes.csv"
+    table.write_text("file,person,pair,side,kind\na.png,p,1,left,m\na.png,p,1,right,m\nb.png,p,1,right,m\n")
+    assert len(read_table(table, 32)["train"].shoes) == 2
+    assert caplog.text.count("Left out") == 1 and "line 3 (a.png): the same photo as in line 2." in caplog.text

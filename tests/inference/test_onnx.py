@@ -89,6 +89,14 @@ def test_every_approach_exports_to_the_same_probabilities(
 
 
 @pytest.mark.slow
+@pytest.mark.slow
+def test_a_folder_is_no_file_to_export_to(shoepair: Command, trained: Path) -> None:
+    outcome = shoepair("export", "--checkpoint", str(trained), "--out", ".")
+    assert (
+        outcome.code == 2 and outcome.err.splitlines()[-1] == "shoepair: --out .: Is a directory; choose another file."
+    )
+
+
 def test_a_network_that_sees_cut_outs_is_exported_with_the_segmenter(shoepair: Command, drawn_photos: Path) -> None:
     assert shoepair(*TINY, "data.image_size=112", "approach.cutout=32", "hydra.run.dir=outputs/run").code == 0
     outcome = shoepair("export", "--checkpoint", "outputs/run", "--out", "shoes.onnx")

@@ -12,6 +12,7 @@ import socket
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
@@ -22,7 +23,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
@@ -135,10 +136,13 @@ class Site:
                     if upload.photos[name] > left:
                         raise HTTPException(413, texts["app"]["too_large"].format(name=name, n=LARGEST_PHOTO // MB))
                     file.write(chunk)
-        except BaseException:
+        except BaseException as error:
             upload.photos.pop(name, None)
             path.unlink(missing_ok=True)
+            if isinstance(error, ClientDisconnect):  # another photo was chosen, or the page was left
+                return Response(status_code=400)
             raise
+        self._upload(request)  # it may have been forgotten meanwhile
         if not is_image(path):
             upload.photos.pop(name)
             path.unlink()
@@ -318,7 +322,8 @@ def listen(host: str, port: int) -> socket.socket:
 
 def make_server(judge: Judge, host: str, folder: Path) -> uvicorn.Server:
     """A server for a socket of listen(); its photos lie in the folder, which whoever made it deletes."""
-    app = make_app(judge, ["127.0.0.1", "localhost", "::1", "[::1]", host], folder)
+    hosts = ["127.0.0.1", "localhost", "[::1]", f"[{ip_address(host).compressed}]" if ":" in host else host]
+    app = make_app(judge, hosts, folder)
     return uvicorn.Server(
         uvicorn.Config(
             app, log_level="warning", access_log=False, server_header=False, limit_concurrency=MOST_REQUESTS,

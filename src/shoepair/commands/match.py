@@ -105,25 +105,7 @@ def _parser() -> argparse.ArgumentParser:
         "if every shoe has its partner in the heap",
     )
     add_max_fmr(parser)
-    parser.add_argument(
-        "--store",
-        type=Path,
-        metavar="FILE.db",
-        help="remember the shoes and their pairs: photos that it knows are not read again, new shoes are compared with "
-        "all that are still single; without DIR, all of it",
-    )
-    parser.add_argument(
-        "--reject",
-        nargs=2,
-        metavar=("LEFT", "RIGHT"),
-        help="two shoes of the store, as pairs.csv names them, are no pair: both are single again",
-    )
-    parser.add_argument(
-        "--forget",
-        action="append",
-        metavar="SHOE",
-        help="a shoe of the store is gone; its partner is single again (may be repeated)",
-    )
+    _add_store(parser)
     parser.add_argument(
         "--reviewed",
         type=Path,
@@ -144,6 +126,28 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--json", action="store_true", help="answer in JSON: pairs, singles, where the files are")
     return parser
+
+
+def _add_store(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--store",
+        type=Path,
+        metavar="FILE.db",
+        help="remember the shoes and their pairs: photos that it knows are not read again, new shoes are compared with "
+        "all that are still single; without DIR, all of it",
+    )
+    parser.add_argument(
+        "--reject",
+        nargs=2,
+        metavar=("LEFT", "RIGHT"),
+        help="two shoes of the store, as pairs.csv names them, are no pair: both are single again",
+    )
+    parser.add_argument(
+        "--forget",
+        action="append",
+        metavar="SHOE",
+        help="a shoe of the store is gone; its partner is single again (may be repeated)",
+    )
 
 
 @dataclass(frozen=True)

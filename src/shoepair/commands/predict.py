@@ -91,6 +91,8 @@ def _check_explain(options: argparse.Namespace) -> None:
         return
     if not options.photos:
         raise UserError("--explain: expected LEFT and RIGHT; it shows one pair.")
+    if is_folder(options.explain):
+        raise UserError(f"--explain {options.explain}: this is a folder; expected the name of a PNG file.")
     if not is_folder(options.explain.absolute().parent):
         raise UserError(f"--explain {options.explain}: no such folder as {options.explain.parent}.")
 

@@ -1,5 +1,6 @@
 """Reads a folder of photos in the layout of the course into ShoeSets, and says what it left out."""
 
+import errno
 import logging
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -33,7 +34,8 @@ UPRIGHT = {
 }
 FINER = 2  # of a JPEG file, at least so many pixels are decoded for each one along a side that is seen
 HUGE_SHRINK = 8  # of JPEG files too large for pillow's limit: by as much as their decoder can
-READER_VERSION = "4"  # another one whenever read_square reads a photo differently, or the record changes
+PASSING = (errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE, errno.ETIMEDOUT)
+READER_VERSION = "5"  # another one whenever read_square reads a photo differently, or the record changes
 
 
 def read_photos(root: str | Path, image_size: int, cache_dir: str | Path | None = None) -> dict[str, ShoeSet]:
@@ -144,6 +146,8 @@ def _read_into(images: np.ndarray, row: int, path: Path, image_size: int) -> str
     try:
         images[row] = read_square(path, image_size)
     except Exception as error:  # pillow raises many kinds for broken files; each means the same here
+        if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in PASSING):
+            raise  # it says nothing of the photo, and what is said of that is kept
         kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
         return f"{kind}{error}".replace(str(path), path.name)
     return None
@@ -199,13 +203,17 @@ def open_upright(path: str | Path, longest: int | None = None) -> Image.Image:
 
 
 def upright(image: Image.Image) -> Image.Image:
-    """Turned as its EXIF orientation says, RGB without alpha. Raises UserError as open_upright does."""
+    """Turned as its EXIF orientation says, RGB without alpha and without metadata, so that it is not turned again.
+    Raises UserError as open_upright does."""
+    image.load()  # pillow turns a TIFF file by itself, and then says that it is upright
     try:
         orientation = image.getexif().get(ORIENTATION)
     except Exception:  # of metadata that are broken
         orientation = None
     image = in_eight_bits(image)
-    return image.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else image
+    image = image.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else image
+    image.info = {}
+    return image
 
 
 def in_eight_bits(image: Image.Image) -> Image.Image:

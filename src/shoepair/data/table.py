@@ -41,14 +41,13 @@ def read_table(file: str | Path, image_size: int, cache_dir: str | Path | None =
         path = find_file(table.parent, row["file"]) if row["file"] else None
         wrong = _why_unusable(row, split, side, path)
         if path is not None and wrong is None:
-            for what, key in (
-                ("a second photo of the shoe", (split, shoe.person, shoe.pair, shoe.side)),
-                ("the same photo as", (os.path.realpath(path),)),
-            ):
-                before = first.setdefault(key, line)
-                if before != line:
-                    wrong = f"{what} in line {before}"
-                    break
+            keys = {
+                "a second photo of the shoe": (split, shoe.person, shoe.pair, shoe.side),
+                "the same photo as": (os.path.realpath(path),),
+            }
+            wrong = next((f"{what} in line {first[key]}" for what, key in keys.items() if key in first), None)
+            if wrong is None:  # a line that is left out stands in nobody's way
+                first.update(dict.fromkeys(keys.values(), line))
         if path is None or wrong is not None:
             log.warning("Left out %s, line %d (%s): %s.", table, line, row["file"], wrong)
             continue
