@@ -10,7 +10,7 @@ import socket
 import sqlite3
 import subprocess
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,14 @@ from typing import Any
 import optuna
 import pytest
 from conftest import TINY, Command
+from hydra._internal.core_plugins.basic_launcher import BasicLauncher
+from hydra.core.utils import JobReturn, JobStatus
 from kill_sweep import PROGRAM, SEARCH, kill_and_go_on_searching
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import FrozenTrial
 from settings import train_settings
 
+from shoepair.launch.beside import lost_jobs
 from shoepair.launch.search import ends_of, study_name
 from shoepair.training import pruning
 
@@ -50,7 +53,7 @@ def board(folder: str = "outputs/search") -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def job(number: int) -> Path:
+def trial_folder(number: int) -> Path:
     (found,) = Path("outputs/search").glob(f"{number}_*")
     return found
 
@@ -87,7 +90,7 @@ def test_each_end_and_each_choice_of_a_space_is_looked_at() -> None:
         (["sweep.pruner=medain"], "sweep.pruner=medain: expected one of none, median, successive_halving, hyperband"),
         (
             ["space=mine"],
-            "space=mine: no such option; choose from dual, histogram, pretrained, single, or write a file",
+            "space=mine: no such option; choose from cutout, dual, histogram, pretrained, single, or write",
         ),
     ],
 )
@@ -114,7 +117,7 @@ def test_a_space_of_ones_own_is_a_file(shoepair: Command, tmp_path: Path) -> Non
     outcome = shoepair("--config-dir", "mine", *QUICK, "space=few", "hydra.sweeper.n_trials=1")
     assert outcome.code == 0, outcome.err
     ((trial,),) = studies().values()
-    assert set(trial.params) == {"approach.bins"} and job(0).name.startswith("0_bins-")
+    assert set(trial.params) == {"approach.bins"} and trial_folder(0).name.startswith("0_bins-")
 
 
 @pytest.mark.long
@@ -135,19 +138,19 @@ def test_a_search_prunes_goes_on_and_keeps_its_studies_apart(shoepair: Command) 
         assert Path(f"outputs/search/search_{picture}.png").read_bytes().startswith(b"\x89PNG")
 
     # As if it had been killed: in trial 2 before it ended, and after trial 3 was pruned and before its study knew.
-    completed = job(0).stat().st_mtime_ns
-    (job(2) / "results.json").unlink()
-    (job(2) / "status.json").write_text('{"status": "running", "since": "2026-01-01T00:00:00+00:00"}')
+    completed = trial_folder(0).stat().st_mtime_ns
+    (trial_folder(2) / "results.json").unlink()
+    (trial_folder(2) / "status.json").write_text('{"status": "running", "since": "2026-01-01T00:00:00+00:00"}')
     with closing(sqlite3.connect("outputs/search.db")) as database, database:  # the second one commits
         database.execute("update trials set state = 'RUNNING' where number in (2, 3)")
     record = json.loads(Path("outputs/search/search.json").read_text())
     outcome = shoepair(*search, "hydra.sweeper.n_trials=5")
     assert outcome.code == 0, outcome.err
     assert "Going on in outputs/search: 1 completed, 1 interrupted, 2 pruned there." in outcome.out
-    assert f"Going on with {job(2)}" in outcome.out and "Pruned before" in outcome.out
+    assert f"Going on with {trial_folder(2)}" in outcome.out and "Pruned before" in outcome.out
     (trials,) = studies().values()
     assert [trial.state.name for trial in trials] == ["COMPLETE", "PRUNED", "COMPLETE", "PRUNED", "COMPLETE"]
-    assert len(board()) == 5 and job(0).stat().st_mtime_ns == completed
+    assert len(board()) == 5 and trial_folder(0).stat().st_mtime_ns == completed
     assert json.loads(Path("outputs/search/search.json").read_text())["trials"].items() >= record["trials"].items()
 
     # Other settings cannot go on in that folder; elsewhere they are another study.
@@ -162,6 +165,57 @@ def test_a_search_prunes_goes_on_and_keeps_its_studies_apart(shoepair: Command) 
     # The same settings are the same study: its best may be another command's.
     outcome = shoepair(*other, "hydra.sweeper.n_trials=1", "hydra.sweep.dir=outputs/again")
     assert outcome.code == 0 and "1 jobs: 1 pruned" in outcome.out and "(of another command, on " in outcome.out
+
+
+@pytest.mark.slow
+def test_a_trial_whose_job_is_lost_goes_on_under_its_number(shoepair: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With one job that is lost while it trains, and one that never begins."""
+    launch = BasicLauncher.launch
+    once = {1, 3}
+
+    def losing(self: BasicLauncher, jobs: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        (job,) = jobs
+        number = int(job[-1].removeprefix("sweep.trial="))
+        if number not in once:
+            return launch(self, jobs, initial_job_idx)
+        once.remove(number)
+        if number == 1:
+            launch(self, jobs, initial_job_idx)
+            status = {"status": "running", "reason": None, "since": "2026-01-01T00:00:00+00:00"}
+            (trial_folder(number) / "status.json").write_text(json.dumps(status))
+        lost_jobs.append(list(job))
+        return [JobReturn(status=JobStatus.COMPLETED)]
+
+    monkeypatch.setattr(BasicLauncher, "launch", losing)
+    outcome = shoepair(*QUICK, "hydra.sweeper.n_trials=4")
+    assert outcome.code == 1 and "Go on with the same command and hydra.sweep.dir=outputs/search" in outcome.out
+    ((name, trials),) = studies().items()
+    assert [trial.state.name for trial in trials] == ["COMPLETE", "RUNNING", "COMPLETE", "RUNNING"]
+    once.add(3)  # and again
+    outcome = shoepair(*QUICK, "hydra.sweeper.n_trials=4")
+    assert [trial.state.name for trial in studies()[name]] == ["COMPLETE", "COMPLETE", "COMPLETE", "RUNNING"]
+    assert f"Going on with {trial_folder(1)}" in outcome.out
+    outcome = shoepair(*QUICK, "hydra.sweeper.n_trials=4")
+    assert outcome.code == 0 and "4 jobs: 4 completed; 3 of them from before, 1 run now" in outcome.out, outcome.err
+    assert {trial.state.name for trial in studies()[name]} == {"COMPLETE"}
+
+
+@pytest.mark.slow
+def test_a_job_of_submitit_that_is_lost_goes_on(tmp_path: Path) -> None:
+    (tmp_path / "mine" / "callbacks").mkdir(parents=True)
+    (tmp_path / "mine" / "callbacks" / "ends.yaml").write_text("ends:\n  _target_: shoepair_plugin_ends.Ends\n")
+    (tmp_path / "mine" / "ends.py").write_text(
+        "import os\nfrom pathlib import Path\nfrom lightning.pytorch.callbacks import Callback\n"
+        "class Ends(Callback):\n    def on_train_start(self, trainer, module):\n"
+        "        if Path(trainer.default_root_dir).name.startswith('1_') and not Path('once').exists():\n"
+        "            Path('once').touch()\n            os._exit(9)\n"
+    )
+    command = [PROGRAM, *QUICK, "launcher=submitit", "hydra.sweeper.n_trials=2", "hydra.sweeper.n_jobs=2",
+               "plugins=[mine/ends.py]", "callbacks=ends", "--config-dir", "mine"]  # fmt: skip
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 1 and "2 jobs: 1 completed, 1 interrupted" in done.stdout, done.stderr
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0 and "2 jobs: 2 completed; 1 of them from before" in done.stdout, done.stderr
 
 
 def test_pruners_end_what_is_hopeless_after_the_warmup() -> None:

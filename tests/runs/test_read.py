@@ -5,6 +5,7 @@ import json
 import random
 import tempfile
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from torture.world import remove
 from shoepair.errors import UserError
 from shoepair.reports.leaderboard import problem_lines, terminal_table, write_csv
 from shoepair.runs.find import find_checkpoint
+from shoepair.runs.folder import locked
 from shoepair.runs.leaderboard import rank
 from shoepair.runs.read import Run, find_runs, read_run, read_runs, read_yaml
 
@@ -142,6 +144,18 @@ def test_a_run_that_learned_its_validation_pairs_by_heart_is_not_taken_for_use(t
         assert find_checkpoint(checkpoint, str(tmp_path), or_ready=True) == real / "checkpoints" / "best.ckpt"
     assert find_checkpoint("latest", str(tmp_path)) == by_heart / "checkpoints" / "best.ckpt"  # to be measured again
     assert [run.path for run in rank(read_runs([tmp_path])[0]).runs] == [real, by_heart]
+
+
+@pytest.mark.parametrize("how", ["running", "interrupted", "pruned", "failed"])
+def test_a_run_that_is_not_completed_is_not_taken_for_use(tmp_path: Path, how: str) -> None:
+    """Though it has kept the best of its epochs, and is the newest."""
+    newest: dict[str, Any] = {"status.json": {"status": how, "reason": None, "since": "2026-11-26T12:00:00+00:00"}}
+    unfinished = make_run(tmp_path / "unfinished", **newest)
+    with locked(unfinished, wait=False) if how == "running" else nullcontext():
+        assert find_checkpoint("latest", str(tmp_path), or_ready=True).name == "ready.ckpt"
+        whole = make_run(tmp_path / "whole")
+        assert find_checkpoint("latest", str(tmp_path), or_ready=True) == whole / "checkpoints" / "best.ckpt"
+        assert find_checkpoint("latest", str(tmp_path)) == unfinished / "checkpoints" / "best.ckpt"  # to be measured
 
 
 @pytest.mark.parametrize("repeated", ["seed", "data.fold"])

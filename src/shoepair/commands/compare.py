@@ -83,7 +83,7 @@ def compare(
     table = markdown_report(board, test=test) if markdown else terminal_table(board, test=test)
     said = [table, *problem_lines(runs, unreadable), ""]
     if board.best.completed:
-        said += best_lines(board, out)
+        said += best_lines(board, folders)
     yield "\n".join(said)
     written = []
     for ending, write in (

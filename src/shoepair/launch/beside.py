@@ -1,4 +1,4 @@
-"""Jobs beside one another on one machine: whose line is whose in their terminal, and whose GPU."""
+"""Jobs beside one another: whose line is whose in their terminal, whose GPU, and which did not come back."""
 
 import contextlib
 import itertools
@@ -16,6 +16,9 @@ from shoepair.terminal import labelled
 
 LONGEST_LABEL = 30  # letters; a job's number, which tells it from all others, stands first
 DRIVER_S = 30  # to be waited for the list of GPUs
+# The overrides of jobs that did not come to say how they ended. The launcher notes them down, which returns None for
+# them as for failed ones; a search goes on with them.
+lost_jobs: list[list[str]] = []
 
 
 def launcher_of(hydra: HydraConf) -> str:

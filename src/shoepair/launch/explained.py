@@ -2,36 +2,39 @@
 
 import contextlib
 import io
+import itertools
 import re
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
 from shoepair.config.messages import allowed, unknown_key
 from shoepair.config.schema import keys_of
 from shoepair.config.shown import ABSENT, shown
 from shoepair.errors import UserError
+from shoepair.launch.hydra_private import parse_overrides
 from shoepair.terminal import say
 
 LINE = re.compile(r"(?P<indent> *)(?P<key>[\w]+):(?P<value>.*)")
 COLUMN = 34  # where meanings begin
+# Flags of Hydra's that want a value: those that say what is composed, and those that say what is shown of it.
+OF_CONFIG = ("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp")
+OF_OUTPUT = ("--cfg", "-c", "--package", "-p", "--info", "--experimental-rerun")
 
 
-def explain_keys(command: str, names: Sequence[str], overrides: Sequence[str]) -> str:
-    """For each key what it means, what it may be, and its value with what else was typed.
+def explain_keys(command: str, names: Sequence[str], composed: str) -> str:
+    """For each key what it means, what it may be, and its value.
 
     Args:
         names: of keys, or of sections, all of whose keys are meant.
+        composed: the configuration with what else was typed, as `--cfg job` prints it.
     Raises:
         UserError: if there is no such key.
     """
-    keys = keys_of(command)
-    with initialize_config_module("shoepair.conf"):
-        config = compose(command, list(overrides))
+    keys, config = keys_of(command), OmegaConf.create(composed)
     said = []
     for name in names:
         meant = [key for key in keys if key == name or key.startswith(f"{name}.")]
@@ -80,16 +83,30 @@ def annotated(text: str, command: str, width: int | None) -> str:
 
 
 def parse_explain(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The keys that --explain names (--explain KEY ..., --explain=KEY), and the overrides beside them.
+    """The keys that --explain names (--explain KEY ..., --explain=KEY), and of the rest what decides their values.
 
     Raises:
-        UserError: if it names none.
+        UserError: if it names none, or beside a sweep.
     """
     names: list[str] = []
-    for place, argument in enumerate(arguments):
-        flag, equals, named = argument.partition("=")
+    flags: list[str] = []
+    overrides: list[str] = []
+    are_named, words = False, iter(arguments)
+    for word in words:
+        flag, equals, value = word.partition("=")
         if flag == "--explain":
-            names += [named] if equals else [a for a in arguments[place + 1 :] if "=" not in a and a[0] != "-"]
-    if not names:
+            are_named = not equals
+            names.append(value)
+        elif flag in OF_CONFIG or flag in OF_OUTPUT:
+            with_value = [word] if equals else [word, *itertools.islice(words, 1)]
+            flags += with_value if flag in OF_CONFIG else []
+        elif word.startswith("~") or (equals and not word.startswith("-")):
+            overrides.append(word)
+        elif are_named and not word.startswith("-"):
+            names.append(word)
+    if not any(names):
         raise UserError("--explain: expected a key, such as --explain data.negatives.")
-    return names, [a for a in arguments if "=" in a and a[0] != "-"]
+    for override in parse_overrides(overrides):
+        if override.is_sweep_override():
+            raise UserError(f"{override.input_line}: expected one value, since --explain tells that of one run.")
+    return [name for name in names if name], [*flags, *overrides]

@@ -1,6 +1,7 @@
 """Runs Hydra for `train` and `evaluate`, as if what is handed on were all that was typed."""
 
 import contextlib
+import io
 import os
 import re
 import sys
@@ -29,9 +30,10 @@ def run_hydra(command: str, arguments: list[str]) -> None:
     if any(argument.partition("=")[0] == "--explain" for argument in arguments):
         from shoepair.launch.explained import explain_keys, parse_explain
 
-        names, overrides = parse_explain(arguments)
-        refuse_no_option(command, arguments, parse_overrides(overrides))
-        say(explain_keys(command, names, overrides))
+        names, rest = parse_explain(arguments)
+        with contextlib.redirect_stdout(io.StringIO()) as composed:
+            run_hydra(command, [*rest, "--cfg", "job"])
+        say(explain_keys(command, names, composed.getvalue()))
         return
     if command == "train" and any(argument.startswith("resume=") for argument in arguments):
         from shoepair.launch.resume import replay_resumed

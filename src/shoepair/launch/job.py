@@ -8,7 +8,7 @@ import logging
 import math
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from hydra.conf import HydraConf
@@ -21,8 +21,9 @@ from shoepair.config.typed import Typed
 from shoepair.errors import Diverged, NotLearned, Pruned, UserError, refused_by_machine
 from shoepair.launch.beside import lines_of_its_own, take_gpu
 from shoepair.launch.hydra_private import wants_traceback
+from shoepair.launch.names_of_runs import NamesOfRuns
 from shoepair.launch.naming import told_apart
-from shoepair.launch.preflight import evaluate_settings, train_settings
+from shoepair.launch.preflight import evaluate_settings, files_of, train_settings, with_files
 from shoepair.launch.resume import refuse_changed, same_settings
 from shoepair.runs import folder
 from shoepair.runs.read import flatten, read_run
@@ -38,8 +39,10 @@ def train_job(config: DictConfig) -> float | None:
     was interrupted goes on after its last whole epoch.
     """
     with lines_of_its_own(), _inside_task("train"):
-        settings, hydra, run_dir = train_settings(config), HydraConfig.get(), folder_of_job()
+        hydra, run_dir = HydraConfig.get(), folder_of_job()
         in_sweep = hydra.mode == RunMode.MULTIRUN
+        settings = train_settings(config, names_of_sweep(hydra))
+        files = files_of(config, settings)
         test = settings.test if settings.test is not None else not in_sweep
         with folder.locked(run_dir, wait=in_sweep):
             if in_sweep:
@@ -63,26 +66,39 @@ def train_job(config: DictConfig) -> float | None:
                     from shoepair.training.train import train
 
                     limit_threads(hydra.launcher.get("cpus_per_task") if in_sweep else None)
-                    return train(settings, run_dir, test=test, typed=what_was_typed(config, hydra), in_sweep=in_sweep)
+                    typed = what_was_typed(config, hydra, files)
+                    return train(settings, run_dir, test=test, typed=typed, in_sweep=in_sweep)
             except Pruned as pruned:
                 return _pruned(settings, str(pruned))
     return None
 
 
-def what_was_typed(config: DictConfig, hydra: HydraConf) -> Typed:
-    """For the run's record and its name in TensorBoard."""
+def names_of_sweep(hydra: HydraConf) -> NamesOfRuns | None:
+    """What names of runs mean in a multirun; None of a single run."""
+    if hydra.mode != RunMode.MULTIRUN:
+        return None
+    return NamesOfRuns(folder.relative_to_here(Path(hydra.sweep.dir).absolute()))
+
+
+def what_was_typed(config: DictConfig, hydra: HydraConf, files: Mapping[str, str]) -> Typed:
+    """For the run's record and its name in TensorBoard.
+
+    Args:
+        files: that names of runs mean.
+    """
     overrides = list(hydra.overrides.task)
     told = told_apart(overrides, ["output_dir", *hydra.job.config.override_dirname.exclude_keys])
     label = ", ".join(f"{name} {value}" for name, value in (told or told_apart(overrides, ["output_dir"])).items())
     flat = flatten(OmegaConf.to_container(config, resolve=False))
     followed = {key: re.fullmatch(r"\$\{([\w.]+)\}", value) for key, value in flat.items() if isinstance(value, str)}
-    return Typed(overrides, label, {key: found[1] for key, found in followed.items() if found})
+    return Typed(with_files(overrides, files), label, {key: found[1] for key, found in followed.items() if found})
 
 
 def evaluate_job(config: DictConfig) -> None:
     """The task of `evaluate`."""
     with lines_of_its_own(), _inside_task("evaluate"):
-        settings, hydra, run_dir = evaluate_settings(config), HydraConfig.get(), folder_of_job()
+        hydra, run_dir = HydraConfig.get(), folder_of_job()
+        settings = evaluate_settings(config, names_of_sweep(hydra))
         from shoepair.training.checkpoint import load_module
         from shoepair.training.evaluate import evaluate
 
@@ -90,7 +106,8 @@ def evaluate_job(config: DictConfig) -> None:
         with folder.locked(run_dir, wait=False):
             folder.refuse_used(run_dir)
             with folder.recorded(run_dir, settings.plain()):
-                evaluate(trained, settings, run_dir, overrides=list(hydra.overrides.task))
+                overrides = with_files(hydra.overrides.task, files_of(config, settings))
+                evaluate(trained, settings, run_dir, overrides=overrides)
 
 
 def folder_of_job() -> Path:

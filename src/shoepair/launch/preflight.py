@@ -6,7 +6,7 @@ Imports neither torch nor Lightning.
 
 import os
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +30,14 @@ from shoepair.config.values import Place
 from shoepair.data.layout import check_photo_root, check_table
 from shoepair.errors import UserError, one_line
 from shoepair.launch.hydra_private import explain, jobs_of_sweep
+from shoepair.launch.names_of_runs import NamesOfRuns, find_file
 from shoepair.launch.resume import refuse_changed
 from shoepair.runs.folder import SWEEP_LOCK, hold, is_main_process, refuse_running, refuse_used, relative_to_here
+from shoepair.runs.read import flatten
 from shoepair.terminal import say_aside, say_error
 
 NAMES_OF_RUNS = ("checkpoint", "init_from", "approach.ensemble_with")
+Checked = tuple[DictConfig, TrainSettings | EvaluateSettings]  # a job as it was composed, and its settings
 
 
 class Preflight(Callback):
@@ -47,25 +50,27 @@ class Preflight(Callback):
         refuse_if_unusable(lambda: _check_run(config))
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        refuse_if_unusable(lambda: _check_every_job(config))
-        sweep_dir = relative_to_here(Path(config.hydra.sweep.dir).absolute())
-        refuse_if_unusable(lambda: hold(sweep_dir, "runs a sweep in it", SWEEP_LOCK))
+        refuse_if_unusable(lambda: _begin_sweep(config))
 
 
-def read_settings(config: DictConfig) -> TrainSettings | EvaluateSettings:
+def read_settings(config: DictConfig, names: NamesOfRuns | None = None) -> TrainSettings | EvaluateSettings:
     """The settings of the command that a configuration (with Hydra's part) was composed for; see below."""
     # Not hydra.job.name: Lightning gives the processes of ddp another one.
-    return evaluate_settings(config) if config.hydra.job.config_name == "evaluate" else train_settings(config)
+    is_evaluation = config.hydra.job.config_name == "evaluate"
+    return evaluate_settings(config, names) if is_evaluation else train_settings(config, names)
 
 
-def train_settings(config: DictConfig) -> TrainSettings:
+def train_settings(config: DictConfig, names: NamesOfRuns | None = None) -> TrainSettings:
     """The settings of a training run, checked, with the files that they mean instead of the names of runs.
 
+    Args:
+        names: of a sweep.
     Raises:
         UserError: naming the first key that cannot be used, its value, and what is allowed; or a file that is not
             there.
     """
     settings = read_train_settings(plain_values(config))
+    file_of = names.find_file if names else find_file
     data = settings.data
     settings.approach.check_files()
     if isinstance(data, PhotosSettings) and not data.download:
@@ -73,17 +78,18 @@ def train_settings(config: DictConfig) -> TrainSettings:
     if isinstance(data, TableSettings):
         check_table(data.file)
     if settings.init_from is not None:
-        settings = settings.model_copy(update={"init_from": _file_of(settings.init_from, settings, "init_from")})
+        file = file_of(settings.init_from, settings.output_dir, "init_from")
+        settings = settings.model_copy(update={"init_from": file})
     beside = getattr(settings.approach, "ensemble_with", None)
     if beside is not None:
-        beside = _file_of(beside, settings, "approach.ensemble_with")
+        beside = file_of(beside, settings.output_dir, "approach.ensemble_with")
         settings = settings.model_copy(
             update={"approach": settings.approach.model_copy(update={"ensemble_with": beside})}
         )
     return settings
 
 
-def evaluate_settings(config: DictConfig) -> EvaluateSettings:
+def evaluate_settings(config: DictConfig, names: NamesOfRuns | None = None) -> EvaluateSettings:
     """As train_settings, of an evaluation."""
     settings = read_evaluate_settings(plain_values(config))
     data: Any = settings.data
@@ -91,13 +97,8 @@ def evaluate_settings(config: DictConfig) -> EvaluateSettings:
         check_photo_root(data.root)
     if data.file is not None:
         check_table(data.file)
-    return settings.model_copy(update={"checkpoint": _file_of(settings.checkpoint, settings, "checkpoint")})
-
-
-def _file_of(name: str, settings: TrainSettings | EvaluateSettings, key: str) -> str:
-    from shoepair.runs.find import find_checkpoint  # late: it ranks runs, with numpy
-
-    return str(find_checkpoint(name, settings.output_dir, key=key))
+    file_of = names.find_file if names else find_file
+    return settings.model_copy(update={"checkpoint": file_of(settings.checkpoint, settings.output_dir, "checkpoint")})
 
 
 def plain_values(config: DictConfig) -> dict[str, Any]:
@@ -176,44 +177,64 @@ def _check_run(config: DictConfig) -> None:
     _note_files(config, [(config, settings)])
 
 
-def _check_every_job(config: DictConfig) -> None:
+def _begin_sweep(config: DictConfig) -> None:
     _refuse_elsewhere(config)
-    if not config.hydra.sweeper._target_.endswith("BasicSweeper"):  # it chooses as it goes; what is fixed is checked
-        _refuse_shared_folder(config, None)
-        settings = read_settings(config)
+    is_basic = config.hydra.sweeper._target_.endswith("BasicSweeper")
+    jobs = jobs_of_sweep(config) if is_basic else None  # another one chooses as it goes; what is fixed is checked
+    _refuse_shared_folder(config, None if jobs is None else len(jobs))
+    sweep_dir = relative_to_here(Path(config.hydra.sweep.dir).absolute())
+    names = NamesOfRuns(sweep_dir)
+    if jobs is None:
+        settings = read_settings(config, names)
         _refuse_several_devices(settings)
-        _note_files(config, [(config, settings)])
-        return
-    checked = []
-    jobs = jobs_of_sweep(config)
-    _refuse_shared_folder(config, len(jobs))
+        checked = [(config, settings)]
+    else:
+        checked = _check_every_job(config, jobs, names)
+    _note_files(config, checked)
+    hold(sweep_dir, "runs a sweep in it", SWEEP_LOCK)
+    names.write()
+
+
+def _check_every_job(config: DictConfig, jobs: Sequence[list[str]], names: NamesOfRuns) -> list[Checked]:
+    checked: list[Checked] = []
     for job in jobs:
         composed = compose(config_name=config.hydra.job.config_name, overrides=job, return_hydra_config=True)
         try:
-            settings = read_settings(composed)
+            settings = read_settings(composed, names)
             _refuse_several_devices(settings)
         except UserError as error:
             raise UserError(f"{error} (in the job {' '.join(job)}; nothing was run)") from error
         checked.append((composed, settings))
-    _note_files(config, checked)
+    return checked
 
 
-def _note_files(config: DictConfig, checked: list[tuple[DictConfig, TrainSettings | EvaluateSettings]]) -> None:
+def _note_files(config: DictConfig, checked: Sequence[Checked]) -> None:
     """Write the files that names of runs mean into the configuration, as if they had been typed.
 
-    What differs between the jobs of a sweep stays as it is, and each job finds its own.
+    What differs between the jobs of a sweep stays as it is: each job finds its own in what the sweep has recorded.
     """
-    typed = list(config.hydra.overrides.task)
-    for key in NAMES_OF_RUNS:
+    shared = {}
+    for key, file in files_of(*checked[0]).items():
         names = {OmegaConf.select(composed, key) for composed, _ in checked}
-        file = OmegaConf.select(OmegaConf.create(checked[0][1].plain()), key)
-        if len(names) > 1 or file is None or file in names:
+        if len(names) > 1 or any(files_of(*job).get(key) != file for job in checked):
             continue
-        typed = [override for override in typed if override.partition("=")[0] != key] + [f"{key}={quoted(file)}"]
+        shared[key] = file
         with flag_override(config, ["readonly", "struct"], False):
             OmegaConf.update(config, key, file)
     with flag_override(config.hydra, ["readonly", "struct"], False):
-        config.hydra.overrides.task = typed
+        config.hydra.overrides.task = with_files(config.hydra.overrides.task, shared)
+
+
+def files_of(config: DictConfig, settings: TrainSettings | EvaluateSettings) -> dict[str, str]:
+    """The files that names of runs mean in a configuration, by their keys."""
+    found = flatten(settings.plain())
+    return {key: file for key in NAMES_OF_RUNS if (file := found.get(key)) not in (None, OmegaConf.select(config, key))}
+
+
+def with_files(typed: Sequence[str], files: Mapping[str, str]) -> list[str]:
+    """What was typed, as if it had been these files."""
+    kept = [override for override in typed if override.partition("=")[0].lstrip("+") not in files]
+    return kept + [f"{key}={quoted(file)}" for key, file in files.items()]
 
 
 def _refuse_several_devices(settings: TrainSettings | EvaluateSettings) -> None:

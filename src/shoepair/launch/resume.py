@@ -2,17 +2,24 @@
 
 import os
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from shoepair.config.compat import todays_override
+from shoepair.config.compat import NAMES_OF_RUNS, todays_override
 from shoepair.config.schema import TrainSettings
 from shoepair.config.typed import quoted
 from shoepair.errors import UserError
 from shoepair.files import read_json
 from shoepair.launch.hydra_private import parse_overrides, text_of
-from shoepair.runs.read import NO_SETTINGS, OF_MULTIRUN, UnreadableRunError, flat_settings, is_texts, read_yaml
+from shoepair.runs.read import (
+    NO_SETTINGS,
+    OF_MULTIRUN,
+    UnreadableRunError,
+    config_dirs,
+    flat_settings,
+    is_texts,
+    read_yaml,
+)
 
 
 def replay_resumed(arguments: list[str]) -> list[str]:
@@ -30,7 +37,7 @@ def replay_resumed(arguments: list[str]) -> list[str]:
         raise UserError(f"resume={folder}: expected the folder of an interrupted run; there is no {recorded}.")
     if {"-m", "--multirun"} & set(arguments):
         raise UserError(f"resume={folder}: expected no multirun; resume one run at a time.")
-    now = {a.partition("=")[0].lstrip("+~") for a in arguments if a[0] != "-" and ("=" in a or a[0] == "~")}
+    now = {a.partition("=")[0].lstrip("+~") for a in arguments if a[:1] != "-" and ("=" in a or a[:1] == "~")}
     _refuse_typed_changes(folder, now)
     loaded, started = read_yaml(recorded), read_yaml(recorded.with_name("hydra.yaml"), resolve=False)
     hydra = started.get("hydra") if isinstance(started, dict) else None
@@ -40,21 +47,17 @@ def replay_resumed(arguments: list[str]) -> list[str]:
     # Only settings: a folder that comes from somebody else must not say where Hydra writes.
     before = [o for o in before if (name := o.partition("=")[0].lstrip("+~")) not in now
               and not OF_MULTIRUN.match(name) and not re.match(r"hydra\b", name)]  # fmt: skip
+    files = started_with(Path(folder)) or {}
+    for key in NAMES_OF_RUNS:  # a job of a sweep may have been typed with a name, which has meant this file
+        if isinstance(file := files.get(key), str):
+            before = [o for o in before if o.partition("=")[0].lstrip("+") != key] + [f"{key}={quoted(file)}"]
     if hydra.get("mode") == "MULTIRUN" and not any(o.startswith("test=") for o in [*before, *arguments]):
         before.append("test=false")
     flags = []
     if not any(a.partition("=")[0] in ("--config-dir", "-cd") for a in arguments):
-        flags = [flag for path in _config_dirs(hydra) for flag in ("--config-dir", path)]
+        flags = [flag for path in config_dirs(Path(folder)) for flag in ("--config-dir", path)]
     place = next(i for i, a in enumerate(arguments) if a.startswith("resume="))  # overrides must stand side by side
     return [*flags, *arguments[:place], *before, f"hydra.run.dir={quoted(folder)}", *arguments[place:]]
-
-
-def _config_dirs(hydra: Mapping[str, Any]) -> list[str]:
-    """What was typed as --config-dir."""
-    runtime = hydra.get("runtime")
-    sources = runtime.get("config_sources") if isinstance(runtime, dict) else None
-    own = [source for source in sources or () if isinstance(source, dict) and source.get("provider") == "command-line"]
-    return [source["path"] for source in own if isinstance(source.get("path"), str)]
 
 
 def may_change(scheduler: str) -> set[str]:

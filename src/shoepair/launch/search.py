@@ -9,7 +9,7 @@ import hashlib
 import json
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +20,17 @@ from hydra.utils import instantiate
 from hydra_plugins.hydra_optuna_sweeper._impl import OptunaSweeperImpl, create_params_from_overrides
 from omegaconf import DictConfig
 from optuna.distributions import BaseDistribution, CategoricalDistribution, distribution_to_json
-from optuna.trial import Trial, TrialState
+from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from shoepair.config.schema import SearchSettings, TrainSettings
 from shoepair.errors import UserError, one_line
 from shoepair.files import read_json, write_json
+from shoepair.launch.beside import lost_jobs
+from shoepair.launch.names_of_runs import NamesOfRuns
 from shoepair.launch.preflight import train_settings
+from shoepair.runs.folder import relative_to_here
 from shoepair.runs.read import flat_settings
 
 RECORD = "search.json"  # in a search's folder: its study, and its trials
@@ -39,7 +42,8 @@ class StudySweeper(OptunaSweeperImpl):
     """Hydra's Optuna sweeper, whose trials' numbers go to their jobs (sweep.study, sweep.trial).
 
     A pruned job says so to the study itself. A folder that holds a search already goes on with it: trials that
-    had not ended are launched again, with the settings that they had, and new ones are added up to n_trials.
+    had not ended, or whose jobs were lost, are launched again, with the settings that they had, and new ones are added
+    up to n_trials.
     """
 
     def __init__(self, sampler: Any, **options: Any) -> None:
@@ -50,6 +54,7 @@ class StudySweeper(OptunaSweeperImpl):
         space = space_of(self.config)
         self.study_name = study_name(str(self.study_name), train_settings(self.config), space)
         self.record = Record(Path(self.sweep_dir), self.study_name)
+        lost_jobs.clear()
         study = open_study(str(self.storage), self.study_name)
         self._launch_unfinished(study)
         self.n_trials -= len(self.record.trials)
@@ -74,14 +79,20 @@ class StudySweeper(OptunaSweeperImpl):
             self.job_idx += len(returns)
             for number, returned in zip(batch, returns, strict=True):
                 try:
-                    study.tell(number, float(returned.return_value), skip_if_finished=True)
+                    self._tell(study.tell, number, float(returned.return_value))
                 except Exception:  # of the job, which has said so in its log
-                    study.tell(number, state=TrialState.FAIL, skip_if_finished=True)
+                    self._tell(study.tell, number, state=TrialState.FAIL)
+
+    def _tell(self, theirs: Callable[..., FrozenTrial], trial: Trial | int, *value: float, **state: Any) -> None:
+        """What a pruned job has told stands; a trial whose job was lost goes on running, as after a kill."""
+        number = trial if isinstance(trial, int) else trial.number
+        if self.record.trials[number] not in lost_jobs:
+            theirs(trial, *value, **state, skip_if_finished=True)
 
     def _configure_trials(self, trials: list[Trial], *arguments: Any) -> Sequence[Sequence[str]]:
         study = trials[0].study
-        if not isinstance(study.tell, functools.partial):  # what a pruned job has told stands
-            setattr(study, "tell", functools.partial(study.tell, skip_if_finished=True))  # noqa: B010
+        if not isinstance(study.tell, functools.partial):
+            setattr(study, "tell", functools.partial(self._tell, study.tell))  # noqa: B010
         self.record.add({trial.number: [] for trial in trials})
         jobs = super()._configure_trials(trials, *arguments)
         jobs = [[*job, f"sweep.study={study.study_name}", f"sweep.trial={trial.number}"]
@@ -132,14 +143,16 @@ def begin_search(config: DictConfig) -> None:
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
     Plugins.instance().register(StudySweeper)
     space = space_of(config)
+    names = NamesOfRuns(relative_to_here(Path(config.hydra.sweep.dir).absolute()))
     kept = [override for override in config.hydra.overrides.task if override.partition("=")[0].lstrip("+") not in space]
     for chosen in ends_of(space):
         overrides = [*kept, *(f"{key}={value}" for key, value in chosen.items())]
         composed = compose(config_name=config.hydra.job.config_name, overrides=overrides, return_hydra_config=True)
         try:
-            train_settings(composed)
+            train_settings(composed, names)
         except UserError as error:
             raise UserError(f"{error} (in the space of the search; nothing was run)") from error
+    names.write()
 
 
 def space_of(config: DictConfig) -> dict[str, BaseDistribution]:

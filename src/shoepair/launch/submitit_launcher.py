@@ -24,6 +24,7 @@ from submitit.core.utils import UncompletedJobError
 from submitit.slurm.slurm import SlurmJob
 
 from shoepair.errors import UserError, one_line
+from shoepair.launch.beside import lost_jobs
 from shoepair.launch.sweep import Sweep
 from shoepair.runs.folder import COMPLETED, UNKNOWN, read_status, relative_to_here
 
@@ -69,6 +70,7 @@ class Told(BaseSubmititLauncher):
         try:
             (result,) = job.results()
         except UncompletedJobError:
+            lost_jobs.append(list(overrides))
             folder = self._folder(job, overrides, number)
             if Sweep.current is not None and read_status(folder).name == UNKNOWN:
                 Sweep.current.lost.append(f"{folder.name} ({self.state(job)})")

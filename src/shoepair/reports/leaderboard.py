@@ -1,5 +1,6 @@
 """The leaderboard as a person sees it: a table for the terminal, leaderboard.md, leaderboard.csv, leaderboard.png."""
 
+import os
 import re
 import shlex
 import statistics
@@ -11,7 +12,7 @@ from shoepair.config.shown import exact, shown_apart
 from shoepair.config.typed import as_typed
 from shoepair.files import replacing, write_rows
 from shoepair.reports.tables import between, markdown_table, text_table
-from shoepair.runs.folder import ENDED_WELL
+from shoepair.runs.folder import ENDED_WELL, relative_to_here
 from shoepair.runs.leaderboard import METRICS, Leaderboard, Setting, differing_keys
 from shoepair.runs.read import Run
 
@@ -191,12 +192,24 @@ def _fact(mean: float | None) -> str:
     return f"{mean:.1f}" if mean < 10 and mean != round(mean) else f"{mean:,.0f}"
 
 
-def best_lines(board: Leaderboard, folder: Path) -> list[str]:
-    """Where the best network is and how to have it again."""
+def best_lines(board: Leaderboard, folders: Sequence[str | Path]) -> list[str]:
+    """Where the best network is and how to have it again.
+
+    Args:
+        folders: what was compared.
+    """
     run = board.best.best_run(board.metric)
     return [
         f"Best run      {run.path}",
         f"Train again   {run.command}",
-        f"Evaluate      shoepair evaluate {as_typed('checkpoint', folder if board.metric == 'accuracy' else run.path)}",
-        f"Look at runs  tensorboard --logdir {shlex.quote(str(folder))}",
+        f"Evaluate      shoepair evaluate {as_typed('checkpoint', run.path)}",
+        f"Look at runs  tensorboard --logdir {shlex.quote(str(_folder_of_all(folders, run)))}",
     ]
+
+
+def _folder_of_all(folders: Sequence[str | Path], best: Run) -> str | Path:
+    """The folder below which TensorBoard finds all of `folders`; the best run's, where that would be the whole disk."""
+    if len(folders) == 1:
+        return folders[0]
+    shared = Path(os.path.commonpath([Path(folder).resolve() for folder in folders]))
+    return best.path if shared == shared.parent else relative_to_here(shared)

@@ -5,7 +5,7 @@ from datetime import datetime
 from pathlib import Path
 
 from shoepair.errors import UserError
-from shoepair.runs.folder import best_checkpoint, read_status
+from shoepair.runs.folder import COMPLETED, best_checkpoint, read_status
 from shoepair.runs.leaderboard import best_run
 from shoepair.runs.packaged import PACKAGED, READY, packaged_checkpoint
 from shoepair.runs.read import Run, find_runs, read_run, read_runs
@@ -18,18 +18,18 @@ def find_checkpoint(checkpoint: str, output_dir: str, key: str = "checkpoint", *
 
     Args:
         checkpoint: a file; the folder of a run (the epoch that it kept); a folder with several runs, such as a sweep's
-            (the best run by validation accuracy); "latest" (the run in output_dir that ended last); or "ready" or
-            "best" (the networks that come with shoepair).
+            (the best run by validation accuracy); "latest" (the run in output_dir that ended last, however it did, or
+            began, if it goes on); or "ready" or "best" (the networks that come with shoepair).
         key: what the setting is called.
-        or_ready: it is to be used on shoes that nothing is known of: "latest" passes over runs that were trained on the
-            pairs that validate, as in the sanity mode, and is "ready" where there is no other.
+        or_ready: it is to be used on shoes that nothing is known of: "latest" passes over runs that are not completed,
+            or were trained on the pairs that validate, as in the sanity mode, and is "ready" where there is no other.
     Raises:
         UserError: if there is none.
     """
     if checkpoint == "latest":
         trained = [path for path in find_runs([output_dir])[0] if best_checkpoint(path).is_file()]
         for path in sorted(trained, key=_ended, reverse=True):
-            if not (or_ready and _saw_validation(path)):
+            if not or_ready or _is_for_use(path):
                 return best_checkpoint(path)
         if or_ready:
             return packaged_checkpoint(READY)
@@ -53,9 +53,9 @@ def find_checkpoint(checkpoint: str, output_dir: str, key: str = "checkpoint", *
     return best_checkpoint(best.path)
 
 
-def _saw_validation(run_dir: Path) -> bool:
+def _is_for_use(run_dir: Path) -> bool:
     run = read_run(run_dir)
-    return isinstance(run, Run) and run.saw_validation
+    return isinstance(run, Run) and run.status.name == COMPLETED and not run.saw_validation
 
 
 def _ended(run_dir: Path) -> datetime:

@@ -112,7 +112,10 @@ class Run:
             for o in self.overrides
             if not OF_MULTIRUN.match(name := o.partition("=")[0].lstrip("+~")) and name not in ("test", "resume")
         ]
-        return shlex.join(["shoepair", "train", *kept])
+        flags = [
+            word for path in config_dirs(self.path) for word in ("--config-dir", str(folder.relative_to_here(path)))
+        ]
+        return shlex.join(["shoepair", "train", *flags, *kept])
 
     @cached_property
     def validation(self) -> "Predictions | None":
@@ -209,6 +212,19 @@ def typed_for(path: Path) -> tuple[str, ...]:
     """What was typed for a run, as one would type it today; nothing where that cannot be read."""
     typed = read_yaml(path / ".hydra" / "overrides.yaml")
     return tuple(map(todays_override, typed)) if is_texts(typed) else ()
+
+
+def config_dirs(path: Path) -> list[str]:
+    """What was typed as --config-dir for a run; nothing where that cannot be read."""
+    record, provider = path / ".hydra" / "hydra.yaml", "command-line"
+    if provider not in (read_small(record) or ""):  # to read all of it takes 50 ms
+        return []
+    try:
+        sources = read_yaml(record, resolve=False)["hydra"]["runtime"]["config_sources"]
+        named = [source["path"] for source in sources if source["provider"] == provider]
+    except (KeyError, TypeError):
+        return []
+    return named if is_texts(named) else []
 
 
 def is_texts(value: Any) -> bool:
