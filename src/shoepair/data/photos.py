@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -146,8 +147,11 @@ def _read_into(images: np.ndarray, row: int, path: Path, image_size: int) -> str
     try:
         images[row] = read_square(path, image_size)
     except Exception as error:  # pillow raises many kinds for broken files; each means the same here
-        if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in PASSING):
-            raise  # it says nothing of the photo, and what is said of that is kept
+        # These say nothing of the photo, and what is said of that is kept.
+        if isinstance(error, MemoryError):
+            raise
+        if isinstance(error, OSError) and error.errno in PASSING:
+            raise UserError(f"{path}: {os.strerror(error.errno)}; try again.") from error
         kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
         return f"{kind}{error}".replace(str(path), path.name)
     return None

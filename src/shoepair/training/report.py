@@ -2,7 +2,7 @@
 
 import logging
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from lightning import Trainer
@@ -32,11 +32,18 @@ log = logging.getLogger(__name__)
 
 
 def opening(
-    settings: TrainSettings, data: ShoePairDataModule, module: PairModule, trainer: Trainer, run_dir: Path
+    settings: TrainSettings,
+    data: ShoePairDataModule,
+    module: PairModule,
+    trainer: Trainer,
+    run_dir: Path,
+    warnings: Iterable[str],
 ) -> None:
-    """Say what is about to be trained, on what, and where."""
+    """Say what is about to be trained, on what, and where, and what is to be known of its figures."""
     if not trainer.is_global_zero:
         return
+    for warning in warnings:
+        log.warning("%s", warning)
     counts = [f"train {len(data.people['train'])} people, {data.training_batches.num_pairs} pairs"]
     counts += [f"{split} {len(data.people[split])}, {len(pairs)}" for split, pairs in data.pairs.items()]
     log.info("Approach   %s, %s parameters", settings.approach.name, f"{num_parameters(module):,}")

@@ -17,6 +17,7 @@ from shoepair.training.checkpoint import build_module, write_kept
 from shoepair.training.environment import choose_precision, keep_freed_memory
 from shoepair.training.event_log import GoesOn
 from shoepair.training.first_step import refuse_unfit
+from shoepair.training.overlap import known_people
 from shoepair.training.predictions import calibrate_module, measured, predict_splits, show_shoes
 from shoepair.training.tensorboard import FirstPairs, HyperparameterRow
 from shoepair.training.trainer import build_trainer, fit
@@ -51,7 +52,7 @@ def train(settings: TrainSettings, run_dir: Path, *, test: bool, typed: Typed, i
         data.setup()
         module = build_module(settings)
         refuse_unfit(settings, data, module, trainer)
-        report.opening(settings, data, module, trainer, run_dir)
+        report.opening(settings, data, module, trainer, run_dir, known_people(settings, data))
 
         started = time.perf_counter()
         device, hflip = trainer.strategy.root_device, settings.tta_hflip

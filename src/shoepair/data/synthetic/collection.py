@@ -62,15 +62,19 @@ def draw_shoes(
         cache_dir: where drawn shoes are kept; None for the default folder.
     """
     sizes = {"train": num_people, "test_m": num_test_people, "test_w": num_test_people}
-    # A person's number decides what is drawn: nobody may stand in two sets, however large another one is.
-    first = {"train": 1, "test_m": 100_001, "test_w": 200_001}
     sets = {}
     for split, size in sizes.items():
-        people = [f"u{number:03d}" for number in range(first[split], first[split] + size)]
-        shoes = [shoe for person in people for shoe in shoes_of(person, split, seed)]
+        shoes = [shoe for person in names_of_people(split, size) for shoe in shoes_of(person, split, seed)]
         if shoes:
             sets[split] = ShoeSet(draw_all(shoes, image_size, seed, hardness, own_scenes, cache_dir), tuple(shoes))
     return sets
+
+
+def names_of_people(split: str, num_people: int) -> list[str]:
+    """The people of a split. A person's number decides what is drawn: nobody may stand in two, however large another
+    one is."""
+    first = {"train": 1, "test_m": 100_001, "test_w": 200_001}[split]
+    return [f"u{number:03d}" for number in range(first, first + num_people)]
 
 
 def shoes_of(person: str, split: str, seed: int) -> list[Shoe]:
