@@ -1,6 +1,6 @@
 """Does pruning cost anything? The same search with and without it: the best accuracy, and the epochs that it took.
 
-    python benchmarks/pruning.py OUT [--seeds 3] [--trials 40] [--pruners median ...] [--seconds 400] [KEY=VALUE ...]
+    python benchmarks/pruning.py OUT [KEY=VALUE ...] [--seeds 3] [--trials 40] [--seconds 400] [--pruners median ...]
 
 Every search is one `shoepair train sweep=search` in OUT. After so many seconds the command ends; called again, it goes
 on, until it says the result, which goes to OUT/pruning.json.

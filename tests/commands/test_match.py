@@ -138,11 +138,12 @@ def test_what_predict_is_not_sure_of_is_doubtful_and_comes_first() -> None:
     found = Found(gallery, names, list(range(6)), matches[::-1], [])
 
     def doubtful(limit: float) -> list[tuple[str, bool]]:
-        return [(match.left.name, match.unsure) for match in shown_of(found, limit, margin).matches]
+        return [(match.left.name, match.unsure) for match in shown_of(found, limit, sure_from=margin).matches]
 
     assert doubtful(0.0) == [("0.jpg", True), ("4.jpg", False), ("2.jpg", False)]
     assert not verdict_of(1.2, margin=margin).sure and verdict_of(5.0, margin=margin).sure
-    assert doubtful(-7.0)[0] == ("0.jpg", True)  # however low a threshold was asked for
+    assert not any(match.unsure for match in shown_of(found, -6.0, sure_from=-np.inf).matches)  # of --max-fmr
+    assert doubtful(-6.0)[0] == ("0.jpg", True)  # however low a threshold was asked for
     assert sorted(doubtful(4.5)) == [("0.jpg", True), ("2.jpg", True), ("4.jpg", False)]
 
 

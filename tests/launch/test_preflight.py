@@ -103,7 +103,7 @@ def test_a_sweep_does_not_start_from_its_own_jobs(shoepair: Command, name: str) 
     outcome = shoepair("-m", *SHORT, f"init_from={name}", "seed=0,1", "hydra.sweep.dir=outputs/sweep")
     assert outcome.code == 2 and outcome.err.count("\n") == 1, outcome.err
     assert outcome.err.startswith(f"shoepair: init_from={name}: outputs/sweep/")
-    assert "/checkpoints/best.ckpt is of the sweep in outputs/sweep itself" in outcome.err
+    assert "/checkpoints/best.ckpt lies in the folder of this sweep" in outcome.err
     assert files_in("outputs/sweep") == before
 
 

@@ -234,7 +234,6 @@ def match(
     """
     from shoepair.inference import matching
     from shoepair.inference.network import load_trained
-    from shoepair.metrics.scores import logit_of
     from shoepair.reports.matches import refuse_others
 
     refuse_others(out)
@@ -242,7 +241,7 @@ def match(
         count_right([path.name for path in paths], [])  # refuses before anything is computed
     said = matching.read_reviewed(reviewed)
     trained = load_trained(checkpoint)
-    limit = logit_of(threshold or DEFAULT_THRESHOLD) if max_fmr is None else trained.threshold(max_fmr)
+    limit, sure_from = _limits(trained, threshold or DEFAULT_THRESHOLD, max_fmr)
     say_which(checkpoint, trained)
     _make_folder(out)
     told: list[str] = []
@@ -257,11 +256,21 @@ def match(
     if score:
         counts = _count(found)
         lines.append(counts.line())
-    shown = shown_of(found, limit, trained.margin)
+    shown = shown_of(found, limit, sure_from)
     what = called or ", ".join(map(in_utf8, folders)) or str(store)
     lines.append(write_report(shown, out, limit=limit, what=what, language=language))
     record = _record(shown, found, limit, out) | (undone.record() if undone else {})
     return Answer(lines, record | ({} if counts is None else {"score": asdict(counts)}))
+
+
+def _limits(trained: "TrainedNetwork", threshold: float, max_fmr: float | None) -> tuple[float, float]:
+    """The calibrated logits from which two shoes may be a pair, and from which that is sure."""
+    from shoepair.inference.classifier import SURE
+    from shoepair.metrics.scores import logit_of
+
+    if max_fmr is not None:  # that rate says what is sure enough, as in predict
+        return trained.threshold(max_fmr), -math.inf
+    return logit_of(threshold), max(trained.margin, logit_of(SURE))
 
 
 def photos_of(folders: Sequence[Path], sides: str) -> tuple[list[Path], list[str | None]]:
@@ -343,14 +352,13 @@ class Shown:
     singles: list["ShownSingle"]
 
 
-def shown_of(found: "Found", limit: float, margin: float) -> Shown:
+def shown_of(found: "Found", limit: float, sure_from: float) -> Shown:
     """Probabilities instead of logits, and what to look at again: that comes first.
 
     Args:
-        margin: the calibrated logit from which the network is sure of a pair.
+        sure_from: the calibrated logit from which the network is sure of a pair.
     """
-    from shoepair.inference.classifier import SURE
-    from shoepair.metrics.scores import logit_of, probability_of
+    from shoepair.metrics.scores import probability_of
     from shoepair.reports import matches as report
     from shoepair.reports.match_page import UNSURE_MARGIN
 
@@ -358,7 +366,6 @@ def shown_of(found: "Found", limit: float, margin: float) -> Shown:
     cut_outs: Sequence[bytes | None] = gallery.cut_outs or [None] * len(found.names)
     each = zip(found.names, gallery.thumbnails, cut_outs, gallery.doubts, gallery.paths, strict=True)
     shoes = [report.ShownShoe(*one) for one in each]
-    sure_from = max(margin, logit_of(SURE))
 
     def probable(logit: float) -> float | None:
         return probability_of(logit) if math.isfinite(logit) else None

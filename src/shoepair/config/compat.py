@@ -31,7 +31,7 @@ RENAMED_KEYS = {
 }
 RENAMED_VALUES = {("data.negatives", "fresh"): "resampled"}
 RENAMED_OPTIONS = {("augment", "default"): "flips"}  # choices of a group
-# What these named was looked up by every run for itself; today the preflight makes them files.
+# Keys of `train` that may name runs; the preflight makes them files, which every older run did for itself.
 NAMES_OF_RUNS = ("init_from", "approach.ensemble_with")
 
 
@@ -48,6 +48,8 @@ def with_todays_keys(config: Mapping[str, Any]) -> dict[str, Any]:
                 value = f"{value.rstrip('/')}/checkpoints/best.ckpt"
             value = RENAMED_VALUES.get((key, value), value)
         flat[key] = value
+    if flat.get("approach.name") == "pretrained" and flat.get("approach.cutout") is not None:
+        flat["approach.hidden_units"] = None  # which it did not have then either, whatever was typed
     for key, field in keys.items():
         extra = field.json_schema_extra
         if isinstance(extra, dict) and key not in flat and _belongs(key, flat):

@@ -152,7 +152,7 @@ class SchedulerSettings(OpenSection):
     eta_min: Rate = key("Of cosine: the lowest learning rate.", default=0.0)
     max_lr: Rate = key("Of onecycle: the highest learning rate.", default=1.0)
     total_steps: Annotated[int, Ge(1), Le(10**12)] | None = key(
-        "Of onecycle: steps of the whole schedule; null: all steps of the run.", default=None
+        "Of onecycle: steps (or epochs, see interval) of the whole schedule; null: all of the run.", default=None
     )
     pct_start: Chance = key("Of onecycle: the part of the steps in which the rate rises.", default=0.3)
     div_factor: Weight = key("Of onecycle: max_lr / the first rate.", default=25.0)

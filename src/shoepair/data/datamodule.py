@@ -219,7 +219,8 @@ class ShoePairDataModule(LightningDataModule):
 
     def val_dataloader(self) -> Batches:
         pairs = self.pairs["val"]
-        if self.trainer is not None and self.trainer.limit_val_batches != 1.0:  # then both kinds, in any part of them
+        limit = 1.0 if self.trainer is None else self.trainer.limit_val_batches
+        if isinstance(limit, int) or limit < 1.0:  # then both kinds, in any part of them
             pairs = pairs[np.random.default_rng(0).permutation(len(pairs))]
         return self._loader("val", EvaluationBatches(pairs, self.settings.batch_size, *self._rank()))
 

@@ -65,6 +65,7 @@ class Store:
 
     def __init__(self, path: Path, fingerprint: str | None) -> None:
         self.path = path
+        self._taken: set[str] | None = None  # names of shoes, once one is needed
         if fingerprint is None and not path.is_file():
             raise UserError(f"--store {path}: no such file.")
         if not path.absolute().parent.is_dir():
@@ -181,7 +182,10 @@ class Store:
     def _free_name(self, name: str) -> str:
         """A shoe keeps its name for good; one whose photo stands where another one's stood is told from it."""
         numbered = itertools.chain([name], (f"{name} ({number})" for number in itertools.count(2)))
-        free = next(one for one in numbered if self._one("SELECT id FROM shoes WHERE name = ?", one) is None)
+        if self._taken is None:  # looked up one by one, each would take a walk through all shoes
+            self._taken = {taken for (taken,) in self._sql.execute("SELECT name FROM shoes")}
+        free = next(one for one in numbered if one not in self._taken)
+        self._taken.add(free)
         if free != name:
             say_aside(f"{name}: another shoe of {self.path} has this name; this one is called {free}.")
         return free
@@ -215,6 +219,7 @@ class Store:
             self._sql.execute(f"DELETE FROM {table} WHERE ? IN (one, other)", (shoe,))
         self._sql.execute("DELETE FROM seen WHERE shoe = ?", (shoe,))
         self._sql.execute("DELETE FROM shoes WHERE id = ?", (shoe,))
+        self._taken = None
 
     def shoe_named(self, name: str) -> int:
         """A shoe by its name in the tables, or by its file's name alone where no other has it.

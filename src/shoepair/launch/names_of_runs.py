@@ -48,8 +48,8 @@ class NamesOfRuns:
         file = find_file(name, output_dir, key)
         if key != "checkpoint" and Path(file).resolve().is_relative_to(self.sweep_dir.resolve()):
             raise UserError(
-                f"{key}={name}: {file} is of the sweep in {self.sweep_dir} itself, which may train it anew; expected a "
-                "run elsewhere, or another hydra.sweep.dir."
+                f"{key}={name}: {file} lies in the folder of this sweep, whose jobs may train it anew; expected a run "
+                "elsewhere, or another hydra.sweep.dir."
             )
         if file != name and name not in PACKAGED:  # these always mean the same
             self.files[known_as] = file

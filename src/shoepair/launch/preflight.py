@@ -15,6 +15,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, flag_override
 from omegaconf.errors import OmegaConfBaseException
 
+from shoepair.config.compat import NAMES_OF_RUNS
 from shoepair.config.messages import checked_value
 from shoepair.config.read import asks_for_several_devices, read_evaluate_settings, read_train_settings
 from shoepair.config.schema import (
@@ -36,7 +37,7 @@ from shoepair.runs.folder import SWEEP_LOCK, hold, is_main_process, refuse_runni
 from shoepair.runs.read import flatten
 from shoepair.terminal import say_aside, say_error
 
-NAMES_OF_RUNS = ("checkpoint", "init_from", "approach.ensemble_with")
+OF_ANY_COMMAND = ("checkpoint", *NAMES_OF_RUNS)
 Checked = tuple[DictConfig, TrainSettings | EvaluateSettings]  # a job as it was composed, and its settings
 
 
@@ -228,7 +229,9 @@ def _note_files(config: DictConfig, checked: Sequence[Checked]) -> None:
 def files_of(config: DictConfig, settings: TrainSettings | EvaluateSettings) -> dict[str, str]:
     """The files that names of runs mean in a configuration, by their keys."""
     found = flatten(settings.plain())
-    return {key: file for key in NAMES_OF_RUNS if (file := found.get(key)) not in (None, OmegaConf.select(config, key))}
+    return {
+        key: file for key in OF_ANY_COMMAND if (file := found.get(key)) not in (None, OmegaConf.select(config, key))
+    }
 
 
 def with_files(typed: Sequence[str], files: Mapping[str, str]) -> list[str]:

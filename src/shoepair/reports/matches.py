@@ -55,7 +55,7 @@ class ShownMatch:
     probability: float
     runner_up: ShownShoe | None
     runner_up_probability: float | None
-    unsure: bool  # to be looked at again, see match_page
+    unsure: bool  # to be looked at again; why says the page
 
     @property
     def reasons(self) -> list[str]:
