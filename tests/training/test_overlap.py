@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 from conftest import TINY, Command
 
 KNOWN = "it has learned from {} of the {} people who validate here"
@@ -37,3 +38,14 @@ def test_photos_of_the_same_folder_are_known(shoepair: Command, drawn_photos: Pa
     for root, fold, known in ((drawn_photos, 1, True), (drawn_photos, 0, False), ("others", 1, False)):
         outcome = shoepair(*of_photos, f"data.root={root}", f"data.fold={fold}", "init_from=outputs/first")
         assert outcome.code == 0 and ("has learned" in outcome.err + outcome.out) is known, outcome.err
+
+
+def test_a_checkpoint_that_does_not_say_who_taught_it_is_one_line(
+    shoepair: Command, trained: Path, tmp_path: Path
+) -> None:
+    content = torch.load(trained / "checkpoints" / "best.ckpt", weights_only=True)
+    for number, wrong in enumerate(({"num_people": "all"}, {"fold": "first"})):
+        content["config"]["data"] |= wrong
+        torch.save(content, f"{number}.ckpt")
+        outcome = shoepair(*TINY, f"init_from={number}.ckpt")
+        assert outcome.code == 2 and outcome.err.count("\n") == 1 and outcome.err.startswith("shoepair: ")

@@ -9,7 +9,7 @@ from typing import Any
 from shoepair.config.schema import DataSettings, TrainSettings
 from shoepair.data.datamodule import ShoePairDataModule, who_trains_and_validates
 from shoepair.data.synthetic.collection import names_of_people
-from shoepair.runs.checkpoint import read_checkpoint
+from shoepair.runs.checkpoint import being_a_checkpoint, read_checkpoint
 
 SPLIT_BY = ("num_people", "train_fraction", "fold", "folds", "validate_on_train")
 
@@ -22,8 +22,9 @@ def known_people(settings: TrainSettings, data: ShoePairDataModule) -> Iterator[
     for key, path in (("init_from", settings.init_from), ("approach.ensemble_with", beside)):
         if path is None:
             continue
-        taught_by = people_of(read_checkpoint(path, key).config["data"], settings.data, data)
-        known = taught_by.intersection(data.people["val"])
+        theirs = read_checkpoint(path, key).config
+        with being_a_checkpoint(path, key):
+            known = people_of(theirs["data"], settings.data, data).intersection(data.people["val"])
         if known:
             yield (
                 f"{key}={path}: it has learned from {len(known)} of the {len(data.people['val'])} people who validate "
