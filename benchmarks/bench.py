@@ -1,4 +1,4 @@
-"""What the README says about speed: `make bench`. Everything that is compared is measured alternately in one process,
+"""What docs/performance.md says about training: `make bench`. Everything that is compared is measured alternately in one process,
 since the speed of shared machines drifts; only the ratios mean anything.
 """
 

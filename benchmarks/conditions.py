@@ -30,13 +30,13 @@ import numpy as np
 import torch
 from layers import ALL_AT_ONCE, AS_PHOTOGRAPHED, CONDITIONS, SIDE, Condition, Layers, retaken, take_apart
 from PIL import Image
+from verdicts import scored
 
 from shoepair import load_classifier
 from shoepair.data.photos import open_upright, to_square
 from shoepair.files import read_json, write_json
 from shoepair.inference.gallery import list_photos
 from shoepair.inference.network import TrainedNetwork
-from shoepair.metrics.bootstrap import interval, resampled_ratios, sums_by_person
 from shoepair.metrics.calibration import Calibration
 from shoepair.metrics.predictions import Predictions, read_predictions
 from shoepair.reports.tables import between, markdown_table
@@ -196,18 +196,6 @@ def compare(trained: TrainedNetwork, one: torch.Tensor, other: torch.Tensor) -> 
 
 def brightness(layers: Layers) -> float:
     return float((layers.photo.mean(0) * layers.cover[0]).sum() / layers.cover.sum().clamp_min(1e-6))
-
-
-def scored(correct: np.ndarray, label: np.ndarray, person: np.ndarray) -> dict[str, Any]:
-    """As shoepair measures: the mean of the accuracies on same and on different pairs."""
-    same, different = (float(correct[label == value].mean()) for value in (1, 0))
-    return {
-        "accuracy": (same + different) / 2,
-        "interval": interval(resampled_ratios(*sums_by_person(list(person), correct.astype(float)))),
-        "accuracy_same": same,
-        "accuracy_different": different,
-        "num_verdicts": len(correct),
-    }
 
 
 def table(found: dict[str, dict[str, Any]]) -> str:

@@ -1,10 +1,10 @@
-"""What the networks that come with shoepair are worth on photos, and how their margins and temperatures were found.
+"""What the networks that come with shoepair are worth on photos, and how their shifts and temperatures were found.
 
 python benchmarks/ready.py photos/train                                     # ready, of the package
 python benchmarks/ready.py photos/train --checkpoint outputs/ready          # a run, before it is packed
 python benchmarks/ready.py photos/train --out docs/results/ready.json
 
-Every left is judged with every right shoe of each person; no photo has taught it anything. Two numbers, margin and
+Every left is judged with every right shoe of each person; no photo has taught it anything. Two numbers, shift and
 temperature, are fitted to photos: "cross-fitted" figures take them from the people of the other four folds.
 """
 
@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from scipy.optimize import minimize
+from verdicts import scored
 
 from shoepair import load_classifier
 from shoepair.data.layout import LEFT, RIGHT
@@ -23,7 +24,6 @@ from shoepair.data.photos import open_upright, to_square
 from shoepair.files import write_json
 from shoepair.inference.gallery import list_photos
 from shoepair.inference.network import TrainedNetwork
-from shoepair.metrics.bootstrap import interval, resampled_ratios, sums_by_person
 from shoepair.training.environment import versions
 
 FOLDS, BATCH = 5, 16
@@ -40,7 +40,7 @@ def main() -> None:
     logits, label, person = judge(options.photos, trained)
     found = figures(logits, label, person) | {"checkpoint": options.checkpoint, "versions": versions()}
     # Of the network's own logits, before its temperature: what training/ready.py takes.
-    found |= {name: found[name] * trained.temperature for name in ("margin", "temperature")}
+    found |= {name: found[name] * trained.temperature for name in ("shift", "temperature")}
     for name, value in found.items():
         print(f"{name}: {value}")
     if options.out is not None:
@@ -70,14 +70,13 @@ def figures(logits: np.ndarray, label: np.ndarray, person: np.ndarray) -> dict[s
     fitted = np.zeros_like(logits)
     for number in range(FOLDS):
         others = fold != number
-        margin, temperature = platt(logits[others], label[others])
-        fitted[~others] = (logits[~others] - margin) / temperature
-    margin, temperature = platt(logits, label)
+        shift, temperature = platt(logits[others], label[others])
+        fitted[~others] = (logits[~others] - shift) / temperature
+    shift, temperature = platt(logits, label)
     return {
-        "num_verdicts": len(label),
-        "as it is": scored(logits, label, person),
-        "cross-fitted": scored(fitted, label, person),
-        "margin": margin,
+        "as it is": scored((logits > 0) == label, label, person),
+        "cross-fitted": scored((fitted > 0) == label, label, person),
+        "shift": shift,
         "temperature": temperature,
         "area under the ROC": float((logits[label][:, None] > logits[~label][None]).mean()),
         "sureness": reliability(logits, label),
@@ -86,32 +85,21 @@ def figures(logits: np.ndarray, label: np.ndarray, person: np.ndarray) -> dict[s
 
 
 def platt(logits: np.ndarray, label: np.ndarray) -> tuple[float, float]:
-    """Margin and temperature with the lowest cross-entropy of (logit - margin) / temperature, same and different pairs
+    """Shift and temperature with the lowest cross-entropy of (logit - shift) / temperature, same and different pairs
     alike in sum, and with smoothed targets (Platt 1999)."""
     kinds = [(logits[label], 1.0), (logits[~label], -1.0)]
 
     def loss(parameters: np.ndarray) -> float:
-        log_temperature, margin = parameters
+        log_temperature, shift = parameters
         total = 0.0
         for values, sign in kinds:
-            scaled = sign * (values - margin) * np.exp(-log_temperature)
+            scaled = sign * (values - shift) * np.exp(-log_temperature)
             target = (len(values) + 1) / (len(values) + 2)
             total += float((np.logaddexp(0, -scaled) + (1 - target) * scaled).mean())
         return total
 
-    log_temperature, margin = minimize(loss, [0.0, 0.0], method="Nelder-Mead").x
-    return float(margin), float(np.exp(log_temperature))
-
-
-def scored(logits: np.ndarray, label: np.ndarray, person: np.ndarray) -> dict[str, Any]:
-    right = (logits > 0) == label
-    same, different = (float(right[label == kind].mean()) for kind in (True, False))
-    return {
-        "accuracy": (same + different) / 2,
-        "interval": interval(resampled_ratios(*sums_by_person(list(person), right.astype(float)))),
-        "accuracy_same": same,
-        "accuracy_different": different,
-    }
+    log_temperature, shift = minimize(loss, [0.0, 0.0], method="Nelder-Mead").x
+    return float(shift), float(np.exp(log_temperature))
 
 
 def reliability(logits: np.ndarray, label: np.ndarray) -> dict[str, Any]:

@@ -51,7 +51,7 @@ def page() -> str:
         for key, field in leaves_of(DATA["photos"], "data.").items()
         if key.split(".")[1] in shared - {"name", "augment"}
     }
-    sections += ["## data\n", "All data sets share these.\n", table(common, defaults)]
+    sections += ["## data\n", "All data sets share these.\n", table(common, composed("data=photos"))]
     for name, section in DATA.items():
         chosen = composed(f"data={name}")
         own = {
@@ -77,8 +77,8 @@ def page() -> str:
     checkpoint = {"checkpoint": EvaluateSettings.model_fields["checkpoint"]}
     sections += [
         "## shoepair evaluate\n",
-        "Besides `checkpoint`, the keys of `data` that choose other data, and `trainer.accelerator`, `devices`, "
-        '`deterministic`; null stands for "as in the checkpoint".\n',
+        "Besides `checkpoint`, `output_dir` and `plugins`: the keys of `data` that choose other data (null: as in the "
+        "checkpoint), and `trainer.accelerator`, `devices`, `deterministic`.\n",
         table(checkpoint, {"checkpoint": "???"}),
     ]
     return "\n".join(sections)

@@ -134,7 +134,7 @@ def test_packing_takes_the_margin_from_every_logit(shoepair: Command, photos: li
     raw = [
         torch.logit(torch.tensor(c.compare(*photos[:2]).probability)) * c.trained.temperature for c in (before, after)
     ]
-    assert float(raw[0] - raw[1]) == pytest.approx(ON_PHOTOS["dual"].margin, abs=0.02)  # half precision
+    assert float(raw[0] - raw[1]) == pytest.approx(ON_PHOTOS["dual"].shift, abs=0.02)  # half precision
     checkpoint.content["config"]["data"]["name"] = "photos"
     with pytest.raises(UserError, match="drawn shoes alone"):
         packed(checkpoint)

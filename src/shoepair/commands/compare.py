@@ -25,7 +25,7 @@ def main(arguments: Sequence[str]) -> None:
     parser = Parser(
         prog="shoepair compare",
         description="Compare the training runs in folders, best validation accuracy first. Runs that differ in seed or "
-        "fold only are gathered: mean, standard deviation, and a 95 %% interval over people. Writes leaderboard.md, "
+        "fold only are gathered: mean, standard deviation, and a 95 % interval over people. Writes leaderboard.md, "
         "leaderboard.csv (one row for each run) and leaderboard.png beside the runs.",
         epilog="Example: shoepair compare outputs",
     )

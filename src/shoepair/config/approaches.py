@@ -159,12 +159,13 @@ class PretrainedSettings(ApproachSettings):
     weights: Place | None = key("default: the library's own, downloaded once; FILE: of that model; null: random ones.")
     frozen: bool = key("true: shoes are encoded once and only the head is trained; false: the encoder is trained, too.")
     unfreeze_from: Text | None = key(
-        "With frozen=false: the first part of the encoder that is trained, such as blocks.5; null: all of it.",
+        "With frozen=false: the first part of the encoder that is trained, such as features.5 of the default encoder, "
+        "or blocks.5 of many of timm's; null: all of it.",
         before=None,
     )
     local_layer: Text | None = key(
-        "A part of the encoder, such as blocks.4, whose feature maps a second head compares place by place; the mean "
-        "of the heads' logits counts, each divided by its standard deviation. null: none.",
+        "A part of the encoder, such as features.4 or blocks.4, whose feature maps a second head compares place by "
+        "place; the mean of the heads' logits counts, each divided by its standard deviation. null: none.",
         before=None,
     )
     encoder_lr_scale: Weight = key("The encoder's learning rate = encoder_lr_scale x optimizer.lr.")

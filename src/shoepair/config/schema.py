@@ -60,6 +60,9 @@ class AugmentSettings(Section):
         ]
 
 
+NUM_PEOPLE = "People of train: so many are drawn, or the first so many of the photos taken; null: all of the photos."
+
+
 class DataSettings(Section):
     """What all collections of shoes share."""
 
@@ -76,7 +79,7 @@ class DataSettings(Section):
         "unknown sides.",
         before=0.0,
     )
-    num_people: Annotated[int, Ge(2), Le(90_000)] | None = key("Only the first so many people of train; null: all.")
+    num_people: Annotated[int, Ge(2), Le(90_000)] | None = key(NUM_PEOPLE)
     train_fraction: Fraction = key("This part of the people trains, by name, rounded down; the others validate.")
     folds: Annotated[int, Ge(2), Le(1000)] = key("Parts of the people in cross-validation.")
     fold: Annotated[int, Ge(0), Le(999)] | None = key(
@@ -94,7 +97,7 @@ class SyntheticSettings(DataSettings):
     """Drawn shoes."""
 
     name: Literal["synthetic"] = key("Drawn shoes: nothing to download, the same for everybody with the same seed.")
-    num_people: Annotated[int, Ge(2), Le(90_000)] = key("For training and validation, three pairs each.")
+    num_people: Annotated[int, Ge(2), Le(90_000)] = key(NUM_PEOPLE)
     num_test_people: Annotated[int, Ge(0), Le(90_000)] = key("In each of test_m and test_w.")
     seed: Annotated[int, Ge(0), Le(2**32 - 1)] = key("Decides every shoe.")
     hardness: Chance = key("0: colours tell a person's pairs apart; 1: their colours are alike, form must tell.")

@@ -6,7 +6,7 @@
     python -m shoepair.training.ready outputs/ready_best src/shoepair/models/best.ckpt
 
 Only drawn shoes may have taught it, so that its weights belong to nobody; an encoder that learned elsewhere is left
-out, and downloaded by whoever uses it. Photos of one person's different pairs are more alike than drawn ones: a margin,
+out, and downloaded by whoever uses it. Photos of one person's different pairs are more alike than drawn ones: a shift,
 the same for all, is taken from its logits, and its temperature is one at which its probabilities hold on photos
 (docs/models.md says how both were found).
 """
@@ -33,12 +33,12 @@ class OnPhotos:
     """What a network of drawn shoes needs on photos; benchmarks/ready.py finds both numbers.
 
     Attributes:
-        margin: logits that speak for the same pair where photos are drawn shoes no more.
+        shift: logits that speak for the same pair where photos are drawn shoes no more.
         temperature: at which its probabilities hold.
         biases: of the last layers of its heads, two outputs each, whose difference is a logit.
     """
 
-    margin: float
+    shift: float
     temperature: float
     biases: tuple[str, ...]
 
@@ -67,7 +67,7 @@ def main() -> None:
 
 
 def packed(checkpoint: Checkpoint) -> dict[str, Any]:
-    """A checkpoint's content with weights of half precision, without an encoder's, the margin taken from its logits.
+    """A checkpoint's content with weights of half precision, without an encoder's, the shift taken from its logits.
 
     Raises:
         UserError: if photos taught it, or it is of another approach.
@@ -85,7 +85,7 @@ def packed(checkpoint: Checkpoint) -> dict[str, Any]:
         content["config"]["approach"]["weights"] = "default"
         content["hyper_parameters"]["network"]["approach"]["weights"] = "default"
     different, same = (
-        tuple(logit - on_photos.margin for logit in logits) for logits in (calibration.different, calibration.same)
+        tuple(logit - on_photos.shift for logit in logits) for logits in (calibration.different, calibration.same)
     )
     moved = replace(calibration, temperature=on_photos.temperature, different=different, same=same)
     return content | {CALIBRATION: moved.as_plain()}
@@ -95,7 +95,7 @@ def _shifted(state_dict: Mapping[str, Tensor], on_photos: OnPhotos) -> dict[str,
     weights = {name: weight.clone() for name, weight in state_dict.items() if not name.startswith(ENCODER)}
     std = weights.get(STD, torch.ones(len(on_photos.biases)))
     for name, share in zip(on_photos.biases, std / std.mean(), strict=True):
-        weights[name] -= on_photos.margin * share * torch.tensor([-0.5, 0.5])
+        weights[name] -= on_photos.shift * share * torch.tensor([-0.5, 0.5])
     return weights
 
 
