@@ -1,5 +1,5 @@
-"""What docs/performance.md says about training: `make bench`. Everything that is compared is measured alternately in one process,
-since the speed of shared machines drifts; only the ratios mean anything.
+"""What docs/performance.md says about training: `make bench`. Everything that is compared is measured alternately in
+one process, since the speed of shared machines drifts; only the ratios mean anything.
 """
 
 import argparse

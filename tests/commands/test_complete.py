@@ -19,6 +19,8 @@ def offered(line: str, monkeypatch: pytest.MonkeyPatch) -> set[str]:
         ("shoepair train data.neg", {"data.negatives="}),
         ("shoepair train data.negatives=", {"data.negatives=all", "data.negatives=cyclic"}),
         ("shoepair train data.negatives=all,cy", {"data.negatives=all,cyclic"}),
+        ("shoepair train logger=[csv,ten", {"logger=[csv,tensorboard"}),
+        ("shoepair train --explain data.neg", {"data.negatives"}),
         ("shoepair train experiment=best_", {"experiment=best_dual", "experiment=best_single"}),
         ("shoepair train trainer.max", {"trainer.max_epochs="}),
         ("shoepair train approach=single --he", {"--help"}),
@@ -52,6 +54,8 @@ def test_a_key_is_explained_with_its_value_now() -> None:
     assert outcome.out.splitlines()[-1].split() == ["Now:", "resampled"]
     assert "Now:     all" in run_here("--explain=data.negatives", "data.negatives=all").out
     assert "Now:     (to be given)" in run_here("evaluate", "--explain", "checkpoint").out
+    assert "Now:     resampled" in run_here("--explain", "data.negatives=").out  # as TAB may leave it
+    assert "Allowed: joblib, local, ray, slurm, submitit" in run_here("--explain", "launcher").out
     section = run_here("train", "approach=pretrained", "--explain", "approach").out
     assert "approach.encoder\n" in section and "approach.kernel_size\n" in section
 

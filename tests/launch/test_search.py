@@ -20,13 +20,14 @@ import pytest
 from conftest import TINY, Command
 from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.core.utils import JobReturn, JobStatus
+from hydra_plugins.hydra_optuna_sweeper._impl import OptunaSweeperImpl
 from kill_sweep import PROGRAM, SEARCH, kill_and_go_on_searching
-from optuna.distributions import CategoricalDistribution, FloatDistribution
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial
 from settings import train_settings
 
 from shoepair.launch.beside import lost_jobs
-from shoepair.launch.search import ends_of, study_name
+from shoepair.launch.search import some_of, study_name
 from shoepair.training import pruning
 
 QUICK = ("sweep=search", "approach=histogram", *(setting for setting in TINY if not setting.startswith("approach.")),
@@ -77,8 +78,10 @@ def test_a_studys_name_holds_what_is_fixed_and_what_is_searched() -> None:
 
 
 def test_each_end_and_each_choice_of_a_space_is_looked_at() -> None:
-    space = {"lr": FloatDistribution(0.1, 0.5), "size": CategoricalDistribution((3, 5, 7))}
-    assert list(ends_of(space)) == [{"lr": 0.1, "size": 3}, {"lr": 0.5, "size": 5}, {"lr": 0.5, "size": 7}]
+    space: dict[str, Any] = {"lr": FloatDistribution(0.1, 0.5), "size": CategoricalDistribution((3, 5, 7))}
+    assert list(some_of(space)) == [{"lr": 0.1, "size": 3}, {"lr": 0.5, "size": 5}, {"lr": 0.5, "size": 7}]
+    assert [point["n"] for point in some_of({"n": IntDistribution(2, 8, step=2)})] == [2, 4, 6, 8]
+    assert [point["n"] for point in some_of({"n": IntDistribution(1, 1000)})] == [1, 1000]
 
 
 @pytest.mark.parametrize(
@@ -87,6 +90,14 @@ def test_each_end_and_each_choice_of_a_space_is_looked_at() -> None:
         (["data.folds=choice(5,1)"], "data.folds=1: expected a whole number"),
         (["approach.bins=range(2,40)"], "approach.bins=39: expected a whole number from 2 to 16"),
         (["optimizer.momentums=interval(0,1)"], "optimizer.momentums"),
+        (["optimizer.lr=tag(log,interval(0,0.1))"], "interval(0,0.1)): the search cannot choose from this (`low > 0`"),
+        (["optimizer.lr=interval(1,0)"], "optimizer.lr=interval(1,0): the search cannot choose from this"),
+        (["approach.bins=range(8,4)"], "approach.bins=range(8,4): the search cannot choose from this"),
+        (["approach.bins=glob(*)"], "approach.bins=glob(*): the search cannot choose from this"),
+        (["data.folds=interval(2,5)"], "data.folds=2.0: expected a whole number"),
+        (["space=dual"], "(in the space of the search, which space=NAME chooses; nothing was run)"),
+        (["hydra.sweeper.n_trials=0"], "hydra.sweeper.n_trials=0: expected a whole number from 1"),
+        (["hydra.sweeper.n_jobs=-1"], "hydra.sweeper.n_jobs=-1: expected a whole number from 1"),
         (["sweep.pruner=medain"], "sweep.pruner=medain: expected one of none, median, successive_halving, hyperband"),
         (
             ["space=mine"],
@@ -103,8 +114,11 @@ def test_a_space_that_cannot_be_searched_is_one_line_before_anything_runs(
 
 
 @pytest.mark.parametrize("approach", ["single", "dual", "pretrained", "histogram"])
-def test_every_approach_has_a_space_that_fits(approach: str, shoepair: Command) -> None:
-    outcome = shoepair("sweep=search", f"approach={approach}", "hydra.sweeper.n_trials=0", "hydra.sweep.dir=outputs/s")
+def test_every_approach_has_a_space_that_fits(
+    approach: str, shoepair: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(OptunaSweeperImpl, "sweep", lambda self, arguments: None)  # it is looked at, not searched
+    outcome = shoepair("sweep=search", f"approach={approach}", "hydra.sweep.dir=outputs/s")
     assert "No trials are completed" not in outcome.err and "Traceback" not in outcome.err, outcome.err
     assert [len(trials) for trials in studies().values()] == [0]
 
@@ -118,6 +132,18 @@ def test_a_space_of_ones_own_is_a_file(shoepair: Command, tmp_path: Path) -> Non
     assert outcome.code == 0, outcome.err
     ((trial,),) = studies().values()
     assert set(trial.params) == {"approach.bins"} and trial_folder(0).name.startswith("0_bins-")
+
+
+def test_what_is_added_by_plus_is_searched(shoepair: Command) -> None:
+    outcome = shoepair(*QUICK, "+optimizer.amsgrad=choice(true,false)", "hydra.sweeper.n_trials=1")
+    assert outcome.code == 0, outcome.err
+    ((trial,),) = studies().values()
+    assert "+optimizer.amsgrad" in trial.params
+
+
+def test_a_sampler_that_cannot_choose_from_the_space_says_so(shoepair: Command) -> None:
+    outcome = shoepair(*QUICK, "optimizer.lr=interval(0.1,0.2)", "hydra/sweeper/sampler=grid")
+    assert outcome.code == 2 and "the search's sampler cannot go on: GridSampler only supports" in outcome.err
 
 
 @pytest.mark.long

@@ -3,12 +3,26 @@
 import csv
 import importlib.util
 import os
+import re
 import subprocess
+from inspect import signature
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from conftest import TINY, Command
 from kill_sweep import PROGRAM
+from lightning import Trainer
+from settings import train_settings
+
+from shoepair.config.compat import with_todays_keys
+from shoepair.config.groups import groups_of
+from shoepair.config.habits import KEYS, OPTIONS
+from shoepair.config.schema import known_keys
+from shoepair.errors import Pruned
+from shoepair.runs.read import flat_settings
+from shoepair.training.parts import TellLoggers
 
 QUICK = ("approach=histogram", *(setting for setting in TINY if not setting.startswith("approach.")))
 RUN = (*QUICK, "hydra.run.dir=outputs/run")
@@ -76,11 +90,55 @@ def test_what_is_typed_by_habit_is_answered_by_what_does_it_here(shoepair: Comma
         "paths.data_dir=x": "data.root",
         "model=resnet": "approach=NAME", "tags=[a]": "+logger.wandb.tags", "debug=overfit": "mode=sanity",
         "trainer=cpu": "trainer.accelerator=cpu", "trainer=mps": "trainer.accelerator=mps",
-        "callbacks=default": "callbacks/NAME.yaml",
+        "callbacks=default": "callbacks/NAME.yaml", "trainer.gpus=2": "trainer=gpu", "learning_rate=1": "optimizer.lr=",
+        "optimizer.learning_rate=1": "optimizer.lr=", "trainer.ckpt_path=x": "resume=FOLDER",
+        "callbacks.early_stopping.patience=3": "early_stopping.patience=N", "data.data_dir=x": "data.root=FOLDER",
+        "checkpoint=latest": "init_from=FOLDER", "num_epochs=3": "trainer.max_epochs=N", "logger=none": "logger=[]",
+        "callbacks.model_checkpoint.monitor=x": "keep=best",
     }  # fmt: skip
     for typed, answer in answers.items():
         outcome = shoepair(typed)
         assert outcome.code == 2 and answer in outcome.err and outcome.err.count("\n") == 1, (typed, outcome.err)
+
+
+def test_what_is_advised_can_be_typed() -> None:
+    known, groups = known_keys(), groups_of("train", [])
+    for answer in (*KEYS.values(), *OPTIONS.values()):
+        typed = re.findall(r"(?<![\w./+=])(\+?)([a-z_]+(?:[./][\w]+)*)=", answer)
+        assert typed or "KEY=" in answer or "shoepair train" in answer or "/NAME.yaml" in answer, answer
+        for added, key in (one for one in typed if not one[1].endswith(".KEY")):
+            last = key.rpartition(".")[2]
+            is_added = bool(added) and (last in signature(Trainer).parameters or key.startswith("logger."))
+            assert key in known or key in groups or is_added or key in ("hydra.run.dir", "hydra.verbose"), (key, answer)
+
+
+class Told:
+    """A logger that keeps how it was told to end."""
+
+    def __init__(self) -> None:
+        self.endings: list[str] = []
+
+    def finalize(self, status: str) -> None:
+        self.endings.append(status)
+
+
+@pytest.mark.parametrize(("error", "last"), [(Pruned("hopeless"), "finished"), (ValueError("broken"), "failed")])
+def test_a_pruned_run_is_no_failure_to_other_loggers(error: Exception, last: str) -> None:
+    """Lightning tells all loggers "failed" after the callbacks have heard of the exception."""
+    told: Any = Told()
+    trainer: Any = SimpleNamespace(loggers=[told])
+    with pytest.raises(type(error)), TellLoggers(train_settings()).told(trainer):
+        told.finalize("failed")
+        raise error
+    assert told.endings[-1] == last
+
+
+def test_runs_that_differ_in_callbacks_only_are_different_settings() -> None:
+    plain = train_settings().plain()
+    other = plain | {"callbacks": {"enough": {"_target_": "lightning.pytorch.callbacks.EarlyStopping", "patience": 2}}}
+    flat = flat_settings(other)
+    assert flat["callbacks.enough.patience"] == 2 and flat != flat_settings(plain)
+    assert with_todays_keys(other)["callbacks"] == other["callbacks"]
 
 
 @pytest.mark.long

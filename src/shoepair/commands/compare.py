@@ -37,7 +37,9 @@ def main(arguments: Sequence[str]) -> None:
         "--metric", choices=METRICS, default="accuracy", help="what ranks settings, of validation (default: accuracy)"
     )
     parser.add_argument(
-        "--sort", metavar="COLUMN", help=f"not best first, but by a key that differs, or by {', '.join(FACTS)}"
+        "--sort",
+        metavar="COLUMN",
+        help=f"not best first, but by a key that differs, or by {', '.join((*FACTS, *METRICS))}",
     )
     parser.add_argument("--reverse", action="store_true", help="the other way round")
     parser.add_argument("--top", type=int, metavar="N", help="only the first N rows of the tables")

@@ -38,14 +38,15 @@ def complete(command: str, words: Sequence[str]) -> list[str] | None:
     groups = groups_of(command, before)
     keys = {name: field for name, field in keys_of(command).items() if name not in ("data.name", "approach.name")}
     if equals:
-        begun, comma, value = value.rpartition(",")
+        begun, value = re.fullmatch(r"(.*[,\[])?(.*)", value, re.DOTALL).groups(default="")  # type: ignore[union-attr]
         values = groups[key] if key in groups else _values(keys[key]) if key in keys else []
-        return [f"{prefix}{key}={begun}{comma}{v}" for v in sorted(values) if v.startswith(value)]
-    fitting = {f"{group}=" for group in groups if group.startswith(last)}
+        return [f"{prefix}{key}={begun}{v}" for v in sorted(values) if v.startswith(value)]
+    end = "" if "--explain" in before else "="
+    fitting = {f"{group}{end}" for group in groups if group.startswith(last)}
     for name in keys:
         if name.startswith(last):
             inside, dot, _ = name[len(last) :].partition(".")
-            fitting.add(f"{last}{inside}{dot or '='}")
+            fitting.add(f"{last}{inside}{dot or end}")
     return [f"{prefix}{word}" for word in sorted(fitting)]
 
 

@@ -52,7 +52,7 @@ def with_todays_keys(config: Mapping[str, Any]) -> dict[str, Any]:
         flat["approach.hidden_units"] = None  # which it did not have then either, whatever was typed
     for key, field in keys.items():
         extra = field.json_schema_extra
-        if isinstance(extra, dict) and key not in flat and _belongs(key, flat):
+        if isinstance(extra, dict) and key not in flat and _belongs(key, flat) and not _is_section(key, flat):
             flat[key] = extra["before"]
     return _nested(flat)
 
@@ -132,7 +132,11 @@ def _belongs(key: str, flat: Mapping[str, Any]) -> bool:
     if section == "approach":
         approach = APPROACHES.get(str(flat.get("approach.name")))
         return approach is not None and name in approach.settings.model_fields
-    return any(other.startswith(f"{section}.") for other in flat) if section else "seed" in flat
+    return _is_section(section, flat) if section else "seed" in flat
+
+
+def _is_section(key: str, flat: Mapping[str, Any]) -> bool:
+    return any(other.startswith(f"{key}.") for other in flat)
 
 
 def _flat(node: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -1,6 +1,8 @@
 """What people type who know other templates, and what it is here: said instead of "no such key"."""
 
-# By key, or by its first part.
+NETWORK = "approach=NAME chooses the network (dual, single, pretrained, histogram), approach.KEY=VALUE changes it."
+
+# By key, by what it begins with, or by its last part.
 KEYS = {
     "ckpt_path": "resume=FOLDER goes on with an interrupted run, init_from=FOLDER starts a new one from its weights, "
     "shoepair evaluate checkpoint=FOLDER measures it.",
@@ -9,21 +11,29 @@ KEYS = {
     "optimized_metric": "sweep=search looks for the best validation accuracy.",
     "paths": "data.root=FOLDER is where photos are, output_dir=FOLDER where runs are written.",
     "data_dir": "data.root=FOLDER is where photos are.",
-    "root_dir": "output_dir=FOLDER is where runs are written.",
-    "log_dir": "output_dir=FOLDER is where runs are written.",
-    "model": "approach=NAME chooses the network (dual, single, pretrained, histogram), approach.KEY=VALUE changes it.",
-    "net": "approach=NAME chooses the network (dual, single, pretrained, histogram), approach.KEY=VALUE changes it.",
-    "datamodule": "data=NAME chooses the data (synthetic, photos, table).",
-    "dataset": "data=NAME chooses the data (synthetic, photos, table).",
-    "tags": "a run is known by its folder, hydra.run.dir=FOLDER; MLflow and W&B take +logger.mlflow.tags={NAME: VALUE} "
-    "and +logger.wandb.tags=[NAME].",
-    "task_name": "a run is known by its folder, hydra.run.dir=FOLDER.",
+    **dict.fromkeys(("root_dir", "log_dir", "save_dir"), "output_dir=FOLDER is where runs are written."),
+    **dict.fromkeys(("model", "net", "network"), NETWORK),
+    "backbone": "approach=pretrained approach.encoder=timm/NAME chooses the encoder.",
+    **dict.fromkeys(("datamodule", "dataset"), "data=NAME chooses the data (synthetic, photos, table)."),
+    "tags": "a run is known by its folder, hydra.run.dir=FOLDER; W&B takes logger=wandb +logger.wandb.tags=[NAME], "
+    "MLflow logger=mlflow '+logger.mlflow.tags={NAME: VALUE}'.",
+    **dict.fromkeys(("task_name", "run_name", "name"), "a run is known by its folder, hydra.run.dir=FOLDER."),
     "debug": "mode=sanity asks whether it can learn at all; +trainer.limit_train_batches=2 trainer.max_epochs=1 tries "
     "a run out, +trainer.profiler=simple says what takes how long.",
-    "gpus": "trainer=gpu takes one, trainer=ddp trainer.devices=N several.",
-    "epochs": "trainer.max_epochs=N.",
+    **dict.fromkeys(("gpu", "gpus"), "trainer=gpu takes one, trainer=ddp trainer.devices=N several."),
+    "device": "trainer.accelerator=cpu, gpu or auto says where a run trains.",
+    **dict.fromkeys(("amp", "fp16"), "trainer.precision=16-mixed; auto takes bfloat16 where that is fast."),
+    **dict.fromkeys(("epochs", "num_epochs", "n_epochs"), "trainer.max_epochs=N."),
+    "learning_rate": "optimizer.lr=RATE.",
+    "seed_everything": "seed=N.",
+    "model_checkpoint": "keep=best and keep=last say which epoch is kept.",
+    **dict.fromkeys(("early_stopping", "patience"), "early_stopping.patience=N."),
+    "checkpoint": "init_from=FOLDER starts from its weights, shoepair evaluate checkpoint=FOLDER measures it.",
     "train": "a run always trains; shoepair evaluate checkpoint=FOLDER measures what was trained.",
-    "extras": "shoepair train ... --cfg job shows what a run would use.",
+    **dict.fromkeys(("extras", "print_config"), "shoepair train ... --cfg job shows what a run would use."),
+    "verbose": "hydra.verbose=true says more.",
+    "wandb": "logger=wandb, then logger.wandb.KEY=VALUE.",
+    "mlflow": "logger=mlflow, then logger.mlflow.KEY=VALUE.",
     "matrix": "-m KEY=VALUE,VALUE varies a key.",
 }
 
@@ -32,6 +42,11 @@ OPTIONS = {
     "trainer=cpu": "trainer.accelerator=cpu.",
     "trainer=mps": "trainer.accelerator=mps.",
     "trainer=ddp_sim": "trainer=ddp trainer.accelerator=cpu.",
+    "trainer=tpu": "trainer.accelerator=tpu.",
+    "trainer=debug": "mode=sanity, or +trainer.limit_train_batches=2 trainer.max_epochs=1.",
+    "trainer=fsdp": "trainer=ddp, since these networks fit on one device.",
+    "trainer=deepspeed": "trainer=ddp, since these networks fit on one device.",
+    "logger=none": "logger=[].",
     "logger=many_loggers": "logger=[tensorboard,csv].",
     "callbacks": "a file callbacks/NAME.yaml in a folder that --config-dir names adds any of Lightning's; "
     "early_stopping.patience=N and keep=best are keys of their own.",
@@ -45,7 +60,9 @@ OPTIONS = {
 
 def of_key(key: str) -> str | None:
     """What does here what was typed, though it is no key; None if nobody types it by habit."""
-    found = KEYS.get(key, KEYS.get(key.partition(".")[0]))
+    parts = key.split(".")
+    names = [".".join(parts[:end]) for end in range(len(parts), 0, -1)] + parts[:0:-1]
+    found = next((KEYS[name] for name in names if name in KEYS), None)
     return None if found is None else f"{key}: no such key; here, {found}"
 
 

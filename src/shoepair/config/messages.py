@@ -73,7 +73,9 @@ def _first_mistake(section: type[Section], error: ValidationError, name: str) ->
         return UserError(f"{dotted}={in_line(value)}: expected at most {first['ctx']['max_length']:,} letters.")
     if first["type"] == "value_error" and allowed(field) in ("text", "text, or null", "a list of text"):
         return UserError(f"{dotted}={in_line(value)}: expected {first['ctx']['error']}.")
-    return UserError(f"{dotted}={in_line(value)}: expected {allowed(field)}.")  # of a list, the item that is wrong
+    is_fraction = isinstance(value, float) and value.is_integer()  # 5.0, where 5 would have done
+    said = repr(value) if is_fraction else in_line(value)  # of a list, the item that is wrong
+    return UserError(f"{dotted}={said}: expected {allowed(field)}.")
 
 
 def _siblings(section: type[Section], name: str, path: list[str]) -> list[str]:
@@ -141,6 +143,17 @@ def _digits(number: float) -> str:
     return f"{number:,}" if isinstance(number, int) else f"{number:g}"
 
 
+# Sections that are there with an option of a group only.
+CHOSEN_WITH = {
+    "sweep": "sweep=search",
+    "sanity": "mode=sanity",
+    "hydra.sweeper.n_trials": "sweep=search",
+    "hydra.sweeper.n_jobs": "sweep=search",
+    "hydra.launcher.n_jobs": "launcher=joblib",
+    **{f"logger.{name}": f"logger={name}" for name in ("csv", "mlflow", "wandb")},
+}
+
+
 def unknown_key(key: str, siblings: Iterable[str], value: Any = None) -> UserError:
     """The error for a key that nothing reads, with the nearest one that something does.
 
@@ -152,17 +165,29 @@ def unknown_key(key: str, siblings: Iterable[str], value: Any = None) -> UserErr
     section, _, name = key.partition(".")
     if section == "trainer" and name in NOT_HERE:
         return UserError(f"{key}{'' if value is None else f'={in_line(value)}'}: {NOT_HERE[name]}")
+    siblings = sorted(siblings)
+    of_devices_only = "trainer.devices" in siblings and "trainer.max_epochs" not in siblings
+    is_evaluation = of_devices_only or "checkpoint" in siblings
+    if is_evaluation and any(known == key or known.startswith(f"{key}.") for known in known_keys()):
+        return UserError(f"{key}: evaluate has no such key; a checkpoint is measured as it was trained.")
     if section == "trainer" and name in TrainerSettings.model_fields:
         return UserError(f"{key}: this key has no value yet; add it by +{key}=VALUE.")
+    for chosen, option in CHOSEN_WITH.items():
+        if f"{key}.".startswith(f"{chosen}.") and not any(f"{known}.".startswith(f"{chosen}.") for known in siblings):
+            return UserError(f"{key}: there are such keys with {option} only.")
     if (habit := of_key(key)) is not None:
         return UserError(habit)
     parent, _, name = key.rpartition(".")
-    siblings = sorted(siblings)
-    elsewhere = [known for known in known_keys() if known.rpartition(".")[0] != parent]
-    for candidates in (siblings, elsewhere):
-        near = difflib.get_close_matches(name, [known.rpartition(".")[2] for known in candidates], n=1)
-        if near:
-            meant = next(known for known in candidates if known.rpartition(".")[2] == near[0])
-            return UserError(f"{key}: no such key; did you mean {meant}?")
+    elsewhere = [known for known in known_keys() if known.rpartition(".")[0] != parent and known != "checkpoint"]
+    exact = [known for known in elsewhere if known.rpartition(".")[2] == name]
+    near = exact[:1] or _nearest(name, siblings) or _nearest(name, elsewhere)
+    if near:
+        return UserError(f"{key}: no such key; did you mean {near[0]}?")
     names = ", ".join(known.rpartition(".")[2] for known in siblings) or "none"
     return UserError(f"{key}: no such key; {f'{parent} has' if parent else 'there are'} {names}.")
+
+
+def _nearest(name: str, candidates: Iterable[str]) -> list[str]:
+    """The one of some dotted keys whose last part is most like a name; none if none is like it."""
+    by_name = {known.rpartition(".")[2]: known for known in reversed(list(candidates))}
+    return [by_name[found] for found in difflib.get_close_matches(name, by_name, n=1)]

@@ -28,6 +28,11 @@ def refuse_no_option(command: str, typed: Sequence[str], overrides: Sequence[Ove
     groups = groups_of(command, typed)
     for override in overrides:
         group = override.key_or_group
+        if command == "evaluate" and group not in groups and group in groups_of("train", typed):
+            raise UserError(
+                f"{override.input_line}: evaluate takes data=NAME only, since a checkpoint is measured as it was "
+                "trained; trainer.accelerator and trainer.devices say where."
+            )
         if override.is_value_path or (group not in groups and "/" not in group):
             continue
         if override.is_delete() and override.value() is None:
@@ -58,7 +63,7 @@ def _mistake(group: str, value: Any, options: Sequence[str]) -> UserError:
     if str(value) in options:  # as experiment=7, of a file experiment/7.yaml
         return UserError(f"{said}, which a number is in quotes: {group}=\"'{value}'\".")
     if value is None:
-        said += " (leave it out for none)"
+        said += f" ({group}=[] for none)" if group in SEVERAL else " (leave it out for none)"
     if isinstance(value, list) and len(value) > 1 and group in TRIED and _all_names(value):
         said += f" (-m {group}=NAME,NAME tries several)"
     if group in CHOSEN_BY:

@@ -11,6 +11,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from shoepair.config.groups import groups_of
 from shoepair.config.messages import allowed, unknown_key
 from shoepair.config.schema import keys_of
 from shoepair.config.shown import ABSENT, shown
@@ -34,12 +35,17 @@ def explain_keys(command: str, names: Sequence[str], composed: str) -> str:
     Raises:
         UserError: if there is no such key.
     """
-    keys, config = keys_of(command), OmegaConf.create(composed)
+    keys, config, groups = keys_of(command), OmegaConf.create(composed), groups_of(command, sys.argv)
     said = []
     for name in names:
         meant = [key for key in keys if key == name or key.startswith(f"{name}.")]
-        if not meant:
-            raise unknown_key(name, list(keys))
+        if name in groups:
+            of_group = "A group: it chooses settings that belong together."
+            said.append(f"{name}=NAME\n  {of_group}\n  Allowed: {', '.join(groups[name])}")
+        elif not meant:
+            parent = name.rpartition(".")[0]
+            siblings = [key for key in keys if key.rpartition(".")[0] == parent]
+            raise unknown_key(name, siblings or [key for key in keys if "." not in key])
         for key in meant:
             field = keys[key]
             said.append(f"{key}\n  {field.description}\n  Allowed: {allowed(field)}\n  Now:     {_now(config, key)}")
@@ -100,6 +106,8 @@ def parse_explain(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
         elif flag in OF_CONFIG or flag in OF_OUTPUT:
             with_value = [word] if equals else [word, *itertools.islice(words, 1)]
             flags += with_value if flag in OF_CONFIG else []
+        elif are_named and equals and not value and not word.startswith("-"):  # as TAB completes it
+            names.append(flag)
         elif word.startswith("~") or (equals and not word.startswith("-")):
             overrides.append(word)
         elif are_named and not word.startswith("-"):

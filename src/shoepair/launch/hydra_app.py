@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 
 from shoepair.errors import UserError, one_line
 from shoepair.launch.choices import refuse_no_option
-from shoepair.launch.hydra_private import explain, parse_overrides, raising
+from shoepair.launch.hydra_private import explain, parse_overrides, raising, refuse_unknown_flags
 from shoepair.launch.naming import naming_override  # the module registers the resolvers that conf/ uses
 from shoepair.launch.sweep import Sweep
 from shoepair.runs.folder import release
@@ -39,6 +39,7 @@ def run_hydra(command: str, arguments: list[str]) -> None:
         from shoepair.launch.resume import replay_resumed
 
         arguments = replay_resumed(arguments)
+    refuse_unknown_flags(arguments)
     arguments = _with_our_overrides(command, arguments)
     full_error = os.environ.get("HYDRA_FULL_ERROR", "") == "1"
     # Hydra reads sys.argv; Lightning reads it again for the processes it starts, and must find the command.
@@ -94,6 +95,8 @@ def _with_our_overrides(command: str, arguments: list[str]) -> list[str]:
             ours are to be left out.
     """
     for argument in arguments:
+        if argument.startswith("hydra="):
+            raise UserError(f"{argument}: Hydra's own settings are keys, hydra.KEY=VALUE.")
         if OUR_CALLBACKS.fullmatch(argument) and argument != "hydra":  # as in --cfg hydra
             raise UserError(f"{argument}: these callbacks check runs and gather sweeps; leave them as they are.")
     flags = [argument for argument in arguments if argument in MULTIRUN][:1]

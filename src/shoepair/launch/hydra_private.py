@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from hydra._internal.utils import get_args_parser
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, QuotedString
@@ -57,6 +58,21 @@ def parse_overrides(typed: Sequence[str]) -> list[Override]:
         return OverridesParser.create().parse_overrides(list(typed))
     except (OverrideParseException, ValueError):  # a ValueError of numbers with too many digits
         return []
+
+
+def refuse_unknown_flags(arguments: Sequence[str]) -> None:
+    """Raise a UserError for the first option that Hydra has not: its own parser would print the usage of all."""
+    known = set(get_args_parser()._option_string_actions)
+    for argument in itertools.takewhile(lambda argument: argument != "--", arguments):
+        flag, _, value = argument.partition("=")
+        if not flag.startswith("--") or any(option.startswith(flag) for option in known):
+            continue
+        from shoepair.config.messages import unknown_key
+        from shoepair.config.schema import known_keys
+
+        key = flag[2:].replace("-", "_")
+        known_as = f"Type {key}={value or 'VALUE'}." if key in known_keys() else str(unknown_key(key, known_keys()))
+        raise UserError(f"{flag}: no such option; settings have no dashes. {known_as}")
 
 
 def text_of(override: Override) -> str | None:

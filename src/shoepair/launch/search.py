@@ -16,18 +16,22 @@ from typing import Any
 import optuna
 from hydra import compose
 from hydra.core.plugins import Plugins
+from hydra.errors import HydraException
 from hydra.utils import instantiate
 from hydra_plugins.hydra_optuna_sweeper._impl import OptunaSweeperImpl, create_params_from_overrides
 from omegaconf import DictConfig
-from optuna.distributions import BaseDistribution, CategoricalDistribution, distribution_to_json
+from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution, distribution_to_json
 from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
+from shoepair.config.messages import checked_value
 from shoepair.config.schema import SearchSettings, TrainSettings
+from shoepair.config.values import Count
 from shoepair.errors import UserError, one_line
 from shoepair.files import read_json, write_json
 from shoepair.launch.beside import lost_jobs
+from shoepair.launch.hydra_private import explain
 from shoepair.launch.names_of_runs import NamesOfRuns
 from shoepair.launch.preflight import train_settings
 from shoepair.runs.folder import relative_to_here
@@ -35,6 +39,7 @@ from shoepair.runs.read import flat_settings
 
 RECORD = "search.json"  # in a search's folder: its study, and its trials
 ATTEMPTS = 4  # at opening a storage, a second apart
+TRIED_NUMBERS = 16  # of a key: more of its values than these are tried at their ends only
 SAMPLERS = ("hydra_plugins.hydra_optuna_sweeper.*", "optuna.samplers.*")
 
 
@@ -62,9 +67,9 @@ class StudySweeper(OptunaSweeperImpl):
             return
         try:
             super().sweep(arguments)
-        except ValueError:  # in its end, it asks for the best trial
-            if any(trial.state == TrialState.COMPLETE for trial in study.get_trials(deepcopy=False)):
-                raise
+        except ValueError as error:  # in its end, it asks for the best trial
+            if "No trials are completed" not in str(error):
+                raise UserError(f"the search's sampler cannot go on: {one_line(str(error))}") from error
 
     def _launch_unfinished(self, study: optuna.Study) -> None:
         """What an attempt that was ended had begun goes on; what its jobs had completed is told to the study."""
@@ -142,34 +147,61 @@ def begin_search(config: DictConfig) -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
     Plugins.instance().register(StudySweeper)
+    for key in ("n_trials", "n_jobs"):
+        checked_value(Count, f"hydra.sweeper.{key}", config.hydra.sweeper[key])
     space = space_of(config)
     names = NamesOfRuns(relative_to_here(Path(config.hydra.sweep.dir).absolute()))
-    kept = [override for override in config.hydra.overrides.task if override.partition("=")[0].lstrip("+") not in space]
-    for chosen in ends_of(space):
+    kept = [override for override in config.hydra.overrides.task if _key_of(override) not in map(_key_of, space)]
+    for chosen in some_of(space):
         overrides = [*kept, *(f"{key}={value}" for key, value in chosen.items())]
-        composed = compose(config_name=config.hydra.job.config_name, overrides=overrides, return_hydra_config=True)
         try:
-            train_settings(composed, names)
-        except UserError as error:
-            raise UserError(f"{error} (in the space of the search; nothing was run)") from error
+            train_settings(
+                compose(config_name=config.hydra.job.config_name, overrides=overrides, return_hydra_config=True), names
+            )
+        except Exception as error:
+            message = explain(error)
+            if message is None:
+                raise
+            said = [f"{message} (in the space of the search, which space=NAME chooses; nothing was run)"]
+            if "expected a whole number" in message:
+                said.append("Whole numbers are int(interval(1,5)) or range(1,5).")
+            raise UserError(" ".join(said)) from error
     names.write()
 
 
 def space_of(config: DictConfig) -> dict[str, BaseDistribution]:
     """What is searched: what space/ and what was typed say, without what was typed with one value."""
     params = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
-    space, fixed, _ = create_params_from_overrides([*params, *config.hydra.overrides.task])
-    return {key: distribution for key, distribution in space.items() if key not in fixed}
+    overrides = [*params, *config.hydra.overrides.task]
+    for override in overrides:
+        try:
+            create_params_from_overrides([override])
+        except (ValueError, AssertionError, NotImplementedError, HydraException) as error:
+            reason = one_line(str(error)).rstrip(".") or "expected values, or the ends of an interval"
+            raise UserError(f"{override}: the search cannot choose from this ({reason}).") from error
+    space, fixed, _ = create_params_from_overrides(overrides)
+    typed = {_key_of(key) for key in fixed}
+    return {key: distribution for key, distribution in space.items() if _key_of(key) not in typed}
 
 
-def ends_of(space: Mapping[str, BaseDistribution]) -> Iterator[dict[str, Any]]:
-    """Few points of a space in which each key has each of its ends and each of its choices once."""
-    values = {
-        key: list(found.choices) if isinstance(found, CategoricalDistribution) else [found.low, found.high]  # type: ignore[attr-defined]
-        for key, found in space.items()
-    }
+def some_of(space: Mapping[str, BaseDistribution]) -> Iterator[dict[str, Any]]:
+    """Few points of a space in which each key has each of its ends, its choices and its whole numbers, if these are not
+    many, once."""
+    values = {key: _some_values(found) for key, found in space.items()}
     for number in range(max(map(len, values.values()), default=0)):
         yield {key: found[min(number, len(found) - 1)] for key, found in values.items()}
+
+
+def _some_values(found: Any) -> list[Any]:
+    if isinstance(found, CategoricalDistribution):
+        return list(found.choices)
+    if isinstance(found, IntDistribution) and (found.high - found.low) // found.step < TRIED_NUMBERS:
+        return list(range(found.low, found.high + 1, found.step))
+    return [found.low, found.high]
+
+
+def _key_of(override: str) -> str:
+    return override.partition("=")[0].lstrip("+")
 
 
 def study_name(prefix: str, settings: TrainSettings, space: Mapping[str, BaseDistribution]) -> str:
@@ -177,7 +209,7 @@ def study_name(prefix: str, settings: TrainSettings, space: Mapping[str, BaseDis
     fixed = {
         key: value
         for key, value in flat_settings(settings.plain()).items()
-        if not any(key == swept or key.startswith(f"{swept}.") for swept in space)
+        if not any(f"{key}.".startswith(f"{_key_of(swept)}.") for swept in space)
     }
     searched = {key: json.loads(distribution_to_json(found)) for key, found in space.items()}
     told = json.dumps([fixed, searched], sort_keys=True, default=str)

@@ -82,9 +82,9 @@ class Setting:
         return {pair: statistics.fmean(found) for pair, found in verdicts.items()} or None
 
     def fact(self, name: str) -> float | None:
-        """The mean of one of FACTS."""
-        if name == "val":
-            return self.mean()
+        """The mean of one of FACTS or METRICS."""
+        if name == "val" or name in METRICS:
+            return self.mean(name="accuracy" if name == "val" else name)
         values = [run.results[FACTS[name]] for run in self.completed if FACTS[name] in run.results]
         return statistics.fmean(values) if values else None
 
@@ -166,7 +166,8 @@ def rank(
     """The leaderboard of runs.
 
     Args:
-        sort: instead of best first, by a key that differs (its name or the last part of it), or by one of FACTS.
+        sort: instead of best first, by a key that differs (its name or the last part of it), or by one of FACTS or
+            METRICS.
         reverse: the other way round.
         top: only so many rows.
     Raises:
@@ -177,8 +178,8 @@ def rank(
     rows = list(ranked)
     if sort is not None:
         key = board.keys.get(sort, sort)
-        if key not in ranked[0].values and key not in FACTS:
-            names = ", ".join([*board.keys, *FACTS])
+        if key not in (*ranked[0].values, *FACTS, *METRICS):
+            names = ", ".join([*board.keys, *FACTS, *METRICS])
             raise UserError(f"--sort {sort}: no such column; expected one of {names}.")
         rows.sort(key=lambda setting: in_order(setting.values[key] if key in setting.values else setting.fact(key)))
     if reverse:

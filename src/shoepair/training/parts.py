@@ -1,8 +1,9 @@
 """Loggers and callbacks that the settings name by their classes: built here, and told what every run has to say."""
 
+import contextlib
 import importlib
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ def callbacks(settings: TrainSettings) -> list[Callback]:
 
 
 class TellLoggers(Callback):
-    """Tells loggers other than TensorBoard's, which has its own way, the settings, and that pruned is no failure."""
+    """Tells loggers other than TensorBoard's, which has its own way, the settings, and how the run ended."""
 
     def __init__(self, settings: TrainSettings) -> None:
         self.settings = flat_settings(settings.plain())
@@ -41,12 +42,18 @@ class TellLoggers(Callback):
         for logger in _others(trainer):
             logger.log_hyperparams(self.settings)
 
-    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        pruned = isinstance(exception, Pruned)
-        for logger in _others(trainer):
-            if pruned:
-                logger.finalize("finished")
-            _close(logger, exit_code=0 if pruned else 1)
+    @contextlib.contextmanager
+    def told(self, trainer: Trainer) -> Iterator[None]:
+        """Tell them how the block ended: after Lightning, to which pruned is a failure, and which sees the fit only."""
+        try:
+            yield
+        except BaseException as error:
+            pruned = isinstance(error, Pruned)
+            for logger in _others(trainer):
+                if pruned:
+                    logger.finalize("finished")
+                _close(logger, exit_code=0 if pruned else 1)
+            raise
 
     def end(self, trainer: Trainer, figures: Mapping[str, Any], epoch: int) -> None:
         """Tell them the validation figures of the weights that are kept."""
@@ -63,7 +70,7 @@ def _others(trainer: Trainer) -> list[Logger]:
 def _close(logger: Logger, exit_code: int) -> None:
     """W&B keeps a run open until its process ends, and the next job of a sweep would go on with it."""
     if isinstance(logger, WandbLogger):
-        logger.experiment.finish(exit_code=exit_code)
+        importlib.import_module("wandb").finish(exit_code=exit_code)  # nothing, where no run was begun
 
 
 def _built(kind: Any, key: str, part: Mapping[str, Any], ours: Mapping[str, Any]) -> Any:

@@ -37,6 +37,7 @@ LAYOUT = {
     }
 }
 PICTURES = "pictures/"  # begins the tags of pictures
+OPEN_SECTIONS = ("optimizer", "scheduler", "trainer", "callbacks")  # to which keys can be added
 
 
 def tag_of(name: str) -> str:
@@ -158,13 +159,20 @@ def hyperparameters(settings: TrainSettings, follows: Mapping[str, str]) -> dict
 
     TensorBoard shows first the columns in which runs differ, and in parallel coordinates only runs that have a value
     in each column: what a run does not have is "-", and what may be null is always text, so that its type is the same
-    in all runs. A key that follows another one is "= that one": it differs only where it does not.
+    in all runs. A key that follows another one is "= that one": it differs only where it does not. What is not known
+    beforehand, added by +KEY=VALUE or of somebody's callbacks, is one text a section.
     """
     flat, known = flat_settings(settings.plain()), known_keys()
-    keys = [key for key in dict.fromkeys([*known, *flat]) if key not in (*NO_SETTINGS, "checkpoint")]
     names = short_names(list(known))
     columns: dict[str, str | float | bool] = {}
-    for key in keys:
+    for section in OPEN_SECTIONS:
+        added = {key: value for key, value in flat.items() if key.startswith(f"{section}.") and key not in known}
+        said = (f"{key.removeprefix(f'{section}.')} {shown(value, key)}" for key, value in added.items())
+        columns[f"{section}, added"] = ", ".join(said) or repr(ABSENT)
+        flat = {key: value for key, value in flat.items() if key not in added}
+    for key in dict.fromkeys([*known, *flat]):
+        if key in (*NO_SETTINGS, *OPEN_SECTIONS, "checkpoint"):
+            continue
         value = flat.get(key, ABSENT)
         is_plain = isinstance(value, bool | int | float) and not (key in known and may_be_null(known[key]))
         columns[names.get(key, key)] = (

@@ -46,7 +46,7 @@ def train(settings: TrainSettings, run_dir: Path, *, test: bool, typed: Typed, i
     callbacks = [lines, GoesOn(run_dir, lines), row, tell, FirstPairs(run_dir)]
     callbacks += [*sanity.callbacks(settings, lines), *pruning.callbacks(settings, run_dir)]
     trainer = build_trainer(settings, run_dir, callbacks)
-    with row.recorded(trainer):
+    with row.recorded(trainer), tell.told(trainer):
         seed_everything(settings.seed, workers=True, verbose=False)
         data = ShoePairDataModule(settings.data, settings.seed)
         data.setup()
