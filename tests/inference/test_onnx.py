@@ -19,7 +19,7 @@ from shoepair.errors import UserError
 from shoepair.inference.network import TrainedNetwork, load_trained
 from shoepair.inference.onnx import export, largest_difference, write_onnx
 from shoepair.metrics.calibration import Calibration
-from shoepair.models.fused import NormReluPool, ReluPool, plain_stages
+from shoepair.models.fused import NormReluPool
 from shoepair.models.networks import build_network
 
 
@@ -53,7 +53,7 @@ print(json.dumps([probability.tolist(), session.get_modelmeta().custom_metadata_
 @pytest.mark.parametrize(
     "settings",
     [
-        {"approach": "single"},
+        {"approach": "single", "norm": "batch"},
         {"approach": "dual", "fusion": "stack", "pooling": "average"},
         {"approach": "dual", "fusion": "compare", "norm": "batch", "dropout": 0.5},
         {"approach": "dual", "fusion": "local", "norm": "batch", "stages": 2},
@@ -109,15 +109,6 @@ def test_a_network_that_sees_cut_outs_is_exported_with_the_segmenter(shoepair: C
     seen = (trained.see(torch.from_numpy(np.ascontiguousarray(side))) for side in (left, right))
     np.testing.assert_allclose(found, torch.sigmoid(trained.score(*seen)).numpy(), atol=1e-3)
     assert found.std() > 1e-4
-
-
-def test_plain_stages_compute_the_same(tmp_path: Path) -> None:
-    network = build_network(network_settings("single", image_size=16)).eval()
-    plain = plain_stages(network)
-    assert not any(isinstance(module, NormReluPool | ReluPool) for module in plain.modules())
-    assert any(isinstance(module, NormReluPool) for module in network.modules())
-    left, right = torch.rand(2, 4, 3, 16, 16) - 0.5
-    torch.testing.assert_close(plain(left, right), network(left, right), rtol=1e-4, atol=1e-5)
 
 
 def test_a_file_that_differs_from_torch_is_not_written(

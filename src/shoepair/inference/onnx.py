@@ -2,7 +2,7 @@
 
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from shoepair.errors import UserError
 from shoepair.files import replacing
@@ -56,13 +56,11 @@ def write_onnx(trained: "TrainedNetwork", path: Path) -> None:
     from shoepair import __version__
     from shoepair.data.shoes import normalise
     from shoepair.inference.network import seen_by
-    from shoepair.models.fused import plain_stages
-    from shoepair.models.networks import PairNetwork
 
     class Whole(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.network = cast(PairNetwork, plain_stages(trained.network))
+            self.network = trained.network
 
         def forward(self, left: Tensor, right: Tensor) -> Tensor:
             seen = (normalise(seen_by(self.network, photos)) for photos in (left, right))

@@ -8,12 +8,11 @@ network takes 0.47 of the time that torch's layers take, and 0.64 of the dual on
 instead of 0.66, and 0.42 instead of 0.98.
 
 What it costs: a gradient written by hand, sums in another order than torch's (equal within float32's rounding, see
-tests/models/test_stages.py), and a copy in torch's layers for the exporter (plain_stages).
+tests/models/test_stages.py). A graph that is exported has torch's own layers.
 
 When it can go: when `make bench` is no slower with nn.BatchNorm2d, nn.ReLU and nn.MaxPool2d in convolution_stages.
 """
 
-import copy
 from typing import Any
 
 import torch
@@ -50,10 +49,11 @@ class NormReluPool(nn.BatchNorm2d):
         self.relu_pool = ReluPool(pooling)
 
     def forward(self, x: Tensor) -> Tensor:
-        if not (
-            self.relu_pool.pooling == "max"
-            and x.device.type == "cpu"
-            and x.is_contiguous(memory_format=torch.channels_last)
+        if (
+            torch.compiler.is_compiling()
+            or self.relu_pool.pooling != "max"
+            or x.device.type != "cpu"
+            or not x.is_contiguous(memory_format=torch.channels_last)
         ):
             plain: Tensor = self.relu_pool(super().forward(x))
             return plain
@@ -80,27 +80,6 @@ class NormReluPool(nn.BatchNorm2d):
             self.running_mean.lerp_(mean, self.momentum)
             self.running_var.lerp_(variance * (num_values / (num_values - 1)), self.momentum)  # unbiased, as torch does
         return mean, variance
-
-
-def plain_stages(network: nn.Module) -> nn.Module:
-    """A copy of a network in which torch's own layers stand for the stages of this module, with the same weights.
-
-    For tools that follow the computation, such as an exporter: it depends on no value and no memory format.
-    """
-    plain = copy.deepcopy(network)
-    for parent in list(plain.modules()):
-        for name, child in parent.named_children():
-            if isinstance(child, NormReluPool):
-                norm = nn.BatchNorm2d(child.num_features)
-                norm.load_state_dict(child.state_dict())
-                setattr(parent, name, nn.Sequential(norm, *_plain_relu_pool(child.relu_pool)))
-            elif isinstance(child, ReluPool):
-                setattr(parent, name, nn.Sequential(*_plain_relu_pool(child)))
-    return plain.train(network.training)
-
-
-def _plain_relu_pool(stage: ReluPool) -> tuple[nn.Module, nn.Module]:
-    return nn.ReLU(), nn.MaxPool2d(2) if stage.pooling == "max" else nn.AvgPool2d(2)
 
 
 class _ChannelStatistics(torch.autograd.Function):
