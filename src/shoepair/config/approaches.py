@@ -60,13 +60,13 @@ class ApproachSettings(Section):
 
     @property
     def num_copies(self) -> int:
-        """How many changed copies of each shoe are then seen as well."""
-        return 0
+        """How many changed copies of each shoe are then seen as well: the key `copies`."""
+        return getattr(self, "copies", 0)
 
     @property
     def cutout_side(self) -> int | None:
-        """Side of the cut-outs that the network sees, in pixels; None: it sees whole photos."""
-        return None
+        """Side of the cut-outs that the network sees, in pixels: the key `cutout`; None: it sees whole photos."""
+        return getattr(self, "cutout", None)
 
 
 CutOutSide = Annotated[int, Ge(16), Le(1024)]
@@ -123,14 +123,6 @@ class ConvolutionSettings(ApproachSettings):
         places = (side // 2**self.stages) ** 2
         # The image, each stage's convolution, of which the next one has half as many, and their gradients.
         return 2 * side**2 * (3 + 4 * self.width) + (6 * places**2 if self.fusion == "local" else 0)
-
-    @property
-    def cutout_side(self) -> int | None:
-        return self.cutout
-
-    @property
-    def num_copies(self) -> int:
-        return self.copies
 
 
 class SingleSettings(ConvolutionSettings):
@@ -214,14 +206,6 @@ class PretrainedSettings(ApproachSettings):
     @property
     def encodes_once(self) -> bool:
         return self.frozen
-
-    @property
-    def num_copies(self) -> int:
-        return self.copies
-
-    @property
-    def cutout_side(self) -> int | None:
-        return self.cutout
 
 
 class HistogramSettings(ApproachSettings):
