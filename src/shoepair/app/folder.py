@@ -37,10 +37,7 @@ def export_page(checkpoint: Path, folder: Path, runtime: Path | None) -> str:
         UserError: for what the user can mend.
     """
     classifier = load_classifier(checkpoint)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"--page {folder}: {error.strerror or error}; choose another folder.") from error
+    folder.mkdir(parents=True, exist_ok=True)
     if runtime is None:
         fetch_runtime(folder)
     else:

@@ -89,7 +89,7 @@ def draw(
     """Draw, write, and say what was written.
 
     Raises:
-        UserError: if the folder holds photos already, or cannot be written.
+        UserError: if the folder holds photos already.
     """
     refuse_used(folder)
     from shoepair.data.synthetic.collection import draw_shoes
@@ -102,14 +102,11 @@ def draw(
         hardness=hardness,
         own_scenes=own_scenes,
     )
-    try:
-        write_photos(folder, sets)
-        sheet.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(sheet) as partial:
-            kind = "PNG" if sheet.suffix.lower() == ".png" else "JPEG"
-            draw_sheet(sets).save(partial, kind, quality=82)
-    except OSError as error:
-        raise UserError(f"{folder}: {error.strerror or error}; choose another folder, or make room.") from error
+    write_photos(folder, sets)
+    sheet.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(sheet) as partial:
+        kind = "PNG" if sheet.suffix.lower() == ".png" else "JPEG"
+        draw_sheet(sets).save(partial, kind, quality=82)
     num_shoes = sum(len(shoes.shoes) for shoes in sets.values())
     return (
         f"Drawn    {num_shoes} shoes into {', '.join(f'{folder}/{split}' for split in sets)}\n"

@@ -105,11 +105,8 @@ def _explain(classifier: "ShoeClassifier", photos: Sequence[str], verdict: "Verd
     seen = classifier.explain(*photos)
     opened = [open_photo(photo) for photo in photos]
     picture = draw_explanation(opened, seen.cut_outs, seen.alike, seen.links, verdict.sentence)
-    try:
-        with replacing(path) as partial:
-            picture.save(partial, "PNG")
-    except OSError as error:
-        raise UserError(f"--explain {path}: {error.strerror or error}; choose another file.") from error
+    with replacing(path) as partial:
+        picture.save(partial, "PNG")
 
 
 def read_pairs(path: Path) -> list[tuple[tuple[str, str], tuple[Path, Path]]]:
