@@ -36,7 +36,6 @@ def read_train_settings(plain: Mapping[str, Any], *, trained: bool = False) -> T
     name = _name_of("data", plain)
     if not isinstance(name, str) or name not in DATA:
         raise UserError(f"data.name={in_line(name)}: expected one of {', '.join(DATA)}.")
-    _refuse_null(plain["data"])
     plain["data"] = validated(DATA[name], plain["data"], "data")
     settings = validated(TrainSettings, plain)
     _refuse_unknown_arguments(settings.optimizer, "optimizer", settings.optimizer.target)
@@ -83,16 +82,6 @@ def _name_of(section: str, plain: Mapping[str, Any]) -> Any:
     if not isinstance(node, dict):
         raise UserError(f"{section}={in_line(node)}: expected an option or settings; choose one by {section}=NAME.")
     return node.get("name")
-
-
-def _refuse_null(data: Mapping[str, Any]) -> None:
-    """What may be null for other data may not for drawn shoes, or may be missing."""
-    if data.get("name") == "synthetic":
-        for key in ("num_people", "num_test_people", "seed"):
-            if data.get(key) is None:
-                raise UserError(f"data.{key}=null: expected a whole number, since data=synthetic draws so many.")
-        if data.get("hardness") is None:
-            raise UserError("data.hardness=null: expected a number from 0 to 1, since data=synthetic draws by it.")
 
 
 def _refuse_unknown_arguments(section: OpenSection, name: str, target: str) -> None:
