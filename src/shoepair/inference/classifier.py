@@ -58,7 +58,7 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class _Square:
+class Square:
     """A photo as a square, (3, image_size, image_size) uint8, and what part of it the photo fills across and down."""
 
     pixels: np.ndarray
@@ -125,25 +125,23 @@ class ShoeClassifier:
                 for both in squares:
                     yield both if isinstance(both, UserError) else next(verdicts)
 
-    def _read_pair(self, pair: tuple[Photo, Photo]) -> list[_Square] | UserError:
+    def _read_pair(self, pair: tuple[Photo, Photo]) -> list[Square] | UserError:
         """Left and right."""
         squares = []
         try:
             for photo in pair:
                 opened = open_photo(photo, FINER * self.trained.image_size)
-                squares.append(_Square(*squared(opened, self.trained.image_size)))
+                squares.append(squared(opened, self.trained.image_size))
         except UserError as error:
             return error
         return squares
 
-    def _judge(self, pairs: Sequence[list[_Square]]) -> list[Verdict]:
+    def _judge(self, pairs: Sequence[list[Square]]) -> list[Verdict]:
         if not pairs:
             return []
         squares = [square for both in zip(*pairs, strict=True) for square in both]  # left ones, then right ones
-        photos = torch.from_numpy(np.stack([square.pixels for square in squares]))
-        found = self.trained.find_shoes(photos)
-        doubts = look(normalise(photos), found, [square.extent for square in squares]).doubts()
-        left, right = self.trained.see(photos, found).chunk(2)
+        seen, doubts = looked_at(squares, self.trained)
+        left, right = seen.chunk(2)
         logits = self.trained.score(left, right).tolist()
         return [
             doubted(verdict_of(logit, self.threshold, self.margin), *both)
@@ -206,10 +204,17 @@ def doubted(verdict: Verdict, left: str | None, right: str | None) -> Verdict:
     return replace(verdict, sure=False, sentence=sentence, reasons=reasons)
 
 
-def squared(photo: Image.Image, image_size: int) -> tuple[np.ndarray, tuple[float, float]]:
-    """A photo as a square, (3, image_size, image_size) uint8, and what part of it the photo fills across and down."""
+def squared(photo: Image.Image, image_size: int) -> Square:
     longest = max(photo.size)
-    return to_square(photo, image_size), (photo.width / longest, photo.height / longest)
+    return Square(to_square(photo, image_size), (photo.width / longest, photo.height / longest))
+
+
+def looked_at(squares: Sequence[Square], trained: TrainedNetwork) -> tuple[Tensor, list[str | None]]:
+    """What a network sees of photos, as TrainedNetwork.see gives it, and what is wrong with each: see Looks.doubts."""
+    photos = torch.from_numpy(np.stack([square.pixels for square in squares]))
+    found = trained.find_shoes(photos)
+    doubts = look(normalise(photos), found, [square.extent for square in squares]).doubts()
+    return trained.see(photos, found), doubts
 
 
 def open_photo(photo: Photo, longest: int | None = None) -> Image.Image:

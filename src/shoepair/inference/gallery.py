@@ -15,12 +15,10 @@ from torch import Tensor
 from shoepair.data.images import scaled_to_fit
 from shoepair.data.layout import LEFT, RIGHT, files_in
 from shoepair.data.photos import FINER
-from shoepair.data.shoes import normalise
 from shoepair.errors import UserError
 from shoepair.files import is_file, is_folder, read_rows, spellings, what_instead
-from shoepair.inference.classifier import open_photo, squared
+from shoepair.inference.classifier import Square, looked_at, open_photo, squared
 from shoepair.inference.cores import one_core_each
-from shoepair.inference.doubts import look
 from shoepair.inference.network import TrainedNetwork
 from shoepair.inference.rows import Rows
 from shoepair.progress import progress
@@ -217,7 +215,7 @@ def encode_photos(
 
     def encoded(start: int) -> tuple[EncodedPhotos | None, list[UserError]]:
         read = [_read(path, trained.image_size, thumbnail_px) for path in paths[start : start + batch_size]]
-        good = [(start + i, one) for i, one in enumerate(read) if isinstance(one, _Read)]
+        good = [(start + i, *one) for i, one in enumerate(read) if not isinstance(one, UserError)]
         return _encode(good, trained) if good else None, [one for one in read if isinstance(one, UserError)]
 
     for photos, left_out in progress(one_core_each(encoded, starts), "Photos", "block", len(starts)):
@@ -227,12 +225,10 @@ def encode_photos(
             yield photos
 
 
-def _encode(good: Sequence[tuple[int, "_Read"]], trained: TrainedNetwork) -> EncodedPhotos:
-    rows, read = [row for row, _ in good], [one for _, one in good]
-    photos = torch.from_numpy(np.stack([one.pixels for one in read]))
-    found = trained.find_shoes(photos)
-    doubts = look(normalise(photos), found, [one.extent for one in read]).doubts()
-    seen = trained.see(photos, found)
+def _encode(good: Sequence[tuple[int, Square, bytes]], trained: TrainedNetwork) -> EncodedPhotos:
+    """Photos with their rows and thumbnails."""
+    rows, squares, thumbnails = map(list, zip(*good, strict=True))
+    seen, doubts = looked_at(squares, trained)
     cut_outs = []
     if trained.sees_cut_outs:
         pixels = seen[:, :3].permute(0, 2, 3, 1).numpy()
@@ -242,7 +238,7 @@ def _encode(good: Sequence[tuple[int, "_Read"]], trained: TrainedNetwork) -> Enc
     descriptors = described(seen, trained)
     if trained.siamese is not None:
         seen = seen.clamp(-LARGEST_HALF, LARGEST_HALF).half()
-    return EncodedPhotos(rows, seen, descriptors, [one.thumbnail for one in read], cut_outs, doubts)
+    return EncodedPhotos(rows, seen, descriptors, thumbnails, cut_outs, doubts)
 
 
 def described(seen: Tensor, trained: TrainedNetwork) -> np.ndarray:
@@ -250,22 +246,13 @@ def described(seen: Tensor, trained: TrainedNetwork) -> np.ndarray:
     return trained.descriptor(seen.float() if trained.siamese is not None else seen).numpy()
 
 
-@dataclass(frozen=True)
-class _Read:
-    """A photo as a square, what part of it the photo fills across and down, and a small JPEG file of it."""
-
-    pixels: np.ndarray
-    extent: tuple[float, float]
-    thumbnail: bytes
-
-
-def _read(path: Path, image_size: int, thumbnail_px: int) -> _Read | UserError:
+def _read(path: Path, image_size: int, thumbnail_px: int) -> tuple[Square, bytes] | UserError:
+    """A photo, and a small JPEG file of it."""
     try:
         photo = open_photo(path, max(FINER * image_size, thumbnail_px))
     except UserError as error:
         return error
-    pixels, extent = squared(photo, image_size)
-    return _Read(pixels, extent, _small_jpeg(photo, thumbnail_px))
+    return squared(photo, image_size), _small_jpeg(photo, thumbnail_px)
 
 
 def _small_jpeg(image: Image.Image, side: int) -> bytes:
