@@ -27,6 +27,7 @@ from shoepair.terminal import say_aside
 DESCRIBED_AT_ONCE = 256
 THUMBNAIL_PX, CUT_OUT_PX = 144, 96
 LARGEST_HALF = 65504.0  # that float16 can say
+NO_UTF8 = re.compile("[\ud800-\udfff]")  # in a name: what Python puts for bytes that it cannot decode
 SIDE = re.compile(r"(?<![a-z])(left|right)(?![a-z])", re.IGNORECASE)
 
 
@@ -89,7 +90,7 @@ def list_photos(folders: Sequence[Path]) -> list[Path]:
                 continue
             elif not is_file(path):
                 wrong = what_instead(path)
-            elif not _is_utf8(path.name):
+            elif NO_UTF8.search(path.name):
                 wrong = "its name is not in UTF-8; give it another one"
             if wrong is None:
                 found.append(path)
@@ -139,14 +140,6 @@ def _places(path: Path) -> list[str]:
     if "\0" in str(path):
         return []
     return [str(Path(os.path.realpath(path.parent), path.name)), os.path.realpath(path)]
-
-
-def _is_utf8(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 @dataclass(frozen=True)
