@@ -176,7 +176,11 @@ def test_in_a_large_heap_the_closest_look_is_for_the_likeliest(settings: dict[st
     assert trained.siamese is not None
     sides: list[str | None] = [*["left"] * num_left, *["right"] * (len(images) - num_left)]
     nothing: list[str | None] = [None] * len(images)
-    heap = Gallery([Path(str(i)) for i in range(len(images))], sides, [b""] * len(images), trained.encode(images))
+    seen = trained.encode(images)
+    heap = Gallery(
+        [Path(str(i)) for i in range(len(images))], sides, [b""] * len(images), seen,
+        descriptors=trained.descriptor(seen).numpy(),
+    )  # fmt: skip
     for known in (sides, nothing):
         heap = replace(heap, sides=known)
         quick, whole = (dense(score_gallery(heap, trained, length=length)) for length in (5, len(images)))

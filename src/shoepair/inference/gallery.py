@@ -24,7 +24,6 @@ from shoepair.inference.rows import Rows
 from shoepair.progress import progress
 from shoepair.terminal import say_aside
 
-DESCRIBED_AT_ONCE = 256
 THUMBNAIL_PX, CUT_OUT_PX = 144, 96
 LARGEST_HALF = 65504.0  # that float16 can say
 NO_UTF8 = re.compile("[\ud800-\udfff]")  # in a name: what Python puts for bytes that it cannot decode
@@ -43,7 +42,7 @@ class Gallery:
             siamese, else its image or cut-out (num_shoes, 3 or 4, H, W) uint8.
         cut_outs: still smaller JPEG files of what the network sees, if it sees cut-outs; else empty.
         doubts: what is wrong with each photo, as in doubts.REMEDIES; None: nothing is.
-        descriptors: what shoes are retrieved by, (num_shoes, c); None: to be computed from what is seen.
+        descriptors: what shoes are retrieved by, (num_shoes, c); None: they are not to be retrieved.
     """
 
     paths: list[Path | None]
@@ -60,14 +59,6 @@ class Gallery:
         if isinstance(self.seen, Rows):
             self.seen.release()
         return rows
-
-    def described(self, trained: TrainedNetwork) -> np.ndarray:
-        """The descriptors, (num_shoes, c)."""
-        if self.descriptors is not None:
-            return self.descriptors
-        shoes = np.arange(len(self.paths))
-        blocks = [shoes[start : start + DESCRIBED_AT_ONCE] for start in range(0, len(shoes), DESCRIBED_AT_ONCE)]
-        return np.concatenate([described(self.rows(block), trained) for block in blocks])
 
 
 def list_photos(folders: Sequence[Path]) -> list[Path]:
@@ -228,15 +219,10 @@ def _encode(good: Sequence[tuple[int, Square, bytes]], trained: TrainedNetwork) 
         cut_outs = [_small_jpeg(Image.fromarray(image), CUT_OUT_PX) for image in pixels]
     if trained.siamese is not None:
         seen = trained.encode(seen)
-    descriptors = described(seen, trained)
+    descriptors = trained.descriptor(seen).numpy()
     if trained.siamese is not None:
         seen = seen.clamp(-LARGEST_HALF, LARGEST_HALF).half()
     return EncodedPhotos(rows, seen, descriptors, thumbnails, cut_outs, doubts)
-
-
-def described(seen: Tensor, trained: TrainedNetwork) -> np.ndarray:
-    """What shoes are retrieved by, (B, c) float32; see TrainedNetwork.descriptor."""
-    return trained.descriptor(seen.float() if trained.siamese is not None else seen).numpy()
 
 
 def _read(path: Path, image_size: int, thumbnail_px: int) -> tuple[Square, bytes] | UserError:

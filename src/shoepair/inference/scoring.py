@@ -86,7 +86,8 @@ def candidates(
     length = shortlist_length(num_shoes) if length is None else length
     if num_shoes <= length:
         return all_pairs(side, anchors)
-    return shortlisted_pairs(side, whitened(gallery.described(trained)), length, anchors)
+    assert gallery.descriptors is not None
+    return shortlisted_pairs(side, whitened(gallery.descriptors), length, anchors)
 
 
 def as_numbers(sides: Sequence[str | None]) -> np.ndarray:
