@@ -3,7 +3,7 @@
 import argparse
 import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -131,10 +131,14 @@ def _answer_many(
     path: Path, names: list[tuple[str, str]], answers: Iterable["Verdict | UserError"], *, as_json: bool
 ) -> None:
     """One row for each pair. Raises UserError in the end if some could not be used."""
+    from shoepair.progress import progress
+
     if not as_json:
         _print_row(["left", "right", "same", "probability", "sentence", "answer"])
     unusable: list[UserError] = []
-    for (left, right), answer in zip(names, _with_progress(answers, len(names)), strict=True):
+    if not sys.stdout.isatty():  # rows that appear on the same terminal would break the bar
+        answers = progress(answers, "Pairs", "pair", len(names))
+    for (left, right), answer in zip(names, answers, strict=True):
         if isinstance(answer, UserError):
             unusable.append(answer)
             said = f"Cannot say: {answer}"
@@ -156,14 +160,6 @@ def _print_row(values: Iterable[object]) -> None:
     """As it is into a file or a pipe, where names are to be read again; on a terminal nothing that steers it."""
     line = csv_line(values)
     sys.stdout.write(printable(line) if sys.stdout.isatty() else line)
-
-
-def _with_progress(answers: Iterable["Verdict | UserError"], total: int) -> Iterator["Verdict | UserError"]:
-    from tqdm import tqdm
-
-    # Rows that appear on the same terminal would break the bar.
-    shown = sys.stderr.isatty() and not sys.stdout.isatty()
-    return iter(tqdm(answers, total=total, unit="pair", leave=False, disable=not shown))
 
 
 def _as_json(names: dict[str, str], verdict: "Verdict") -> str:
