@@ -12,7 +12,7 @@ import numpy as np
 
 from shoepair.config.shown import ABSENT, identity, short_names, shown
 from shoepair.errors import UserError
-from shoepair.metrics.bootstrap import interval, resampled_ratios
+from shoepair.metrics.bootstrap import interval, resampled_ratios, sums_by_person
 from shoepair.runs.folder import COMPLETED
 from shoepair.runs.read import Run
 
@@ -231,9 +231,4 @@ def _rank(figure: Callable[[str, str], float | None], path: Path, metric: str) -
 
 
 def _by_person(by_pair: Mapping[tuple[str, str, str], float]) -> tuple[np.ndarray, np.ndarray]:
-    """(sum over each person's pairs, number of them), each (num_people,), people by name."""
-    sums: dict[str, list[float]] = {}
-    for (person, _, _), value in by_pair.items():
-        sums.setdefault(person, []).append(value)
-    values = [sums[person] for person in sorted(sums)]
-    return np.array([math.fsum(v) for v in values]), np.array([len(v) for v in values])
+    return sums_by_person([person for person, _, _ in by_pair], np.array(list(by_pair.values())))
