@@ -9,10 +9,9 @@ import os
 import signal
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from subprocess import CalledProcessError
-from types import FrameType
+from types import FrameType, SimpleNamespace
 from typing import Any
 
 import submitit
@@ -173,16 +172,6 @@ class Queue(InfoWatcher):
 SlurmJob.watcher = Queue(QUEUE_S)  # type: ignore[assignment]
 
 
-@dataclass(frozen=True)
-class Ended:
-    """A job as Hydra's launcher wants it."""
-
-    returned: JobReturn
-
-    def results(self) -> list[JobReturn]:
-        return [self.returned]
-
-
 class Executor(submitit.AutoExecutor):
     """Submits a launcher's jobs, and has the launcher wait for them."""
 
@@ -190,11 +179,12 @@ class Executor(submitit.AutoExecutor):
         with _as_user_error():
             super().__init__(*arguments, **options)
 
-    def map_array(self, launcher: Told, *arguments: Any) -> list[Ended]:  # type: ignore[override]
+    def map_array(self, launcher: Told, *arguments: Any) -> list[SimpleNamespace]:  # type: ignore[override]
         started = list(zip(*arguments, strict=True))
         with _as_user_error():
             jobs = super().map_array(launcher, *arguments)
-        return [Ended(returned) for returned in launcher.returns(jobs, started)]
+        ended = launcher.returns(jobs, started)
+        return [SimpleNamespace(results=lambda job=job: [job]) for job in ended]  # as Hydra's launcher asks for them
 
 
 @contextlib.contextmanager
