@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from shoepair.app.answers import about
-from shoepair.app.templates import PAGES, environment
+from shoepair.app.templates import PAGES
 from shoepair.errors import UserError
 from shoepair.inference.classifier import SURE, load_classifier
 from shoepair.inference.doubts import REMEDIES
 from shoepair.inference.onnx import export, write_looks
 from shoepair.models.cutout import MASK_PX
+from shoepair.reports.match_page import templates_in
 from shoepair.texts import DEFAULT, Texts, languages, load_texts
 
 RUNTIME = "onnxruntime-web@1.30.0"
@@ -69,7 +70,7 @@ def _name(language: str) -> str:
 
 
 def _page(texts: Texts, language: str, learned: str, facts: dict[str, Any]) -> str:
-    return environment().get_template("two.html").render(
+    return templates_in(PAGES).get_template("two.html").render(
         t=texts,
         which="two",
         language=language,

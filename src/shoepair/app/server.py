@@ -29,8 +29,9 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from shoepair.app.templates import PAGES, environment
+from shoepair.app.templates import PAGES
 from shoepair.errors import UserError
+from shoepair.reports.match_page import templates_in
 from shoepair.texts import DEFAULT, Texts, languages, load_texts
 
 SIDES = ("left", "right")  # what the two photos of one question are called
@@ -87,7 +88,7 @@ class Site:
         self.folder = folder
         self.uploads: dict[str, Upload] = {}
         self.one_at_a_time = anyio.CapacityLimiter(1)  # a network takes all cores as it is
-        self.templates = environment()
+        self.templates = templates_in(PAGES)
 
     async def page(self, request: Request) -> Response:
         which = request.path_params.get("page", "two")

@@ -1,15 +1,5 @@
-"""Where the pages lie, and how they are filled in."""
+"""Where the pages lie; reports/match_page.py says how such pages are filled in."""
 
 from pathlib import Path
 
-import jinja2
-
 PAGES = Path(__file__).parent / "pages"
-
-
-def environment() -> jinja2.Environment:
-    """Whatever is put into a page is escaped."""
-    return jinja2.Environment(
-        loader=jinja2.FileSystemLoader(PAGES), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True,
-    )  # fmt: skip

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from shoepair.files import replacing
@@ -62,7 +62,7 @@ def write_page(
     whole = _whole(matches, singles, texts, threshold) | {
         "language": language, "embedded": embedded, "title": texts["match"]["title"].format(gallery=gallery),
     }  # fmt: skip
-    template = _environment().get_template("match.html")
+    template = templates_in(PAGES).get_template("match.html")
     files = [_part_path(path, number) for number in range(1, len(parts) + 1)]
     each = progress(zip(files, parts, strict=True), "Pages", "page", len(parts))
     for number, (file, (some_matches, some_singles)) in enumerate(each, 1):
@@ -93,15 +93,12 @@ def _in_parts(matches: Sequence[ShownMatch], singles: Sequence[ShownSingle], in_
     return parts
 
 
-def _environment() -> Environment:
+def templates_in(folder: Path) -> Environment:
+    """Whatever is put into a page is escaped."""
     return Environment(
-        loader=FileSystemLoader(PAGES),
-        autoescape=select_autoescape(),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
+        loader=FileSystemLoader(folder), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True, keep_trailing_newline=True,
+    )  # fmt: skip
 
 
 def _whole(
