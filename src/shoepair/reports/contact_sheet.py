@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from shoepair.data.images import scaled_to_fit
+
 HEADING_PX, TITLE_PX = 26, 18  # of the line above a row, and of the one above an item
 
 
@@ -74,6 +76,13 @@ def beside(images: Sequence[Image.Image], between: int = 0) -> Image.Image:
         joined.paste(image, (left, 0))
         left += image.width + between
     return joined
+
+
+def on_square(photo: Image.Image, side: int) -> Image.Image:
+    """Scaled, on white, so that shoes stand in columns whatever the shape of their photos."""
+    small, square = scaled_to_fit(photo, side), Image.new("RGB", (side, side), "white")
+    square.paste(small, ((side - small.width) // 2, (side - small.height) // 2))
+    return square
 
 
 def shoe_image(pixels: np.ndarray, width_px: int = 128) -> Image.Image:

@@ -3,8 +3,7 @@
 import numpy as np
 from PIL import Image, ImageDraw
 
-from shoepair.data.images import scaled_to_fit
-from shoepair.reports.contact_sheet import Item, contact_sheet, shoe_image
+from shoepair.reports.contact_sheet import Item, contact_sheet, on_square, shoe_image
 
 SIDE_PX = 336
 GAP_PX = 12
@@ -27,7 +26,7 @@ def draw_explanation(
     """
     seen = [shoe_image(cut_out[:3], SIDE_PX) for cut_out in cut_outs]
     rows = [
-        (sentence, [Item([_square(photo) for photo in photos])]),
+        (sentence, [Item([on_square(photo, SIDE_PX) for photo in photos])]),
         (
             "Cut out and laid alike; lines join the places that are most like each other",
             [Item([_linked(seen, links, alike.shape[1])])],
@@ -45,13 +44,6 @@ def shaded_shoes(cut_outs: np.ndarray, alike: np.ndarray) -> list[tuple[Image.Im
     see draw_explanation."""
     seen = [shoe_image(cut_out[:3], SIDE_PX) for cut_out in cut_outs]
     return [(image, _shaded(image, values)) for image, values in zip(seen, alike, strict=True)]
-
-
-def _square(photo: Image.Image) -> Image.Image:
-    square = Image.new("RGB", (SIDE_PX, SIDE_PX), "white")
-    small = scaled_to_fit(photo, SIDE_PX)
-    square.paste(small, ((SIDE_PX - small.width) // 2, (SIDE_PX - small.height) // 2))
-    return square
 
 
 def _linked(seen: list[Image.Image], links: np.ndarray, side: int) -> Image.Image:

@@ -11,13 +11,12 @@ from pathlib import Path
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from shoepair.data.images import scaled_to_fit
 from shoepair.data.layout import LEFT, RIGHT
 from shoepair.errors import UserError
 from shoepair.files import is_file, replacing, write_rows
 from shoepair.metrics.scores import probability_in_percent
 from shoepair.progress import progress
-from shoepair.reports.contact_sheet import Item, contact_sheet, in_rows
+from shoepair.reports.contact_sheet import Item, contact_sheet, in_rows, on_square
 
 PAIRS = ("left", "right", "probability", "runner_up", "runner_up_probability", "sure", "reasons")  # columns
 SINGLES = ("shoe", "nearest", "probability")
@@ -115,7 +114,10 @@ def draw_contact_sheets(folder: Path, matches: Sequence[ShownMatch], singles: Se
     paths = list(itertools.islice(free, len(starts)))
 
     def draw(start: int, path: Path) -> None:
-        items = [Item([_square(shoe) for shoe in shoes], title) for shoes, title in tiles[start:][:TILES_A_SHEET]]
+        items = [
+            Item([on_square(Image.open(io.BytesIO(shoe.jpeg)), SHOE_PX) for shoe in shoes], title)
+            for shoes, title in tiles[start:][:TILES_A_SHEET]
+        ]
         with replacing(path) as partial:
             contact_sheet(in_rows(items, COLUMNS)).save(partial, "PNG", compress_level=1, pnginfo=written)
 
@@ -160,14 +162,6 @@ def refuse_others(folder: Path) -> None:
             f"--out {folder}: {others[0].name} in it is not of shoepair match, and would be lost; choose another "
             "folder."
         )
-
-
-def _square(shoe: ShownShoe) -> Image.Image:
-    """On white, so that shoes stand in columns whatever the shape of their photos."""
-    photo = scaled_to_fit(Image.open(io.BytesIO(shoe.jpeg)), SHOE_PX)
-    square = Image.new("RGB", (SHOE_PX, SHOE_PX), "white")
-    square.paste(photo, ((SHOE_PX - photo.width) // 2, 0))
-    return square
 
 
 def _number(value: float | None) -> str:
