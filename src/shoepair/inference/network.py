@@ -82,7 +82,7 @@ class TrainedNetwork:
     @property
     def tta_hflip(self) -> bool:
         """Test-time augmentation: whether a pair is judged by two views, since mirrored pairs were trained on too."""
-        return trained_on_hflip(self.config)
+        return bool((self.config.get("data", {}).get("augment") or {}).get("hflip"))
 
     @cached_property
     def fingerprint(self) -> str:
@@ -192,11 +192,6 @@ def _finite(logits: Tensor) -> Tensor:
     if not torch.isfinite(logits).all():
         raise UserError("the network's scores are no finite numbers: take another checkpoint, or train again.")
     return logits
-
-
-def trained_on_hflip(config: Mapping[str, Any]) -> bool:
-    """Whether the run of this configuration was trained on mirrored pairs too."""
-    return bool((config.get("data", {}).get("augment") or {}).get("hflip"))
 
 
 def seen_by(network: PairNetwork, photos: Tensor, found: Tensor | None = None) -> Tensor:
