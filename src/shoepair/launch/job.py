@@ -62,10 +62,13 @@ def train_job(config: DictConfig) -> float | None:
                 with folder.recorded(run_dir, settings.plain()):
                     if in_sweep:
                         take_gpu(hydra)
-                    from shoepair.training.environment import limit_threads
+                    import torch
+
                     from shoepair.training.train import train
 
-                    limit_threads(hydra.launcher.get("cpus_per_task") if in_sweep else None)
+                    # Of the launchers, submitit on one machine does not leave each process its share of the cores.
+                    if in_sweep and (num_threads := hydra.launcher.get("cpus_per_task")) is not None:
+                        torch.set_num_threads(num_threads)
                     typed = what_was_typed(config, hydra, files)
                     return train(settings, run_dir, test=test, typed=typed, in_sweep=in_sweep)
             except Pruned as pruned:

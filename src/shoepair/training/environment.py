@@ -25,15 +25,6 @@ def keep_freed_memory() -> None:
         mallopt(mmap_threshold, 32 * 2**20)  # the most that glibc takes; without any limit the peak grows by 100 MB
 
 
-def limit_threads(num_threads: int | None) -> None:
-    """Compute with so many threads; None: as many as torch chose.
-
-    joblib and Ray leave each of their processes its share of the cores by themselves, submitit on one machine does not.
-    """
-    if num_threads is not None:
-        torch.set_num_threads(num_threads)
-
-
 def choose_precision(settings: TrainSettings) -> TrainSettings:
     """For trainer.precision=auto, with what the device is fastest in; anything else as it is."""
     trainer = settings.trainer
