@@ -197,7 +197,7 @@ def momentum_cycle(optimizer: Mapping[str, Any]) -> dict[str, Any]:
 
 def _instantiate(section: str, settings: Mapping[str, Any], subject: Any) -> Any:
     arguments = {key: value for key, value in settings.items() if key != "_target_"}
-    with _refusing(section, settings):
+    with refusing(section, settings):
         module, _, name = settings["_target_"].rpartition(".")
         made = getattr(importlib.import_module(module), name)(subject, **arguments)
         if not isinstance(made, Optimizer if section == "optimizer" else LRScheduler):
@@ -220,15 +220,15 @@ def _rehearse(
         return loss
 
     for _ in range(min(REHEARSED_STEPS, scheduler.get("total_steps", REHEARSED_STEPS))):
-        with torch.enable_grad(), _refusing("optimizer", optimizer):
+        with torch.enable_grad(), refusing("optimizer", optimizer):
             trial.step(closure)
-        with _refusing("scheduler", scheduler):
+        with refusing("scheduler", scheduler):
             schedule.step(*([1.0] if isinstance(schedule, ReduceLROnPlateau) else []))
 
 
 @contextlib.contextmanager
-def _refusing(section: str, settings: Mapping[str, Any]) -> Iterator[None]:
-    """What torch raises within, as a UserError."""
+def refusing(section: str, settings: Mapping[str, Any]) -> Iterator[None]:
+    """What a class raises within, as a UserError."""
     try:
         yield
     except Exception as error:

@@ -12,7 +12,8 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger, WandbLogger
 
 from shoepair.config.schema import TrainSettings
-from shoepair.errors import Pruned, UserError, one_line
+from shoepair.errors import Pruned, UserError
+from shoepair.models.module import refusing
 from shoepair.runs.read import flat_settings
 from shoepair.training.tensorboard import EpochLogger
 
@@ -76,12 +77,10 @@ def _close(logger: Logger, exit_code: int) -> None:
 def _built(kind: Any, key: str, part: Mapping[str, Any], ours: Mapping[str, Any]) -> Any:
     arguments = {name: value for name, value in part.items() if name != "_target_"}
     module, _, name = part["_target_"].rpartition(".")
-    try:
+    with refusing(key, part):  # by the class's own check of its arguments
         target = getattr(importlib.import_module(module), name)
         known = inspect.signature(target).parameters
         built = target(**({name: value for name, value in ours.items() if name in known} | arguments))
-    except Exception as error:  # of the class's own check of its arguments
-        raise UserError(f"{key}: {part['_target_']} refused {arguments}: {one_line(str(error))}") from error
     if not isinstance(built, kind):
         raise UserError(f"{key}._target_={part['_target_']}: expected a {kind.__name__} of Lightning.")
     return built
