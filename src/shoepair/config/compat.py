@@ -39,7 +39,7 @@ def with_todays_keys(config: Mapping[str, Any]) -> dict[str, Any]:
     """The configuration of a run, whenever it was started, as one of today."""
     flat: dict[str, Any] = {}
     keys = known_keys()
-    for before, value in _flat(config).items():
+    for before, value in with_dotted_keys(config).items():
         key = RENAMED_KEYS.get(before, before)
         if type(value) is int and key in keys and _is_fractional(keys[key]):
             value = float(value)  # as it was typed; today's settings hold 5.0 where 5 was typed
@@ -139,10 +139,11 @@ def _is_section(key: str, flat: Mapping[str, Any]) -> bool:
     return any(other.startswith(f"{key}.") for other in flat)
 
 
-def _flat(node: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def with_dotted_keys(node: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{"a": {"b": 1}} as {"a.b": 1}."""
     flat: dict[str, Any] = {}
     for key, value in node.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+        flat |= with_dotted_keys(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
     return flat
 
 

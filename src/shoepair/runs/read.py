@@ -20,7 +20,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
-from shoepair.config.compat import todays_override, with_todays_keys
+from shoepair.config.compat import todays_override, with_dotted_keys, with_todays_keys
 from shoepair.errors import UserError, one_line
 from shoepair.files import read_json, read_small
 from shoepair.runs import folder
@@ -240,16 +240,10 @@ def flat_settings(config: Mapping[str, Any]) -> dict[str, Any]:
         raise UnreadableRunError(f"its configuration says something else ({reason[:200]})") from error
 
 
-def flatten(node: Any, prefix: str = "") -> dict[str, Any]:
-    """{"a": {"b": 1}} as {"a.b": 1}, without what NO_SETTINGS names."""
-    if prefix in NO_SETTINGS:
-        return {}
-    if not isinstance(node, dict):
-        return {prefix: node}
-    flat: dict[str, Any] = {}
-    for key, value in node.items():
-        flat |= flatten(value, f"{prefix}.{key}" if prefix else str(key))
-    return flat
+def flatten(config: Any) -> dict[str, Any]:
+    """As with_dotted_keys(), without what NO_SETTINGS names."""
+    left_out = tuple(f"{name}." for name in NO_SETTINGS)
+    return {key: value for key, value in with_dotted_keys(config).items() if not f"{key}.".startswith(left_out)}
 
 
 def as_number(value: Any) -> float | None:
