@@ -134,7 +134,7 @@ def test_pairs_are_reviewed_with_mouse_and_keys_and_saved(tmp_path: Path, browse
     assert page.inner_text("dialog .said") == page.inner_text("#at")
     page.click("dialog [data-act=right]")
     page.keyboard.press("Escape")
-    assert page.evaluate("document.activeElement.closest('li').id") == "pair-4"
+    browser.until("document.activeElement.closest('li')?.id === 'pair-4'")
     page.reload()
     assert page.inner_text(".progress") == "3 right, 1 wrong, 0 not looked at"
     with page.expect_download() as download:
@@ -173,6 +173,25 @@ def test_what_is_said_in_one_part_is_saved_from_another(tmp_path: Path, browser:
     text = Path(download.value.path()).read_text()
     assert text == "left,right,verdict\nl1.jpg,r1.jpg,wrong\nl201.jpg,r201.jpg,right\n"
     assert browser.outside == [] and browser.complaints == []
+
+
+@pytest.mark.slow
+def test_two_open_parts_hear_of_each_other_once(tmp_path: Path, browser: Browser) -> None:
+    files = write_page(tmp_path / "match.html", pairs(ONE_PAGE // 2 + 1), [], gallery="a heap", threshold=0.5)
+    page = browser.open(files[0].as_uri())
+    other = page.context.new_page()
+    other.goto(files[1].as_uri())
+    for part in (page, other):
+        part.evaluate("window.heard = []; addEventListener('storage', (event) => heard.push(event.key))")
+    other.click("#pair-201 [data-act=right]")
+    browser.until("heard.length > 0")
+    page.click("#pair-1 [data-act=wrong]")
+    page.wait_for_timeout(500)
+    assert [len(part.evaluate("heard")) for part in (page, other)] == [1, 1]
+    assert page.inner_text(".progress") == other.inner_text(".progress") == "1 right, 1 wrong, 249 not looked at"
+    page.evaluate("localStorage.clear()")
+    other.wait_for_timeout(500)
+    assert other.inner_text(".progress") == "0 right, 0 wrong, 251 not looked at"
 
 
 @pytest.mark.slow

@@ -12,14 +12,22 @@ function fill(text, values) {
   return text.replace(/\{(\w+)\}/g, (whole, name) => (name in values ? values[name] : whole));
 }
 
+// Once, when the page opens: all that is written is an event in the other parts of the heap.
+function tryStorage() {
+  try {
+    localStorage.setItem("shoepair try", "");
+    localStorage.removeItem("shoepair try");
+  } catch {
+    document.querySelector(".unkept").hidden = false;
+  }
+}
+
 function recall() {
   try {
-    localStorage.setItem(`${prefix}try`, "");
-    localStorage.removeItem(`${prefix}try`);
+    const kept = Object.keys(localStorage).filter((name) => name.startsWith(prefix));
+    const said = kept.map((name) => [Number(name.slice(prefix.length)), JSON.parse(localStorage.getItem(name))]);
     told.clear();
-    for (const name of Object.keys(localStorage)) {
-      if (name.startsWith(prefix)) told.set(Number(name.slice(prefix.length)), JSON.parse(localStorage.getItem(name)));
-    }
+    for (const [number, one] of said) told.set(number, one);
   } catch {
     document.querySelector(".unkept").hidden = false;
   }
@@ -219,11 +227,13 @@ dialog.addEventListener("close", () => {
   item?.querySelector("[data-act=enlarge]").focus();
 });
 
-window.addEventListener("storage", () => {
+window.addEventListener("storage", (event) => {
+  if (event.key !== null && !event.key.startsWith(prefix)) return; // null: all was forgotten
   recall();
   showAll();
 });
 
 for (const hidden of document.querySelectorAll(".tools, li .buttons")) hidden.hidden = false;
+tryStorage();
 recall();
 showAll();
