@@ -1,9 +1,11 @@
 """The page of a heap: what it says, its parts, its languages; and in a real browser, what its buttons and keys do."""
 
 import io
+import os
 import re
 import string
 from pathlib import Path
+from urllib.parse import unquote_to_bytes
 
 import pytest
 from PIL import Image
@@ -99,6 +101,36 @@ def test_a_large_heap_comes_in_parts_with_its_pictures_beside_them(tmp_path: Pat
     assert "251 pairs" not in path.read_text() and "250 pairs, 1 single shoe." in files[2].read_text()
     write_page(path, pairs(2), [], gallery="a heap", threshold=0.5)
     assert sorted(file.name for file in tmp_path.iterdir()) == ["match.html"]
+
+
+def test_photos_in_a_folder_whose_name_is_not_utf8_are_linked_to(tmp_path: Path) -> None:
+    photo = tmp_path / os.fsdecode(b"caf\xe9 #1") / "l1.jpg"
+    matches = pairs(ONE_PAGE // 2 + 1)
+    matches[0] = ShownMatch(shown("l1.jpg", path=photo), matches[0].right, 0.9, None, None, unsure=False)
+    write_page(tmp_path / "match.html", matches, [], gallery="a heap", threshold=0.5)
+    linked = re.search(r'data-large="([^"]+)"', (tmp_path / "match.html").read_text())
+    assert linked is not None and unquote_to_bytes(linked[1]) == b"caf\xe9 #1/l1.jpg"
+
+
+def test_what_was_said_is_of_these_photos_only(tmp_path: Path) -> None:
+    """Cameras begin to count anew: another heap may have the same names."""
+
+    def key(*shoes: ShownShoe) -> str:
+        matches = [ShownMatch(*shoes, 0.9, None, None, unsure=False)]
+        write_page(tmp_path / "match.html", matches, [], gallery="a heap", threshold=0.5)
+        found = re.search(r'data-key="(\w+)"', (tmp_path / "match.html").read_text())
+        assert found is not None
+        return found[1]
+
+    first = key(shown("l.jpg"), shown("r.jpg"))
+    assert key(shown("l.jpg"), shown("r.jpg")) == first
+    others = [
+        key(shown("l.jpg"), shown("r.jpg", "blue")),
+        key(shown("l.jpg", "blue"), shown("r.jpg")),
+        key(shown("r.jpg"), shown("l.jpg")),
+        key(shown(os.fsdecode(b"\xe9.jpg")), shown("r.jpg")),
+    ]
+    assert len({first, *others}) == 5
 
 
 NASTY = '"><script>document.title="taken"</script><img src=x onerror=document.title="taken">, {left}.jpg'

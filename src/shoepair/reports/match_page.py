@@ -19,7 +19,7 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from shoepair.files import replacing
+from shoepair.files import digest, replacing
 from shoepair.metrics.scores import logit_of, probability_in_percent
 from shoepair.progress import progress
 from shoepair.reports.matches import ShownMatch, ShownShoe, ShownSingle, is_of_match
@@ -143,9 +143,10 @@ def _links(files: Sequence[Path], number: int) -> list[tuple[str, str]]:
 
 
 def _key(matches: Sequence[ShownMatch]) -> str:
-    """Another one for other pairs: a browser keeps what is said of all pages of this machine in one place."""
-    pairs = "\n".join(f"{m.left.name}\t{m.right.name}" for m in matches)
-    return hashlib.sha256(pairs.encode(errors="backslashreplace")).hexdigest()[:16]
+    """Another one for other pairs or other photos of the same names: a browser keeps what is said of all pages of this
+    machine in one place."""
+    shoes = [shoe for m in matches for shoe in (m.left, m.right)]
+    return digest(part for shoe in shoes for part in (shoe.name.encode(errors="surrogatepass"), shoe.jpeg))[:16]
 
 
 def _script_texts(texts: Texts) -> dict[str, Any]:
@@ -179,20 +180,25 @@ class _Pictures:
         if (name, kind) not in self.written:
             file = self.folder / f"{len(self.written):04}.jpg"
             file.write_bytes(jpeg)
-            self.written[name, kind] = quote(f"{self.folder.parent.name}/{self.folder.name}/{file.name}")
+            self.written[name, kind] = _address(f"{self.folder.parent.name}/{self.folder.name}/{file.name}")
         return self.written[name, kind]
 
     def of(self, shoe: ShownShoe) -> dict[str, Any]:
         """What the page says of a shoe."""
         large = None
         if self.folder is not None and shoe.path is not None:  # the photo itself, as long as it stays where it is
-            large = quote(os.path.relpath(shoe.path.absolute(), self.folder.parent.parent.absolute()))
+            large = _address(os.path.relpath(shoe.path.absolute(), self.folder.parent.parent.absolute()))
         return {
             **_names(shoe),
             "picture": self.address(shoe.jpeg, shoe.name, "photo"),
             "cut_out": shoe.cut_out and self.address(shoe.cut_out, shoe.name, "cut-out"),
             "large": large,
         }
+
+
+def _address(path: str) -> str:
+    """A relative path as a page links to it, byte by byte, since a name need not be UTF-8."""
+    return quote(os.fsencode(path))
 
 
 def _names(shoe: ShownShoe) -> dict[str, Any]:
