@@ -80,8 +80,8 @@ def test_every_command_runs(
     write_example_experiment(tmp_path)
     lay_out_photos(drawn_photos)
     words = shortened(command, drawn_photos, trained)
-    if "--max-fmr" in words:  # twelve different pairs support no lower one
-        words[words.index("--max-fmr") + 1] = "0.5"
+    if "--max-fmr" in words:  # twelve different pairs of two people may support no lower one
+        words[words.index("--max-fmr") + 1] = "0.8"
     outcome = run_here(*words)
     assert outcome.code == 0, f"{command}\n{outcome.err}"
     if words[0] == "predict":

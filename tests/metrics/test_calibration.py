@@ -7,7 +7,14 @@ import pytest
 from scipy.stats import beta, binom
 
 from shoepair.errors import UserError
-from shoepair.metrics.calibration import Calibration, calibrate, fit_temperature, highest_rates, most_false_matches
+from shoepair.metrics.calibration import (
+    Calibration,
+    calibrate,
+    design_effect,
+    fit_temperature,
+    highest_rates,
+    most_false_matches,
+)
 
 
 def drawn_logits(num: int, temperature: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -80,7 +87,13 @@ def test_what_is_kept_is_plain_and_comes_back() -> None:
     plain = calibration.as_plain()
     assert plain["different"] == [-1.0, 0.5] and plain["same"] == [3.0]
     assert all(type(value) is float for value in [plain["temperature"], *plain["different"], *plain["same"]])
-    assert Calibration.from_plain(plain) == calibration
+    assert Calibration.from_plain(plain) == calibration and plain["design_effect"] == 1
+    older = {name: value for name, value in plain.items() if name != "design_effect"}
+    assert Calibration.from_plain(older) == calibration
+    assert Calibration.from_plain(plain | {"design_effect": 2.5}).design_effect == 2.5
+    for effect in (0.5, math.inf, math.nan):
+        with pytest.raises(ValueError, match="a design effect"):
+            Calibration.from_plain(plain | {"design_effect": effect})
     for broken in ({}, plain | {"temperature": 0.0}, plain | {"temperature": math.nan}, plain | {"same": "ab"}):
         with pytest.raises((KeyError, ValueError)):
             Calibration.from_plain(broken)
@@ -146,6 +159,54 @@ def test_a_rate_that_the_pairs_cannot_support_is_refused_with_the_one_they_can()
     for rate in (0.0, 1.0, -1.0, math.nan):
         with pytest.raises(UserError, match="expected a rate between 0 and 1"):
             calibration.threshold(rate)
+
+
+def correlated(random: np.random.Generator, sizes: list[int], icc: float) -> tuple[np.ndarray, np.ndarray]:
+    """(num_pairs,) logits, standard normal, of which two of one person correlate by `icc`; and whose they are."""
+    person = np.repeat(np.arange(len(sizes)), sizes)
+    shared, own = random.normal(size=len(sizes))[person], random.normal(size=len(person))
+    return math.sqrt(icc) * shared + math.sqrt(1 - icc) * own, person
+
+
+@pytest.mark.parametrize("sizes", [[6] * 3000, [2, 6, 12] * 1000])
+@pytest.mark.parametrize("icc", [0.0, 0.5, 1.0])
+def test_the_design_effect_of_a_known_correlation(sizes: list[int], icc: float) -> None:
+    logits, person = correlated(np.random.default_rng(0), sizes, icc)
+    mean_size = np.mean([size for size in sizes for _ in range(size)])
+    assert design_effect(logits, person) == pytest.approx(1 + (mean_size - 1) * icc, abs=0.15)
+
+
+def test_the_design_effect_where_little_can_be_told() -> None:
+    people = np.array(list("aabb"))
+    assert design_effect(np.array([1.0, 2.0, 1.0, 2.0]), people) == 1  # less alike than chance
+    assert design_effect(np.array([1.0, 1.0, 2.0, 2.0]), people) == 2
+    assert design_effect(np.zeros(4), people) == 1
+    assert design_effect(np.arange(4.0), np.array(list("abcd"))) == 1
+    assert design_effect(np.arange(4.0), np.array(list("aaaa"))) == 4
+    assert design_effect(np.array([1.0, np.nan, 2.0, np.inf]), people) == 1
+    assert design_effect(np.array([]), np.array([])) == 1
+
+
+def test_the_rate_holds_where_the_pairs_of_a_person_are_alike() -> None:
+    """60 people of 6 different pairs each; taken as independent, the threshold would break the promise in over 10 %."""
+    random = np.random.default_rng(0)
+    kept: dict[str, list[bool]] = {"by person": [], "independent": []}
+    for _ in range(300):
+        logits, person = correlated(random, [6] * 60, 0.5)
+        for name, people in (("by person", person.astype(str).tolist()), ("independent", None)):
+            threshold = calibrate(logits, np.zeros(360, dtype=int), people).threshold(0.1)
+            kept[name].append(0.5 * math.erfc(threshold / math.sqrt(2)) <= 0.1)
+    assert np.mean(kept["by person"]) >= 0.95 > 0.9 > np.mean(kept["independent"])
+
+
+def test_pairs_that_are_alike_support_a_higher_rate_only() -> None:
+    logits = tuple(np.linspace(-5, -1, 118).tolist())
+    assert Calibration(1.0, logits, (1.0,)).threshold(0.026) == Calibration(
+        1.0, logits, (1.0,), design_effect=2.0
+    ).threshold(0.05)
+    with pytest.raises(UserError) as refused:
+        Calibration(1.0, logits, (1.0,), design_effect=2.0).threshold(0.03)
+    assert "118 different pairs, as good as 59 independent ones, which support a rate of 0.0496" in str(refused.value)
 
 
 def test_the_rate_holds_for_pairs_that_nobody_looked_at() -> None:

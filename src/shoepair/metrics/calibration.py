@@ -5,7 +5,7 @@ Both come from validation pairs. Numbers only: which pairs are scored stands in 
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -25,11 +25,14 @@ class Calibration:
         temperature: what a logit is divided by, so that its logistic function is a probability.
         different, same: the logits of validation's different and same pairs, not divided, lowest first; each is a left
             and a right shoe of one person. One that was no number is infinite, on the wrong side.
+        design_effect: how many of the different pairs say as much as one that has nothing to do with the others; see
+            design_effect(). Older checkpoints say nothing of it: 1.
     """
 
     temperature: float
     different: tuple[float, ...]
     same: tuple[float, ...]
+    design_effect: float = field(default=1.0, kw_only=True)
 
     @classmethod
     def from_plain(cls, values: Mapping[str, Any]) -> "Calibration":
@@ -40,16 +43,25 @@ class Calibration:
         different, same = (tuple(sorted(map(float, values[name]))) for name in ("different", "same"))
         if any(math.isnan(logit) for logit in (*different, *same)):
             raise ValueError("a logit that is no number")
-        return cls(temperature, different, same)
+        effect = float(values.get("design_effect", 1.0))
+        if not 1 <= effect < math.inf:
+            raise ValueError(f"a design effect of {effect}")
+        return cls(temperature, different, same, design_effect=effect)
 
     def as_plain(self) -> dict[str, Any]:
-        return {"temperature": self.temperature, "different": list(self.different), "same": list(self.same)}
+        return {
+            "temperature": self.temperature,
+            "different": list(self.different),
+            "same": list(self.same),
+            "design_effect": self.design_effect,
+        }
 
     def threshold(self, max_fmr: float) -> float:
         """The lowest calibrated logit above which at most the part `max_fmr` of different pairs lies.
 
         That is, of the different pairs of validation so few lie above it that the upper end of the one-sided 95 %
-        interval of their part (Clopper and Pearson 1934) is at most `max_fmr`.
+        interval of their part (Clopper and Pearson 1934) is at most `max_fmr`. People are assumed to be independent of
+        one another, the pairs of one person are not: each counts as 1 / design_effect of a pair.
 
         Args:
             max_fmr: of pairs that are different, the part called the same; from 0 to 1, both excluded.
@@ -59,11 +71,13 @@ class Calibration:
         if not 0 < max_fmr < 1:
             raise UserError(f"a false match rate of {max_fmr}: expected a rate between 0 and 1, such as 0.05.")
         num_pairs = len(self.different)
-        allowed = most_false_matches(num_pairs, max_fmr)
+        allowed = most_false_matches(num_pairs, max_fmr, self.design_effect)
         if allowed is None:
-            supported = float(highest_rates(num_pairs)[0])
+            supported = float(highest_rates(num_pairs, self.design_effect)[0])
+            independent = num_pairs / self.design_effect
             raise UserError(
                 f"a false match rate of {max_fmr:g}: validation had {num_pairs} different pairs, "
+                + (f"as good as {independent:.0f} independent ones, " if round(independent) < num_pairs else "")
                 + (
                     f"which support a rate of {math.ceil(1e4 * supported) / 1e4:g} at best"
                     if num_pairs
@@ -103,12 +117,51 @@ class Calibration:
         return different, same
 
 
-def calibrate(logits: np.ndarray, labels: np.ndarray) -> Calibration:
-    """From the logits of validation pairs, and their labels (1 for the same pair), each (num_pairs,)."""
+def calibrate(logits: np.ndarray, labels: np.ndarray, person: Sequence[str] | None = None) -> Calibration:
+    """From validation pairs.
+
+    Args:
+        logits, labels: (num_pairs,), 1 for the same pair.
+        person: whose shoes each pair is of; None: each of somebody else's.
+    """
+    effect = 1.0 if person is None else design_effect(logits[labels != 1], np.asarray(person)[labels != 1])
     same, different = logits[labels == 1].astype(float), logits[labels != 1].astype(float)
     temperature = fit_temperature(same, different)
     same, different = np.where(np.isnan(same), -np.inf, same), np.where(np.isnan(different), np.inf, different)
-    return Calibration(temperature, tuple(np.sort(different).tolist()), tuple(np.sort(same).tolist()))
+    return Calibration(
+        temperature, tuple(np.sort(different).tolist()), tuple(np.sort(same).tolist()), design_effect=effect
+    )
+
+
+def design_effect(logits: np.ndarray, person: np.ndarray) -> float:
+    """How many pairs say as much as one would if no person had several (Kish 1965): 1 + (m - 1) * ICC.
+
+    One person's pairs are made of the same few shoes, so that they are called the same together. ICC is the correlation
+    of two pairs of one person, from a one-way analysis of variance of the logits; m is the number of pairs of the person
+    of a pair, in the mean over pairs. Logits that are no finite number are left out.
+
+    Args:
+        logits, person: (num_pairs,) each.
+    Returns:
+        From 1 to m: m where one person has them all, of which nothing can be told.
+    """
+    finite = np.isfinite(logits)
+    logits = logits[finite].astype(float)
+    names, index = np.unique(person[finite], return_inverse=True)
+    sizes = np.bincount(index, minlength=len(names))
+    num_pairs, num_people = len(logits), len(names)
+    if num_people == num_pairs:  # none at all, too
+        return 1.0
+    mean_size = float((sizes**2).sum() / num_pairs)
+    if num_people == 1:
+        return mean_size
+    means = np.bincount(index, weights=logits) / sizes
+    between = float((sizes * (means - logits.mean()) ** 2).sum()) / (num_people - 1)
+    within = float(((logits - means[index]) ** 2).sum()) / (num_pairs - num_people)
+    size = (num_pairs - mean_size) / (num_people - 1)
+    total = between + (size - 1) * within
+    icc = (between - within) / total if total > 0 else 0.0
+    return 1 + (mean_size - 1) * min(max(icc, 0.0), 1.0)
 
 
 def fit_temperature(same: Sequence[float] | np.ndarray, different: Sequence[float] | np.ndarray) -> float:
@@ -144,19 +197,21 @@ def fit_temperature(same: Sequence[float] | np.ndarray, different: Sequence[floa
     return float(np.clip(math.exp(found.x), LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE))
 
 
-def highest_rates(num_pairs: int) -> np.ndarray:
+def highest_rates(num_pairs: int, design_effect: float = 1.0) -> np.ndarray:
     """The upper ends of the one-sided 95 % intervals (Clopper and Pearson 1934) of a false match rate.
+
+    With a design effect, pairs and false matches are divided by it (Korn and Graubard 1998).
 
     Returns:
         (num_pairs + 1,), rising to 1: where 0, 1, ..., num_pairs of the different pairs were called the same.
     """
     from scipy.special import betaincinv  # here, since importing it takes longer than all else of this module
 
-    num_matches = np.arange(num_pairs)
-    return np.append(betaincinv(num_matches + 1, num_pairs - num_matches, CONFIDENCE), 1.0)
+    num_matches = np.arange(num_pairs) / design_effect
+    return np.append(betaincinv(num_matches + 1, num_pairs / design_effect - num_matches, CONFIDENCE), 1.0)
 
 
-def most_false_matches(num_pairs: int, rate: float) -> int | None:
+def most_false_matches(num_pairs: int, rate: float, design_effect: float = 1.0) -> int | None:
     """Of so many different pairs, how many may be called the same so that the upper end is at most `rate`.
 
     Args:
@@ -164,5 +219,5 @@ def most_false_matches(num_pairs: int, rate: float) -> int | None:
     Returns:
         None if not even none is few enough.
     """
-    num_few_enough = int(np.searchsorted(highest_rates(num_pairs), rate, side="right"))
+    num_few_enough = int(np.searchsorted(highest_rates(num_pairs, design_effect), rate, side="right"))
     return num_few_enough - 1 if num_few_enough else None

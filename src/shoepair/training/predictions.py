@@ -99,7 +99,8 @@ def calibrate_module(
     if data.settings.validate_on_train:
         return None
     logits = predict_logits(module, data, data.calibration_loader(), device, hflip=hflip)
-    return calibrate(logits.numpy(), data.calibration_pairs.label)
+    pairs, shoes = data.calibration_pairs, data.shoes["val"].shoes
+    return calibrate(logits.numpy(), pairs.label, [shoes[left].person for left in pairs.left])
 
 
 def measured(
