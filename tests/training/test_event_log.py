@@ -7,14 +7,17 @@ import threading
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import TINY, Command
+from lightning import LightningModule, Trainer
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 from tensorboard.summary.writer.record_writer import RecordWriter
 from torch.utils.tensorboard import SummaryWriter
 
 from shoepair.errors import refused_by_machine
-from shoepair.training.event_log import rewrite
+from shoepair.training.callbacks import EpochLines
+from shoepair.training.event_log import GoesOn, rewrite
 from shoepair.training.tensorboard import EpochLogger
 
 CURVES = {"loss/train", "accuracy/train", "loss/val", "accuracy/val", "validation/accuracy_same",
@@ -105,11 +108,76 @@ def test_what_a_kill_tore_or_doubled_is_mended_by_what_the_checkpoint_knows(tmp_
     first.write_bytes(first.read_bytes()[:-5])  # in the middle of result/loss
     second.write_bytes(second.read_bytes()[:-200])
     for _ in range(2):  # as often as one likes
-        rewrite(tmp_path, {"val/loss": [0.1, 0.2, 0.3], "train/loss": [3.0, 2.0, 1.0], "val/rank": [0.0, 0.0, 0.0]})
+        rewrite(
+            tmp_path,
+            sorted(tmp_path.iterdir()),
+            {"val/loss": [0.1, 0.2, 0.3], "train/loss": [3.0, 2.0, 1.0], "val/rank": [0.0, 0.0, 0.0]},
+        )
         assert steps(tmp_path) == {"loss/val": [1, 2, 3], "loss/train": [1, 2, 3]}
     (file,) = tmp_path.glob("*tfevents*")
     events = [event for event in EventFileLoader(str(file)).Load() if event.summary.value]
     assert [event.wall_time for event in events[:2]] == [1001, 1002]
+
+
+def test_what_callbacks_logged_stays_where_it_was(tmp_path: Path) -> None:
+    """Two of three epochs of five steps have a checkpoint, which was written at second 1002.5."""
+    with SummaryWriter(str(tmp_path)) as writer:
+        for epoch in (1, 2, 3):
+            for step in range(5 * epoch - 5, 5 * epoch):  # as Lightning's LearningRateMonitor
+                writer.add_scalar("lr-AdamW", 0.1 / (step + 1), step, walltime=999.9 + epoch + step / 100)
+            writer.add_scalar("loss/val", epoch / 10, epoch, walltime=1000 + epoch)
+            writer.add_scalar("mine/by_step", epoch, 5 * epoch, walltime=1000 + epoch)
+            if epoch > 1:
+                writer.add_scalar("late", epoch, epoch, walltime=1000 + epoch)
+            writer.add_histogram("weights", np.arange(9.0), epoch, walltime=1000 + epoch)
+            writer.add_image("mine/picture", np.zeros((3, 4, 4)), epoch, walltime=1000 + epoch)
+            writer.add_scalar("loss/train", epoch, epoch, walltime=1000.6 + epoch)  # after the checkpoint
+        writer.add_scalar("result/loss", 0.2, 2, walltime=1002)
+        writer.add_text("mine/text", "a word", walltime=1001)
+    history = {"val/loss": [0.1, 0.2], "train/loss": [1.0, 2.0], "late": [2.0], "lr-AdamW": [0.02, 0.01]}
+    for _ in range(2):
+        rewrite(tmp_path, sorted(tmp_path.iterdir()), history, saved=1002.5)
+        assert steps(tmp_path) == {
+            "loss/val": [1, 2], "loss/train": [1, 2], "late": [2], "lr-AdamW": list(range(10)),
+            "mine/by_step": [5, 10], "weights": [1, 2], "mine/picture": [1, 2], "mine/text/text_summary": [0],
+        }  # fmt: skip
+
+
+def test_the_file_that_is_written_to_stays(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    with SummaryWriter(str(tmp_path / "run"), filename_suffix=".before") as before:
+        before.add_scalar("loss/val", 0.1, 1)
+    goes_on = GoesOn(tmp_path / "run", lines := EpochLines())
+    lines.history = {"val/loss": [0.1]}
+    trainer = Trainer(logger=(logger := EpochLogger(tmp_path / "run")), enable_checkpointing=False, accelerator="cpu")
+    logger.experiment.add_scalar("mine", 1.0, 1)  # as some callback does in its setup
+    logger.experiment.flush()
+    live = {file: file.stat().st_ino for file in (tmp_path / "run").iterdir() if file.suffix != ".before"}
+    goes_on.on_fit_start(trainer, LightningModule())
+    logger.experiment.close()
+    assert len(live) == 1 and all(file.stat().st_ino == inode for file, inode in live.items())
+    assert steps(tmp_path / "run") == {"loss/val": [1], "mine": [1]}
+
+
+def test_a_resumed_run_keeps_what_a_callback_has_logged(shoepair: Command, tmp_path: Path) -> None:
+    (tmp_path / "mine/callbacks").mkdir(parents=True)
+    (tmp_path / "mine/callbacks/rate.yaml").write_text(
+        "rate: {_target_: lightning.pytorch.callbacks.LearningRateMonitor, logging_interval: step}\n"
+    )
+    typed = ("--config-dir", "mine", *RUN, "scheduler=constant", "callbacks=rate")
+    assert shoepair(*typed, "trainer.max_epochs=1").code == 0
+    outcome = shoepair("--config-dir", "mine", "resume=outputs/run", "trainer.max_epochs=2")
+    assert outcome.code == 0, outcome.err
+    found = steps(Path("outputs/run"))
+    (tag,) = [tag for tag in found if tag.startswith("lr-")]
+    assert found[tag] == list(range(len(found[tag]))) and len(found[tag]) > 2
+    assert found["schedule/learning_rate"] == [1, 2]
+
+
+def test_a_run_without_a_log_has_none_when_it_is_resumed(shoepair: Command) -> None:
+    assert shoepair(*RUN, "scheduler=constant", "logger=[]", "trainer.max_epochs=1").code == 0
+    assert shoepair("resume=outputs/run", "trainer.max_epochs=2").code == 0
+    assert not steps(Path("outputs/run"))
 
 
 def test_a_full_disk_is_said_by_the_run_alone(

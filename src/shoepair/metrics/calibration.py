@@ -137,8 +137,8 @@ def design_effect(logits: np.ndarray, person: np.ndarray) -> float:
     """How many pairs say as much as one would if no person had several (Kish 1965): 1 + (m - 1) * ICC.
 
     One person's pairs are made of the same few shoes, so that they are called the same together. ICC is the correlation
-    of two pairs of one person, from a one-way analysis of variance of the logits; m is the number of pairs of the person
-    of a pair, in the mean over pairs. Logits that are no finite number are left out.
+    of two pairs of one person, from a one-way analysis of variance of the logits. m is how many pairs a pair's person
+    has, in the mean over pairs. Logits that are no finite number are left out.
 
     Args:
         logits, person: (num_pairs,) each.

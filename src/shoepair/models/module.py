@@ -146,7 +146,7 @@ class PairModule(LightningModule):
         _rehearse(self.hparams["optimizer"], settings, groups, self.device)
         optimizer = _instantiate("optimizer", self.hparams["optimizer"], groups)
         scheduler = _instantiate("scheduler", settings, optimizer)
-        lr_scheduler: LRSchedulerConfigType = {"scheduler": scheduler, "interval": interval, "name": "lr"}
+        lr_scheduler: LRSchedulerConfigType = {"scheduler": scheduler, "interval": interval}
         if isinstance(scheduler, ReduceLROnPlateau):
             lr_scheduler["monitor"] = "val/loss"
         return {"optimizer": optimizer, "lr_scheduler": lr_scheduler}
