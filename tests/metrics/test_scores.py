@@ -7,7 +7,13 @@ import numpy as np
 import pytest
 
 from shoepair.metrics.predictions import Predictions
-from shoepair.metrics.scores import measure, measure_mean, probability_in_percent, resampled_accuracies
+from shoepair.metrics.scores import (
+    measure,
+    measure_mean,
+    probability_in_percent,
+    resampled_accuracies,
+    rounded_probability,
+)
 
 
 def predictions(person: str, label: list[int], logit: list[float]) -> Predictions:
@@ -102,3 +108,11 @@ def test_calibrated_loss_is_that_of_divided_logits() -> None:
 def test_a_network_is_never_certain() -> None:
     said = [probability_in_percent(value) for value in (0.0, 0.004, 0.5, 0.679, 0.996, 1.0, None)]
     assert said == ["under 1 %", "under 1 %", "50 %", "67 %", "99 %", "99 %", "-"]
+    assert [rounded_probability(value, 4) for value in (1.0, 0.99996, 0.99994, 0.5, 0.00004, 0.0)] == [
+        0.9999, 0.9999, 0.9999, 0.5, 0.0001, 0.0,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("percent", range(1, 100))
+def test_a_whole_percent_is_that_percent(percent: int) -> None:
+    assert probability_in_percent(percent / 100) == f"{percent} %"

@@ -13,7 +13,7 @@ from real_browser import Browser
 
 from shoepair.inference.doubts import REMEDIES
 from shoepair.reports.match_page import ONE_PAGE, PAIRS_A_PART, write_page
-from shoepair.reports.matches import ShownMatch, ShownShoe, ShownSingle
+from shoepair.reports.matches import ShownMatch, ShownShoe, ShownSingle, write_tables
 from shoepair.texts import languages, load_texts
 
 
@@ -131,6 +131,12 @@ def test_what_was_said_is_of_these_photos_only(tmp_path: Path) -> None:
         key(shown(os.fsdecode(b"\xe9.jpg")), shown("r.jpg")),
     ]
     assert len({first, *others}) == 5
+
+
+def test_no_table_is_certain(tmp_path: Path) -> None:
+    match = ShownMatch(shown("l.jpg"), shown("r.jpg"), 0.999999, shown("s.jpg"), 0.00001, unsure=False)
+    write_tables(tmp_path, [match], [])
+    assert "l.jpg,r.jpg,0.9999,s.jpg,0.0001,true" in (tmp_path / "pairs.csv").read_text()
 
 
 NASTY = '"><script>document.title="taken"</script><img src=x onerror=document.title="taken">, {left}.jpg'

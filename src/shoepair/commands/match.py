@@ -416,14 +416,14 @@ def write_report(shown: Shown, out: Path, *, limit: float, what: str, language: 
 
 
 def _record(shown: Shown, found: "Found", limit: float, out: Path) -> dict[str, Any]:
-    from shoepair.metrics.scores import probability_of
+    from shoepair.metrics.scores import probability_of, rounded_probability
 
     def rounded(probability: float | None) -> float | None:
-        return None if probability is None else round(probability, 6)
+        return None if probability is None else rounded_probability(probability, 6)
 
     return {
         "shoes": len(found.shoes),
-        "threshold": round(probability_of(limit), 6),
+        "threshold": rounded(probability_of(limit)),
         "pairs": [
             {
                 "left": m.left.name,

@@ -80,12 +80,12 @@ def check_max_fmr(rate: float | None) -> None:
 
 def threshold_line(trained: "TrainedNetwork", threshold: float) -> str:
     """What a threshold (a calibrated logit) that follows from a false match rate means on validation."""
-    from shoepair.metrics.scores import probability_of
+    from shoepair.metrics.scores import probability_of, rounded_probability
 
     assert trained.calibration is not None
     different, same = trained.calibration.called_same(threshold)
     return (
-        f"Threshold {probability_of(threshold):.4f}: in validation it calls {different} of "
+        f"Threshold {rounded_probability(probability_of(threshold), 4):.4f}: in validation it calls {different} of "
         f"{len(trained.calibration.different)} different pairs the same, and finds {same} of "
         f"{len(trained.calibration.same)} same pairs"
     )

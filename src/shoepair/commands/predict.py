@@ -131,6 +131,7 @@ def _answer_many(
     path: Path, names: list[tuple[str, str]], answers: Iterable["Verdict | UserError"], *, as_json: bool
 ) -> None:
     """One row for each pair. Raises UserError in the end if some could not be used."""
+    from shoepair.metrics.scores import rounded_probability
     from shoepair.progress import progress
 
     if not as_json:
@@ -150,7 +151,7 @@ def _answer_many(
         elif as_json:
             say(_as_json({"left": left, "right": right}, answer))
         else:
-            same, probability = str(answer.same).lower(), f"{answer.probability:.4f}"
+            same, probability = str(answer.same).lower(), f"{rounded_probability(answer.probability, 4):.4f}"
             _print_row([left, right, same, probability, answer.sentence, answer.answer])
     if unusable:
         raise UserError(f"{path}: {len(unusable)} of {len(names)} pairs cannot be used; the first: {unusable[0]}")
@@ -163,14 +164,16 @@ def _print_row(values: Iterable[object]) -> None:
 
 
 def _as_json(names: dict[str, str], verdict: "Verdict") -> str:
+    from shoepair.metrics.scores import rounded_probability
+
     return json.dumps(
         names
         | {
             "same": verdict.same,
-            "probability": round(verdict.probability, 6),
+            "probability": rounded_probability(verdict.probability, 6),
             "sentence": verdict.sentence,
             "answer": verdict.answer,
-            "threshold": round(verdict.threshold, 6),
+            "threshold": rounded_probability(verdict.threshold, 6),
             "reasons": list(verdict.reasons),
         }
     )

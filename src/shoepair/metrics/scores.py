@@ -35,8 +35,14 @@ def probability_in_percent(probability: float | None, under_one: str = "under 1 
     """
     if probability is None:
         return "-"
-    percent = min(math.floor(100 * probability), 99)
+    percent = min(math.floor(100 * probability + 1e-9), 99)  # 100 * 0.58 is a little less than 58
     return f"{percent} %" if percent else under_one
+
+
+def rounded_probability(probability: float, digits: int) -> float:
+    """To so many decimals, and as above never 1, nor 0 where it is none."""
+    smallest = 10.0**-digits
+    return round(min(max(probability, smallest), 1 - smallest), digits) if probability else 0.0
 
 
 def cross_entropy(predictions: Predictions) -> float:

@@ -14,7 +14,7 @@ from shoepair.errors import one_line, refused_by_machine
 from shoepair.files import replacing
 from shoepair.metrics.predictions import Predictions
 from shoepair.metrics.roc import resampled_band, true_positive_rates
-from shoepair.metrics.scores import probability, probability_of
+from shoepair.metrics.scores import probability, probability_in_percent, probability_of
 from shoepair.reports.contact_sheet import Item, Row, contact_sheet, shoe_image
 from shoepair.runs.leaderboard import Setting, in_order
 
@@ -72,7 +72,7 @@ def confident_pairs(
 def verdict(predictions: Predictions, index: int) -> str:
     """Whose pair it is and what the network says of it, in a few words."""
     same = probability_of(predictions.logit[index])
-    said = f"same, {100 * same:.0f} %" if same > 0.5 else f"different, {100 * (1 - same):.0f} %"
+    said = f"same, {probability_in_percent(same)}" if same > 0.5 else f"different, {probability_in_percent(1 - same)}"
     return f"{predictions.person[index]}: {said}"
 
 

@@ -14,7 +14,7 @@ from PIL.PngImagePlugin import PngInfo
 from shoepair.data.layout import LEFT, RIGHT
 from shoepair.errors import UserError
 from shoepair.files import is_file, replacing, write_rows
-from shoepair.metrics.scores import probability_in_percent
+from shoepair.metrics.scores import probability_in_percent, rounded_probability
 from shoepair.progress import progress
 from shoepair.reports.contact_sheet import Item, contact_sheet, in_rows, on_square
 
@@ -165,4 +165,4 @@ def refuse_others(folder: Path) -> None:
 
 
 def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.4f}"
+    return "" if value is None else f"{rounded_probability(value, 4):.4f}"
