@@ -73,3 +73,19 @@ def test_a_band_has_the_curve_inside_and_narrows_with_more_people() -> None:
 def test_without_both_kinds_of_pair_there_is_no_band() -> None:
     alone = Predictions(["a", "b"], ["l", "l"], ["r", "r"], np.array([1, 1]), np.array([1.0, 2.0]))
     assert resampled_band(alone, np.linspace(0, 1, 5)) is None
+    one = Predictions(["a", "a"], ["l", "l"], ["r", "r"], np.array([1, 0]), np.array([1.0, 2.0]))
+    assert resampled_band(one, np.linspace(0, 1, 5)) is None
+
+
+def test_the_band_is_that_of_people_found_one_by_one() -> None:
+    mixed = sample(12)
+    order = np.random.default_rng(1).permutation(len(mixed.label))
+    person = [mixed.person[i] for i in order]
+    shuffled = Predictions(person, person, person, mixed.label[order], mixed.logit[order])
+    pairs_of = [[i for i, found in enumerate(person) if found == name] for name in sorted(set(person))]
+    random, grid, curves = np.random.default_rng(0), np.linspace(0, 1, 11), []
+    for _ in range(200):
+        drawn = [i for p in random.integers(12, size=12) for i in pairs_of[p]]
+        curves.append(true_positive_rates(shuffled.label[drawn], shuffled.logit[drawn], grid))
+    band = resampled_band(shuffled, grid)
+    assert band is not None and np.allclose(band, np.quantile(curves, [0.025, 0.975], axis=0), rtol=0, atol=1e-12)

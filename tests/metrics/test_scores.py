@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from shoepair.metrics.bootstrap import resampled_ratios
 from shoepair.metrics.predictions import Predictions
 from shoepair.metrics.scores import (
     measure,
@@ -14,6 +15,7 @@ from shoepair.metrics.scores import (
     resampled_accuracies,
     rounded_probability,
 )
+from shoepair.reports.tables import splits_table
 
 
 def predictions(person: str, label: list[int], logit: list[float]) -> Predictions:
@@ -72,8 +74,34 @@ def test_resampling_matches_a_slow_second_implementation() -> None:
     assert fast.std() == pytest.approx(np.std(slow), abs=0.003)
 
 
-def test_certainty_has_no_spread() -> None:
-    assert measure(predictions("abc", [1, 1, 1], [1.0, 1.0, 1.0]))["interval"] == [1.0, 1.0]
+def test_the_same_sets_are_drawn_in_blocks() -> None:
+    """Of 700 people 10,000 resamples are several blocks; of the same seed they are those of one."""
+    random = np.random.default_rng(0)
+    numerator, denominator = random.integers(0, 7, 700), np.full(700, 6)
+    draws = np.random.default_rng(3).multinomial(700, np.full(700, 1 / 700), size=10_000)
+    assert np.array_equal(resampled_ratios(numerator, denominator, seed=3), (draws @ numerator) / (draws @ denominator))
+
+
+@pytest.mark.parametrize("people", ["ab", "abc", "abcdefghijklmnopqrst"])
+def test_people_who_are_all_right_are_no_certainty(people: str) -> None:
+    """The true rate at which so many people are all right with a probability of 2.5 % ends the interval."""
+    for logit, right in ((1.0, True), (-1.0, False)):
+        low, high = measure(predictions(people * 2, [1] * 2 * len(people), [logit] * 2 * len(people)))["interval"]
+        assert (high if right else low) == (1 if right else 0)
+        assert (low if right else 1 - high) ** len(people) == pytest.approx(0.025)
+    low, high = measure(predictions("aabbcc", [1] * 6, [1.0, -1.0] * 3))["interval"]  # all alike, but not all right
+    assert low == pytest.approx(0.5 * 0.025 ** (1 / 3)) and high == pytest.approx(1 - low)
+    sample = predictions(people, [1] * len(people), [1.0] * len(people))
+    low, high = measure_mean({"test_m": sample, "test_w": sample})["interval"]
+    assert low ** (2 * len(people)) == pytest.approx(0.025) and high == 1
+
+
+def test_of_one_person_there_is_no_interval() -> None:
+    alone, two = predictions("aa", [1, 0], [1.0, 1.0]), predictions("ab", [1, 0], [1.0, 1.0])
+    assert measure(alone)["interval"] is None and measure(two)["interval"] is not None
+    assert measure_mean({"test_m": alone, "test_w": two})["interval"] is None
+    table = splits_table({"val": measure(alone)})
+    assert table.splitlines()[-1].split() == ["val", "50.0", "%", "-", "100.0", "%", "0.0", "%", "0.500", "0.813", "2"]
 
 
 def test_mean_of_tests_counts_each_set_alike() -> None:

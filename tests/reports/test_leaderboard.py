@@ -4,10 +4,12 @@ import csv
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from shoepair.errors import UserError
+from shoepair.metrics.predictions import Predictions, write_predictions
 from shoepair.reports.figures import draw_settings, round_ticks
 from shoepair.reports.leaderboard import markdown_report, terminal_table, write_csv
 from shoepair.runs.folder import COMPLETED, Status
@@ -43,6 +45,37 @@ def test_a_sweep_over_a_list_ends_in_a_leaderboard(tmp_path: Path) -> None:
     assert draw_settings(tmp_path / "board.png", board.ranked)
     with Image.open(tmp_path / "board.png") as picture:
         assert picture.size[0] > 300
+
+
+def test_an_interval_that_is_not_known_is_left_out(tmp_path: Path) -> None:
+    runs = [run("a/0_x", 0.8, lr=1), run("a/1_x", 0.7, lr=2)]
+    runs[0].results["splits"]["val"]["interval"] = None
+    runs[1].results["splits"]["val"]["interval"] = [0.6, 0.8]
+    write_csv(tmp_path / "board.csv", rank(runs))
+    with (tmp_path / "board.csv").open(newline="") as file:
+        assert [row["val_interval_low"] for row in csv.DictReader(file)] == ["", "0.6"]
+    assert cells(markdown_report(rank(runs)), "95 % interval") == ["-", "60.0 to 80.0"]
+
+
+@pytest.mark.parametrize("people", ["a", "ab", "abcdefgh"])
+def test_settings_that_judge_all_pairs_alike_differ_by_nothing_within_what_so_few_people_tell(
+    tmp_path: Path, people: str
+) -> None:
+    val = Predictions(
+        list(people), ["l"] * len(people), ["r"] * len(people), np.ones(len(people), dtype=int), np.ones(len(people))
+    )
+    for name in ("0_x", "1_x"):
+        (tmp_path / name).mkdir()
+        write_predictions(tmp_path / name / "predictions.csv", {"val": val})
+    one, other = rank([run(str(tmp_path / f"{i}_x"), 1.0, lr=i) for i in range(2)]).ranked
+    if len(people) == 1:
+        assert one.interval is None and one.difference_to(other) is None
+        return
+    width = 1 - 0.025 ** (1 / len(people))
+    assert one.interval == pytest.approx([1 - width, 1]) and one.difference_to(other) == (
+        0,
+        pytest.approx([-width, width]),
+    )
 
 
 def test_whatever_differs_is_drawn_and_told(tmp_path: Path) -> None:

@@ -115,8 +115,8 @@ def test_photos_in_a_folder_whose_name_is_not_utf8_are_linked_to(tmp_path: Path)
 def test_what_was_said_is_of_these_photos_only(tmp_path: Path) -> None:
     """Cameras begin to count anew: another heap may have the same names."""
 
-    def key(*shoes: ShownShoe) -> str:
-        matches = [ShownMatch(*shoes, 0.9, None, None, unsure=False)]
+    def key(left: ShownShoe, right: ShownShoe) -> str:
+        matches = [ShownMatch(left, right, 0.9, None, None, unsure=False)]
         write_page(tmp_path / "match.html", matches, [], gallery="a heap", threshold=0.5)
         found = re.search(r'data-key="(\w+)"', (tmp_path / "match.html").read_text())
         assert found is not None

@@ -6,6 +6,7 @@ import numpy as np
 
 NUM_RESAMPLES = 10_000
 LEVEL = 0.95
+BLOCK = 1_000_000  # draws at once: of many people all of them would take gigabytes
 
 
 def resampled_ratios(numerator: np.ndarray, denominator: np.ndarray, seed: int = 0) -> np.ndarray:
@@ -20,17 +21,50 @@ def resampled_ratios(numerator: np.ndarray, denominator: np.ndarray, seed: int =
         (NUM_RESAMPLES,) ratios. The same seed and number of people draw the same sets.
     """
     num_people = len(denominator)
-    draws = np.random.default_rng(seed).multinomial(
-        num_people, np.full(num_people, 1 / num_people), size=NUM_RESAMPLES
-    )  # (NUM_RESAMPLES, num_people): how often each person was drawn
-    ratios: np.ndarray = (draws @ numerator) / (draws @ denominator)
-    return ratios
+    random, chances = np.random.default_rng(seed), np.full(num_people, 1 / num_people)
+    rows = max(1, BLOCK // num_people)
+    ratios = []
+    for start in range(0, NUM_RESAMPLES, rows):
+        # (some resamples, num_people): how often each person was drawn
+        draws = random.multinomial(num_people, chances, size=min(rows, NUM_RESAMPLES - start))
+        ratios.append((draws @ numerator) / (draws @ denominator))
+    return np.concatenate(ratios)
 
 
 def interval(values: np.ndarray) -> list[float]:
     """[low, high]: what the middle 95 % lie between."""
     low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return [float(low), float(high)]
+
+
+def interval_over_people(
+    numerator: np.ndarray, denominator: np.ndarray, *, lowest: float = 0.0, seed: int = 0
+) -> list[float] | None:
+    """[low, high] of sum(numerator) / sum(denominator), by resampled_ratios.
+
+    Where all people are alike, such as all right, every resample is the same, which is no certainty: see widened().
+
+    Args:
+        lowest: that a person's ratio can be: 0 of a rate, -1 of a difference of two.
+    Returns:
+        None below two people, of whom nothing can be told.
+    """
+    if len(denominator) < 2:
+        return None
+    rates = numerator / denominator
+    if np.ptp(rates) < 1e-12:
+        return widened(float(rates[0]), len(rates), lowest)
+    return interval(resampled_ratios(numerator, denominator, seed))
+
+
+def widened(rate: float, num_people: int, lowest: float = 0.0) -> list[float]:
+    """[low, high] around a rate that all of some people have.
+
+    People of another rate may be so many that none of them is met with a probability of 2.5 %: of those met, all are
+    alike, so that the part of others is up to 1 - 0.025 ** (1 / num_people). Their rate may be the lowest, or 1.
+    """
+    others = 1 - ((1 - LEVEL) / 2) ** (1 / num_people)
+    return [rate - others * (rate - lowest), rate + others * (1 - rate)]
 
 
 def sums_by_person(person: Sequence[str], values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

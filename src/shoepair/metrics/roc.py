@@ -42,12 +42,14 @@ def resampled_band(predictions: Predictions, false_positive_rates: np.ndarray) -
     """What the middle 95 % of the curves of people drawn with replacement lie between; see bootstrap.py.
 
     Returns:
-        (lowest, highest) true positive rates, one for each false positive rate; None if no set of people has pairs of
-        both kinds.
+        (lowest, highest) true positive rates, one for each false positive rate; None below two people, and if no set of
+        people has pairs of both kinds.
     """
     label, logit = predictions.label, predictions.logit
-    _, person = np.unique(np.asarray(predictions.person), return_inverse=True)
-    pairs_of = [np.flatnonzero(person == p) for p in range(person.max() + 1)]
+    _, person, num_pairs = np.unique(np.asarray(predictions.person), return_inverse=True, return_counts=True)
+    if len(num_pairs) < 2:
+        return None
+    pairs_of = np.split(np.argsort(person, kind="stable"), np.cumsum(num_pairs)[:-1])
     random = np.random.default_rng(0)
     curves = []
     for _ in range(NUM_CURVES):

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from shoepair.metrics.bootstrap import interval, resampled_ratios, sums_by_person
+from shoepair.metrics.bootstrap import interval, interval_over_people, resampled_ratios, sums_by_person, widened
 from shoepair.metrics.predictions import Predictions
 from shoepair.metrics.roc import auroc
 
@@ -58,8 +58,9 @@ def measure(predictions: Predictions, temperature: float | None = None) -> dict[
         temperature: of the network's calibration; None if it has none.
     Returns:
         accuracy, accuracy_same, accuracy_different, loss, loss_calibrated (only with a temperature), auroc (None where
-        undefined), num_pairs and interval [low, high]; where kinds are known, kinds {kind of the left shoe: the same
-        metrics}; where those of the right shoes are known too, num_mixed, the number of pairs of two kinds.
+        undefined), num_pairs and interval [low, high] (None below two people); where kinds are known, kinds {kind of
+        the left shoe: the same metrics}; where those of the right shoes are known too, num_mixed, the number of pairs
+        of two kinds.
     """
     metrics, kind, right_kind = _metrics(predictions, temperature), predictions.kind, predictions.right_kind
     if kind:
@@ -79,7 +80,7 @@ def _metrics(predictions: Predictions, temperature: float | None) -> dict[str, A
         **({} if temperature is None else {"loss_calibrated": cross_entropy(predictions.divided_by(temperature))}),
         "auroc": auroc(predictions.label, predictions.logit),
         "num_pairs": len(correct),
-        "interval": interval(resampled_accuracies(predictions)),
+        "interval": interval_over_people(*sums_by_person(predictions.person, predictions.correct)),
     }
 
 
@@ -96,8 +97,18 @@ def measure_mean(splits: Mapping[str, Predictions], temperature: float | None = 
             if name in metrics[0]
         },
         "num_pairs": sum(m["num_pairs"] for m in metrics),
-        "interval": interval(np.mean([resampled_accuracies(p, seed=i) for i, p in enumerate(splits.values())], axis=0)),
+        "interval": _interval_of_mean(list(splits.values())),
     }
+
+
+def _interval_of_mean(splits: Sequence[Predictions]) -> list[float] | None:
+    num_people = [len(set(predictions.person)) for predictions in splits]
+    if min(num_people) < 2:
+        return None
+    means = np.mean([resampled_accuracies(p, seed=i) for i, p in enumerate(splits)], axis=0)
+    if np.ptp(means) < 1e-12:
+        return widened(float(means[0]), len(splits) * min(num_people))  # exact if each set has as many people
+    return interval(means)
 
 
 def resampled_accuracies(predictions: Predictions, seed: int = 0) -> np.ndarray:

@@ -87,7 +87,7 @@ def write_csv(path: Path, board: Leaderboard, *, test: bool = False) -> None:
     rows = []
     for run in board.runs:
         results = run.results
-        low, high = results.get("splits", {}).get("val", {}).get("interval", (None, None))
+        low, high = results.get("splits", {}).get("val", {}).get("interval") or (None, None)
         rows.append([
             run.path, run.status.name, run.status.reason, *(_in_csv(run.settings.get(key, "")) for key in keys),
             *(run.figure("val", name) for name in metrics), low, high,

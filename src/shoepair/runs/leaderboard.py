@@ -12,7 +12,7 @@ import numpy as np
 
 from shoepair.config.shown import ABSENT, identity, short_names, shown
 from shoepair.errors import UserError
-from shoepair.metrics.bootstrap import interval, resampled_ratios, sums_by_person
+from shoepair.metrics.bootstrap import interval_over_people, sums_by_person
 from shoepair.runs.folder import COMPLETED
 from shoepair.runs.read import Run
 
@@ -90,14 +90,15 @@ class Setting:
 
     @property
     def interval(self) -> list[float] | None:
-        """What the validation accuracy lies between in 95 % of resamplings of the people."""
+        """What the validation accuracy lies between in 95 % of resamplings of the people; None below two people."""
         if self.by_pair is None:
             own = [run.results["splits"]["val"].get("interval") for run in self.completed]
             return own[0] if len(own) == 1 else None
-        return interval(resampled_ratios(*_by_person(self.by_pair)))
+        return interval_over_people(*_by_person(self.by_pair))
 
     def difference_to(self, other: "Setting") -> tuple[float, list[float]] | None:
-        """Mean difference of the accuracies and its 95 % interval; None unless both judged the same pairs.
+        """Mean difference of the accuracies and its 95 % interval; None unless both judged the same pairs of several
+        people.
 
         The same people are drawn for both, so what makes a person's photos hard for both cancels.
         """
@@ -105,7 +106,8 @@ class Setting:
         if mine is None or theirs is None or mine.keys() != theirs.keys():
             return None
         sums, numbers = _by_person({pair: mine[pair] - theirs[pair] for pair in mine})
-        return float(sums.sum() / numbers.sum()), interval(resampled_ratios(sums, numbers))
+        interval = interval_over_people(sums, numbers, lowest=-1)
+        return None if interval is None else (float(sums.sum() / numbers.sum()), interval)
 
 
 def gather(runs: Sequence[Run], metric: str = "accuracy") -> list[Setting]:
