@@ -9,7 +9,16 @@ from PIL import Image
 from shoepair.commands.draw import draw_sheet
 from shoepair.data.synthetic.collection import draw_shoes
 from shoepair.metrics.predictions import Predictions
-from shoepair.reports.contact_sheet import HEADING_PX, TITLE_PX, Item, beside, contact_sheet, in_rows, shoe_image
+from shoepair.reports.contact_sheet import (
+    HEADING_PX,
+    TITLE_PX,
+    Item,
+    beside,
+    contact_sheet,
+    fitting,
+    in_rows,
+    shoe_image,
+)
 from shoepair.reports.figures import RED, confident_pairs, draw_pairs
 
 WHITE = (255, 255, 255)
@@ -61,6 +70,26 @@ def test_words_wider_than_the_images_are_neither_cut_nor_written_over_a_neighbou
     assert (sheet[:, -12:] == 255).all()
     one, other = (contact_sheet([("", [Item([filled("red")], words)] * num)]) for num in (1, 2))
     assert np.array_equal(np.asarray(other)[:, : one.width], np.asarray(one))
+
+
+def test_letters_with_accents_are_no_boxes() -> None:
+    def drawn(heading: str) -> np.ndarray:
+        return np.asarray(contact_sheet([(heading, [])]))
+
+    boxes = drawn("\U0010ffff" * 5)  # of no font
+    for letters in ("ąęłńś", "ЖЩЮЯЁ", "ΔΘΛΞΩ"):
+        assert not np.array_equal(drawn(letters)[:, :20], boxes[:, :20])
+        one, other = drawn(letters[0]), drawn(letters[1])
+        assert one.shape != other.shape or not np.array_equal(one, other)
+
+
+def test_whatever_a_name_is_a_sheet_has_one_line_of_it_and_stays_small() -> None:
+    item = Item([filled("red")], "x" * 5000 + "\n\x1b[31my")
+    sheet = contact_sheet([("Heading\nof two lines", [item])])
+    plain = contact_sheet([("Heading", [Item([filled("red")], "x")])])
+    assert sheet.width < 1500 and sheet.height == plain.height
+    assert fitting("abcdefghij", 10) == "abcdefghij" and fitting("abcdefghijk", 10) == "abcd…ghijk"
+    assert fitting("a\nb", 10) == "a\\nb"
 
 
 def test_a_title_has_its_colour() -> None:

@@ -3,15 +3,19 @@
 With pillow, since a run waits for two of them, and matplotlib takes half a second for each.
 """
 
+import importlib.util
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from shoepair.data.images import scaled_to_fit
+from shoepair.terminal import on_one_line
 
+MOST_LETTERS = 120  # of a heading or a title
 HEADING_PX, TITLE_PX = 26, 18  # of the line above a row, and of the one above an item
 
 
@@ -34,7 +38,8 @@ def contact_sheet(rows: Sequence[Row], *, gap: int = 12, between: int = 4) -> Im
         gap: pixels around the items.
         between: pixels between the images of an item.
     """
-    font = ImageFont.load_default(15)
+    font = _font(14)
+    rows = [(fitting(heading, MOST_LETTERS), items) for heading, items in rows]
     title_px = TITLE_PX if any(item.title for _, items in rows for item in items) else 0
     drawn = [(heading, [_draw_item(item, title_px, between) for item in items]) for heading, items in rows]
     column_px = max((item.width for _, items in drawn for item in items), default=0) + gap
@@ -54,12 +59,31 @@ def contact_sheet(rows: Sequence[Row], *, gap: int = 12, between: int = 4) -> Im
 
 
 def _draw_item(item: Item, title_px: int, between: int) -> Image.Image:
-    images, font = beside(item.images, between), ImageFont.load_default(13)
-    width = max(images.width, math.ceil(font.getlength(item.title)))
+    images, font, title = beside(item.images, between), _font(12), fitting(item.title, MOST_LETTERS)
+    width = max(images.width, math.ceil(font.getlength(title)))
     drawn = Image.new("RGB", (width, title_px + images.height), "white")
-    ImageDraw.Draw(drawn).text((0, 0), item.title, item.colour, font)
+    ImageDraw.Draw(drawn).text((0, 0), title, item.colour, font)
     drawn.paste(images, (0, title_px))
     return drawn
+
+
+def fitting(text: str, length: int) -> str:
+    """On one line, and without its middle if it is longer: of names, the beginning and the end tell most."""
+    text = on_one_line(text)
+    if len(text) <= length:
+        return text
+    end = length // 2
+    return f"{text[: length - 1 - end]}…{text[-end:]}"
+
+
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """matplotlib's, found without importing it: Pillow's own has no letters with accents."""
+    found = importlib.util.find_spec("matplotlib")
+    for folder in (found.submodule_search_locations if found else None) or []:
+        path = Path(folder) / "mpl-data" / "fonts" / "ttf" / "DejaVuSans.ttf"
+        if path.is_file():
+            return ImageFont.truetype(path, size)
+    return ImageFont.load_default(size)
 
 
 def in_rows(items: Sequence[Item], num_columns: int) -> list[Row]:

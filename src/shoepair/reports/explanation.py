@@ -1,15 +1,15 @@
 """A picture of what a network sees of two shoes, and of the places that it finds alike and unlike."""
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image, ImageColor, ImageDraw
 
 from shoepair.reports.contact_sheet import Item, contact_sheet, on_square, shoe_image
+from shoepair.reports.figures import BLUE, ORANGE
 
 SIDE_PX = 336
 GAP_PX = 12
 MOST_LINKS = 12
-# Told apart by people who cannot tell red from green (Okabe and Ito 2008).
-ALIKE, UNLIKE = (0, 114, 178), (230, 159, 0)
+ALIKE, UNLIKE = ImageColor.getrgb(BLUE), ImageColor.getrgb(ORANGE)
 UNLIKE_BELOW = 0.5  # a place whose similarity to the most similar one of the other shoe is less is shaded orange
 
 

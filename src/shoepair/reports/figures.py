@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from shoepair.config.shown import identity, shown, shown_apart
+from shoepair.config.shown import ABSENT, identity, shown, shown_apart
 from shoepair.errors import one_line, refused_by_machine
 from shoepair.files import replacing
 from shoepair.metrics.predictions import Predictions
 from shoepair.metrics.roc import resampled_band, true_positive_rates
 from shoepair.metrics.scores import probability, probability_in_percent, probability_of
-from shoepair.reports.contact_sheet import Item, Row, contact_sheet, shoe_image
+from shoepair.reports.contact_sheet import Item, Row, contact_sheet, fitting, shoe_image
 from shoepair.runs.leaderboard import Setting, in_order
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 
 # Told apart by people who cannot tell red from green (Okabe and Ito 2008).
 BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#888888"
+LABEL, MOST_LABELS = 18, 8  # letters of a text below an axis, and how many of these there are
 
 
 @contextlib.contextmanager
@@ -73,7 +74,7 @@ def verdict(predictions: Predictions, index: int) -> str:
     """Whose pair it is and what the network says of it, in a few words."""
     same = probability_of(predictions.logit[index])
     said = f"same, {probability_in_percent(same)}" if same > 0.5 else f"different, {probability_in_percent(1 - same)}"
-    return f"{predictions.person[index]}: {said}"
+    return f"{fitting(predictions.person[index], 24)}: {said}"
 
 
 def draw_curves(path: Path, history: Mapping[str, Sequence[float]], best_epoch: int, title: str) -> None:
@@ -83,7 +84,7 @@ def draw_curves(path: Path, history: Mapping[str, Sequence[float]], best_epoch: 
         history: "train/loss", "val/loss", "train/accuracy", "val/accuracy": one value for each epoch.
     """
     figure = _figure(9, 3.6, margins=(0.075, 0.99, 0.13, 0.9))
-    figure.suptitle(title, fontsize=10)
+    figure.suptitle(fitting(title, 90), fontsize=10, parse_math=False)
     epochs = np.arange(1, len(history["train/loss"]) + 1)
     for axes, name in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
         factor = 100 if name == "accuracy" else 1
@@ -107,6 +108,7 @@ def draw_roc(path: Path, splits: Mapping[str, Predictions]) -> None:
     grid = np.linspace(0, 1, 201)
     for (split, predictions), colour in zip(splits.items(), (BLUE, ORANGE, GREEN, RED), strict=False):
         if len(np.unique(predictions.label)) < 2:
+            axes.plot([], [], color=colour, label=f"{split}: no curve, its pairs are all of one kind")
             continue
         band = resampled_band(predictions, grid)
         if band is not None:
@@ -133,7 +135,7 @@ def draw_scores(path: Path, splits: Mapping[str, Predictions]) -> None:
         for label, colour, name in ((1, BLUE, "same"), (0, ORANGE, "different")):
             axes.hist(same[predictions.label == label], bins, color=colour, alpha=0.6, label=name)
         axes.axvline(0.5, color=GREY, linestyle=":")
-        axes.set_title(split, fontsize=10)
+        axes.set_title(split, fontsize=10, parse_math=False)
         axes.set_xlabel("probability of the same pair")
         axes.set_ylabel("pairs")
         _tidy(axes)
@@ -154,13 +156,14 @@ def draw_confusion(path: Path, splits: Mapping[str, Predictions]) -> None:
         for true in (0, 1):
             for said_index in (0, 1):
                 part = parts[true, said_index]
-                text = f"{counts[true, said_index]}\n{100 * part:.0f} %"
+                rate = f"{100 * part:.0f} %" if counts[true].any() else "-"
+                text = f"{counts[true, said_index]}\n{rate}"
                 axes.text(said_index, true, text, ha="center", va="center", color="white" if part > 0.5 else "black")
         axes.set_xticks((0, 1), names)
         axes.set_yticks((0, 1), names, rotation=90, va="center")
         axes.set_xlabel("network says")
         axes.set_ylabel("true")
-        axes.set_title(split, fontsize=10)
+        axes.set_title(split, fontsize=10, parse_math=False)
     _save(figure, path)
 
 
@@ -184,15 +187,15 @@ def draw_settings(path: Path, settings: Sequence[Setting], metric: str = "accura
     for axes in panels.flat[len(keys) :]:
         axes.remove()
     for axes, key in zip(panels.flat, keys, strict=False):
-        places = _place_values(axes, [setting.values[key] for setting in done], key)
+        places, others = _place_values(axes, [setting.values[key] for setting in done], key)
         means: dict[float, list[float]] = {}
         for place, height in zip(places, heights, strict=True):
             means.setdefault(place, []).append(height)
         if len(done) > len(means):
-            ordered = sorted(means)
+            ordered = sorted(means.keys() - others)
             axes.plot(ordered, [np.mean(means[x]) for x in ordered], color=ORANGE, label="mean", zorder=1)
         axes.scatter(places, heights, color=BLUE, s=18, alpha=0.8, zorder=2)
-        axes.set_xlabel(key.removesuffix("._target_").removesuffix(".name"))
+        axes.set_xlabel(fitting(key.removesuffix("._target_").removesuffix(".name"), 40), parse_math=False)
         _tidy(axes)
     for axes in panels[:, 0]:
         axes.set_ylabel(f"validation {metric.replace('_', ', ')}{' (%)' if in_percent else ''}")
@@ -200,33 +203,76 @@ def draw_settings(path: Path, settings: Sequence[Setting], metric: str = "accura
     return True
 
 
-def _place_values(axes: "Axes", values: Sequence[Any], key: str) -> list[float]:
+def _place_values(axes: "Axes", values: Sequence[Any], key: str) -> tuple[list[float], set[float]]:
     """Where the values of a key stand on the horizontal axis, whose scale and few, round ticks are set.
 
-    Numbers stand where they are; a few that would lie upon one another, and whatever is no number, side by side.
+    Numbers stand where they are, and beside them 0 on a logarithmic scale, null, and what a run does not have. A few
+    numbers that would lie upon one another, and texts, stand side by side.
+
+    Returns:
+        The place of each value, and those places that are no numbers among numbers.
     """
-    names = dict(zip(map(identity, values), shown_apart(values, key), strict=True))
     ordered = sorted({identity(value): value for value in values}.items(), key=lambda item: in_order(item[1]))
-    numbers = [value for _, value in ordered if isinstance(value, int | float) and not isinstance(value, bool)]
-    is_log = len(numbers) == len(ordered) and numbers[0] > 0 and numbers[-1] / numbers[0] >= 8
-    scaled = np.log(numbers) if is_log else np.asarray(numbers, dtype=float)
+    names = dict(zip((found for found, _ in ordered), _names_of([value for _, value in ordered], key), strict=True))
+    numbers = {found: float(value) for found, value in ordered if _is_number(value)}
+    missing = [found for found, value in ordered if value is None or value is ABSENT]
+    positive = {found: value for found, value in numbers.items() if value > 0}
+    is_log = bool(positive) and min(numbers.values()) >= 0 and max(positive.values()) >= 8 * min(positive.values())
+    places = positive if is_log else numbers
+    scaled = np.log(list(places.values())) if is_log else np.asarray(list(places.values()))
     few = len(ordered) <= 5
-    lie_apart = len(numbers) > 1 and np.diff(scaled).min() >= 0.15 * (scaled[-1] - scaled[0])
-    if len(numbers) < len(ordered) or (few and not lie_apart):
+    lie_apart = len(scaled) > 1 and np.diff(scaled).min() >= 0.15 * (scaled[-1] - scaled[0])
+    if len(numbers) + len(missing) < len(ordered) or (few and not lie_apart):
         places = {found: float(place) for place, (found, _) in enumerate(ordered)}
-        long = sum(len(names[found]) for found in places) > 24
-        axes.set_xticks(list(places.values()), [names[found] for found in places], rotation=30 if long else 0,
-                        ha="right" if long else "center")  # fmt: skip
-        axes.margins(x=0.3 if few else 0.05)
-        return [places[identity(value)] for value in values]
+        _set_texts(axes, [names[found] for found, _ in ordered])
+        return [places[identity(value)] for value in values], set()
+    if few and all(map(_is_short, places.values())):
+        ticks = {value: names[found] for found, value in places.items()}
+    else:
+        ticks = {tick: shown(tick) for tick in round_ticks(min(places.values()), max(places.values()), is_log=is_log)}
+    step = 0.2 * (scaled[-1] - scaled[0])
+    beside = {found: scaled[0] - step for found in numbers.keys() - places.keys()}
+    beside |= {found: scaled[-1] + number * step for number, found in enumerate(missing, 1)}
+    others = {found: float(np.exp(place) if is_log else place) for found, place in beside.items()}
+    ticks |= {place: names[found] for found, place in others.items()}
     if is_log:
         axes.set_xscale("log")
-    if few:
-        axes.set_xticks(numbers, [names[found] for found, _ in ordered])
-    else:
-        axes.set_xticks(ticks := round_ticks(numbers[0], numbers[-1], is_log=is_log), [shown(tick) for tick in ticks])
+    axes.set_xticks(list(ticks), list(ticks.values()), parse_math=False)
     axes.minorticks_off()
-    return [float(value) for value in values]
+    return [(places | others)[identity(value)] for value in values], set(others.values())
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
+
+
+def _is_short(number: float) -> bool:
+    """Whether it stands below an axis as it is: one with more digits was drawn by a search."""
+    return float(f"{number:.3g}") == number or (number == round(number) and abs(number) < 1e5)
+
+
+def _names_of(values: Sequence[Any], key: str) -> list[str]:
+    """What different values are called below an axis: of texts the beginning and the end, of numbers three digits, if
+    that tells them apart."""
+    exact = shown_apart(values, key)
+    names = [
+        shown(float(f"{value:.3g}"))
+        if isinstance(value, float) and _is_number(value) and not _is_short(value)
+        else fitting(name, LABEL)
+        for value, name in zip(values, exact, strict=True)
+    ]
+    if len(set(names)) < len(names):
+        names = [f"{number}: {fitting(name, LABEL)}" for number, name in enumerate(exact, 1)]
+    return names
+
+
+def _set_texts(axes: "Axes", names: Sequence[str]) -> None:
+    """Ticks at 0, 1, ...; of many names, each n-th."""
+    every = -(-len(names) // MOST_LABELS)
+    long = sum(map(len, names[::every])) > 24
+    axes.set_xticks(range(0, len(names), every), names[::every], rotation=30 if long else 0,
+                    ha="right" if long else "center", parse_math=False)  # fmt: skip
+    axes.margins(x=0.3 if len(names) <= 5 else 0.05)
 
 
 def round_ticks(low: float, high: float, *, is_log: bool) -> list[float]:

@@ -66,11 +66,12 @@ def draw_study(study: optuna.Study, folder: Path) -> list[Path]:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of few trials, and of Optuna's experimental functions
                 axes = draw(study, target_name="validation accuracy")
-        except (ValueError, RuntimeError):  # too few trials, or all alike
+            figure = axes.figure if hasattr(axes, "figure") else axes[0].figure
+            figure.set_size_inches(12 if name == "parallel" else 8, 5)
+            figure.savefig(path, dpi=100, bbox_inches="tight")
+        except (ValueError, RuntimeError):  # too few trials, or all alike; or a text of theirs is no formula after $
             continue
-        figure = axes.figure if hasattr(axes, "figure") else axes[0].figure
-        figure.set_size_inches(12 if name == "parallel" else 8, 5)
-        figure.savefig(path, dpi=100, bbox_inches="tight")
-        pyplot.close(figure)
+        finally:
+            pyplot.close("all")
         written.append(path)
     return written
