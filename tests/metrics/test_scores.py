@@ -122,6 +122,10 @@ def test_metrics_by_kind_of_the_left_shoe() -> None:
     assert (women["accuracy"], women["accuracy_same"], women["accuracy_different"]) == (0.5, 0.0, 1.0)
     assert men["num_pairs"] == women["num_pairs"] == 2 and "kinds" not in men
     assert "kinds" not in measure(sample)
+    unknown = replace(sample, kind=[""] * 4, right_kind=[""] * 4)
+    assert measure(unknown) == measure(sample)
+    some = measure(replace(sample, kind=["m", "", "w", "w"], right_kind=["m", "w", "", "m"]))
+    assert some["num_mixed"] == 1 and list(some["kinds"]) == ["", "m", "w"]
 
 
 def test_calibrated_loss_is_that_of_divided_logits() -> None:

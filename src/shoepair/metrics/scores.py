@@ -63,10 +63,11 @@ def measure(predictions: Predictions, temperature: float | None = None) -> dict[
         of two kinds.
     """
     metrics, kind, right_kind = _metrics(predictions, temperature), predictions.kind, predictions.right_kind
-    if kind:
+    if any(kind):
         metrics["kinds"] = {k: _metrics(predictions.of_kind(k), temperature) for k in sorted(set(kind))}
-    if kind and right_kind:
-        metrics["num_mixed"] = sum(left != right for left, right in zip(kind, right_kind, strict=True))
+    if any(kind) and any(right_kind):
+        known = [both for both in zip(kind, right_kind, strict=True) if all(both)]
+        metrics["num_mixed"] = sum(left != right for left, right in known)
     return metrics
 
 

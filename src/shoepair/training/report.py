@@ -12,7 +12,6 @@ from shoepair.config.typed import as_typed
 from shoepair.data.datamodule import ShoePairDataModule
 from shoepair.files import write_json
 from shoepair.metrics.predictions import Predictions, write_predictions
-from shoepair.metrics.scores import measure
 from shoepair.models.module import PairModule, num_parameters
 from shoepair.reports.figures import (
     confident_pairs,
@@ -57,7 +56,9 @@ def closing(settings: TrainSettings, results: Results, run_dir: Path, *, in_swee
     which = "Best" if settings.keep == "best" else "Last"
     log.info("\n%s epoch %d of %d, %.0f s\n", which, results.best_epoch, results.num_epochs, results.seconds)
     log.info("%s\n%s", splits_table(results.splits), temperature_line(results.temperature))
-    log.info("\nPictures       %s/curves.png, mistakes.png, pairs.png", run_dir)
+    pictures = _written(run_dir, "curves", "mistakes", "pairs")
+    if pictures:
+        log.info("\nPictures       %s", pictures)
     for profile in sorted(run_dir.glob("fit-profile*.txt")):
         log.info("Profile        %s", profile)
     if not in_sweep:
@@ -80,7 +81,7 @@ def write(
     calibrated = val.divided_by(results.temperature or 1.0)
     with costing_only_itself(run_dir / "curves.png"):
         draw_curves(run_dir / "curves.png", history, epoch, run_dir.name)
-    write_kept_epoch(trainer, epoch, measure(val), calibrated.logit, val.label)
+    write_kept_epoch(trainer, epoch, results.splits["val"], calibrated.logit, val.label)
     pictures: dict[str, Callable[[Path], None]] = {
         "mistakes": lambda path: draw_pairs(path, confident_pairs(calibrated, images, pairs.left, pairs.right)),
         "confusion": lambda path: draw_confusion(path, {"val": val}),
@@ -105,7 +106,15 @@ def write_evaluation(results: Results, predictions: Mapping[str, Predictions], r
     ):  # fmt: skip
         with costing_only_itself(run_dir / f"{name}.png"):
             draw(run_dir / f"{name}.png", of)
-    log.info("Pictures   %s/roc.png, scores.png, confusion.png", run_dir)
+    pictures = _written(run_dir, "roc", "scores", "confusion")
+    if pictures:
+        log.info("Pictures   %s", pictures)
+
+
+def _written(run_dir: Path, *names: str) -> str:
+    """Those pictures that could be drawn."""
+    found = [f"{name}.png" for name in names if (run_dir / f"{name}.png").is_file()]
+    return f"{run_dir}/{', '.join(found)}" if found else ""
 
 
 def temperature_line(temperature: float | None) -> str:

@@ -25,7 +25,7 @@ from shoepair.data.shoes import normalise
 from shoepair.errors import Pruned
 from shoepair.metrics.scores import probability
 from shoepair.reports.contact_sheet import Item, shoe_image
-from shoepair.reports.figures import draw_pairs
+from shoepair.reports.figures import costing_only_itself, draw_pairs
 from shoepair.runs.read import NO_SETTINGS, flat_settings
 from shoepair.training.callbacks import EpochLines
 
@@ -187,10 +187,16 @@ class FirstPairs(Callback):
     def __init__(self, run_dir: Path, num_pairs: int = 6) -> None:
         self.path = run_dir / "pairs.png"
         self.num_pairs = num_pairs
+        self.is_tried = False
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        if batch_idx or self.path.exists() or not trainer.is_global_zero:
+        if batch_idx or self.is_tried or self.path.exists() or not trainer.is_global_zero:
             return
+        self.is_tried = True
+        with costing_only_itself(self.path):
+            self._draw(trainer, pl_module, batch)
+
+    def _draw(self, trainer: Trainer, pl_module: LightningModule, batch: Any) -> None:
         if batch[0].ndim == 2:  # a frozen encoder's vectors
             left, right, label = trainer.datamodule.first_images(len(batch[0]))  # type: ignore[attr-defined]
             left, right = normalise(left), normalise(right)
