@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from shoepair.metrics.bootstrap import interval, resampled_ratios
+from shoepair.metrics.bootstrap import interval, resampled_ratios, widened
 
 
 def scored(right: np.ndarray, label: np.ndarray, person: np.ndarray) -> dict[str, Any]:
@@ -21,9 +21,10 @@ def scored(right: np.ndarray, label: np.ndarray, person: np.ndarray) -> dict[str
     parts = {kind: (by_person(right, kind), by_person(np.ones(len(right)), kind)) for kind in (True, False)}
     same, different = (float(correct.sum() / num.sum()) for correct, num in parts.values())
     resampled = np.mean([resampled_ratios(*part) for part in parts.values()], axis=0)  # of the same people both times
+    is_one = np.ptp(resampled) < 1e-12
     return {
         "accuracy": (same + different) / 2,
-        "interval": interval(resampled),
+        "interval": widened(float(resampled[0]), len(people)) if is_one else interval(resampled),
         "accuracy_same": same,
         "accuracy_different": different,
         "num_verdicts": len(right),

@@ -47,7 +47,8 @@ class GoesOn(Callback):
         return {"saved": time.time()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.saved = state_dict["saved"]
+        saved = state_dict.get("saved")
+        self.saved = saved if isinstance(saved, float) else None
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         is_logged = bool(self.files) or any(isinstance(logger, EpochLogger) for logger in trainer.loggers)

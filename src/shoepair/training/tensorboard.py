@@ -182,7 +182,10 @@ def hyperparameters(settings: TrainSettings, follows: Mapping[str, str]) -> dict
 
 
 class FirstPairs(Callback):
-    """Shows the first training pairs as the network sees them, augmented: half of them same, half different."""
+    """Shows the first training pairs as the network sees them, augmented: half of them same, half different.
+
+    Of those that were encoded beforehand, their photos.
+    """
 
     def __init__(self, run_dir: Path, num_pairs: int = 6) -> None:
         self.path = run_dir / "pairs.png"
@@ -197,17 +200,19 @@ class FirstPairs(Callback):
             self._draw(trainer, pl_module, batch)
 
     def _draw(self, trainer: Trainer, pl_module: LightningModule, batch: Any) -> None:
+        heading = "Same pairs, as the network sees them"
         if batch[0].ndim == 2:  # a frozen encoder's vectors
+            heading = "Same pairs, their photos"
             left, right, label = trainer.datamodule.first_images(len(batch[0]))  # type: ignore[attr-defined]
             left, right = normalise(left), normalise(right)
         else:
             left, right, label = (part.detach().float().cpu() for part in batch)
         rows = []
-        for wanted, heading in ((1, "Same pairs, as the network sees them"), (0, "Different pairs")):
+        for wanted, said in ((1, heading), (0, "Different pairs")):
             chosen = (label == wanted).nonzero()[: self.num_pairs, 0]
             seen = pl_module.pictures(left[chosen], right[chosen])  # type: ignore[operator]
             rows.append(
-                (heading, [Item([shoe_image(_pixels(p)) for p in pictures]) for pictures in zip(*seen, strict=True)])
+                (said, [Item([shoe_image(_pixels(p)) for p in pictures]) for pictures in zip(*seen, strict=True)])
             )
         draw_pairs(self.path, rows)
         write_picture(trainer, self.path, trainer.current_epoch + 1)
