@@ -42,7 +42,7 @@ def test_a_run_without_room_names_the_file_and_can_be_gone_on_with(
     assert trained.is_dir()  # its shoes are in the cache
     with files_of_at_most(25_000):
         outcome = shoepair("train", *TINY, "hydra.run.dir=run")
-    assert is_one_line(outcome, " run/", ": File too large; allow larger files")
+    assert is_one_line(outcome, "run/checkpoints/best.ckpt", ": File too large; allow larger files")
     assert not list(tmp_path.rglob("*.partial"))
     status = json.loads((tmp_path / "run" / "status.json").read_text())
     assert status["status"] == "failed" and "File too large" in status["reason"]

@@ -64,7 +64,7 @@ def test_best_checkpoint_is_the_epoch_with_the_best_accuracy(trained: Path) -> N
 def test_the_best_checkpoint_carries_its_calibration_as_plain_values(trained: Path) -> None:
     content = torch.load(trained / "checkpoints" / "best.ckpt", map_location="cpu", weights_only=True)
     calibration = content["calibration"]
-    assert set(calibration) == {"temperature", "different", "same"}
+    assert set(calibration) == {"temperature", "different", "same", "design_effect"}
     assert (len(calibration["same"]), len(calibration["different"])) == (6, 12)  # of two people with three pairs each
     for logits in (calibration["same"], calibration["different"]):
         assert logits == sorted(logits) and all(type(logit) is float for logit in logits)

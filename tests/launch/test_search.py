@@ -134,6 +134,15 @@ def test_a_space_of_ones_own_is_a_file(shoepair: Command, tmp_path: Path) -> Non
     assert set(trial.params) == {"approach.bins"} and trial_folder(0).name.startswith("0_bins-")
 
 
+def test_it_says_that_another_launcher_runs_one_trial_at_a_time(
+    shoepair: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(OptunaSweeperImpl, "sweep", lambda self, arguments: None)
+    said = "Search: one trial at a time; hydra.sweeper.n_jobs=N launches N at once."
+    assert said in shoepair(*QUICK, "launcher=joblib").err
+    assert said not in shoepair(*QUICK, "launcher=joblib", "hydra.sweeper.n_jobs=2").err
+
+
 def test_what_is_added_by_plus_is_searched(shoepair: Command) -> None:
     outcome = shoepair(*QUICK, "+optimizer.amsgrad=choice(true,false)", "hydra.sweeper.n_trials=1")
     assert outcome.code == 0, outcome.err

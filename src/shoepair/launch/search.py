@@ -36,6 +36,7 @@ from shoepair.launch.names_of_runs import NamesOfRuns
 from shoepair.launch.preflight import train_settings
 from shoepair.runs.folder import relative_to_here
 from shoepair.runs.read import flat_settings
+from shoepair.terminal import say_aside
 
 RECORD = "search.json"  # in a search's folder: its study, and its trials
 ATTEMPTS = 4  # at opening a storage, a second apart
@@ -149,6 +150,8 @@ def begin_search(config: DictConfig) -> None:
     Plugins.instance().register(StudySweeper)
     for key in ("n_trials", "n_jobs"):
         checked_value(Count, f"hydra.sweeper.{key}", config.hydra.sweeper[key])
+    if config.hydra.runtime.choices["hydra/launcher"] != "basic" and config.hydra.sweeper.n_jobs == 1:
+        say_aside("Search: one trial at a time; hydra.sweeper.n_jobs=N launches N at once.")
     space = space_of(config)
     names = NamesOfRuns(relative_to_here(Path(config.hydra.sweep.dir).absolute()))
     kept = [override for override in config.hydra.overrides.task if _key_of(override) not in map(_key_of, space)]
