@@ -150,9 +150,17 @@ def test_what_is_added_by_plus_is_searched(shoepair: Command) -> None:
     assert "+optimizer.amsgrad" in trial.params
 
 
+def test_a_search_whose_trials_all_fail_ends_with_their_leaderboard(
+    shoepair: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shoepair.training.train.train", lambda *arguments, **more: 1 / 0)
+    outcome = shoepair(*QUICK, "hydra.sweeper.n_trials=1")
+    assert outcome.code == 1 and "1 jobs: 1 failed" in outcome.out and "cannot choose" not in outcome.err
+
+
 def test_a_sampler_that_cannot_choose_from_the_space_says_so(shoepair: Command) -> None:
     outcome = shoepair(*QUICK, "optimizer.lr=interval(0.1,0.2)", "hydra/sweeper/sampler=grid")
-    assert outcome.code == 2 and "the search's sampler cannot go on: GridSampler only supports" in outcome.err
+    assert outcome.code == 2 and "the search's sampler cannot choose: GridSampler only supports" in outcome.err
 
 
 @pytest.mark.long

@@ -101,6 +101,10 @@ def test_what_is_typed_by_habit_is_answered_by_what_does_it_here(shoepair: Comma
         assert outcome.code == 2 and answer in outcome.err and outcome.err.count("\n") == 1, (typed, outcome.err)
 
 
+def test_a_name_inside_of_a_section_is_not_that_of_a_run(shoepair: Command) -> None:
+    assert "hydra.run.dir" in shoepair("name=first").err and "hydra.run.dir" not in shoepair("optimizer.name=adam").err
+
+
 def test_what_is_advised_can_be_typed() -> None:
     known, groups = known_keys(), groups_of("train", [])
     for answer in (*KEYS.values(), *OPTIONS.values()):

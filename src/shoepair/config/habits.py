@@ -2,7 +2,7 @@
 
 NETWORK = "approach=NAME chooses the network (dual, single, pretrained, histogram), approach.KEY=VALUE changes it."
 
-# By key, by what it begins with, or by its last part.
+# By key, by its first part, or, of some, by its last one.
 KEYS = {
     "ckpt_path": "resume=FOLDER goes on with an interrupted run, init_from=FOLDER starts a new one from its weights, "
     "shoepair evaluate checkpoint=FOLDER measures it.",
@@ -37,6 +37,11 @@ KEYS = {
     "matrix": "-m KEY=VALUE,VALUE varies a key.",
 }
 
+ANYWHERE = (  # of KEYS: inside of sections, too
+    "ckpt_path", "data_dir", "early_stopping", "gpu", "gpus", "learning_rate", "model_checkpoint",
+    "resume_from_checkpoint", "seed_everything",
+)  # fmt: skip
+
 # By GROUP=OPTION, or by the group.
 OPTIONS = {
     "trainer=cpu": "trainer.accelerator=cpu.",
@@ -60,8 +65,8 @@ OPTIONS = {
 
 def of_key(key: str) -> str | None:
     """What does here what was typed, though it is no key; None if nobody types it by habit."""
-    parts = key.split(".")
-    names = [".".join(parts[:end]) for end in range(len(parts), 0, -1)] + parts[:0:-1]
+    first, last = key.partition(".")[0], key.rpartition(".")[2]
+    names = [key, *([first] if first != "early_stopping" else []), *([last] if last in ANYWHERE else [])]
     found = next((KEYS[name] for name in names if name in KEYS), None)
     return None if found is None else f"{key}: no such key; here, {found}"
 

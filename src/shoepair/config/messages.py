@@ -10,7 +10,7 @@ from pydantic.fields import FieldInfo
 
 from shoepair.config.compat import RENAMED_KEYS, RENAMED_VALUES
 from shoepair.config.habits import of_key
-from shoepair.config.schema import known_keys, leaves_of, section_in
+from shoepair.config.schema import keys_of, known_keys, leaves_of, section_in
 from shoepair.config.shown import in_line
 from shoepair.config.trainer import NOT_HERE, TrainerSettings
 from shoepair.config.values import Allowed, Section
@@ -167,8 +167,10 @@ def unknown_key(key: str, siblings: Iterable[str], value: Any = None) -> UserErr
         return UserError(f"{key}{'' if value is None else f'={in_line(value)}'}: {NOT_HERE[name]}")
     siblings = sorted(siblings)
     of_devices_only = "trainer.devices" in siblings and "trainer.max_epochs" not in siblings
-    is_evaluation = of_devices_only or "checkpoint" in siblings
-    if is_evaluation and any(known == key or known.startswith(f"{key}.") for known in known_keys()):
+    of_shoes_only = "data.root" in siblings and "data.negatives" not in siblings
+    is_evaluation = of_devices_only or of_shoes_only or "checkpoint" in siblings
+    is_known = any(known == key or known.startswith(f"{key}.") for known in known_keys())
+    if is_evaluation and is_known and key not in keys_of("evaluate"):
         return UserError(f"{key}: evaluate has no such key; a checkpoint is measured as it was trained.")
     if section == "trainer" and name in TrainerSettings.model_fields:
         return UserError(f"{key}: this key has no value yet; add it by +{key}=VALUE.")

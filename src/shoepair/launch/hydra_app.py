@@ -39,7 +39,7 @@ def run_hydra(command: str, arguments: list[str]) -> None:
         from shoepair.launch.resume import replay_resumed
 
         arguments = replay_resumed(arguments)
-    refuse_unknown_flags(arguments)
+    refuse_unknown_flags(command, arguments)
     arguments = _with_our_overrides(command, arguments)
     full_error = os.environ.get("HYDRA_FULL_ERROR", "") == "1"
     # Hydra reads sys.argv; Lightning reads it again for the processes it starts, and must find the command.

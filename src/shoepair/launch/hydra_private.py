@@ -1,6 +1,7 @@
 """Everything of Hydra that is not public and that we touch, each with its reason; and what its errors mean."""
 
 import contextlib
+import difflib
 import itertools
 import os
 import re
@@ -60,19 +61,25 @@ def parse_overrides(typed: Sequence[str]) -> list[Override]:
         return []
 
 
-def refuse_unknown_flags(arguments: Sequence[str]) -> None:
+def refuse_unknown_flags(command: str, arguments: Sequence[str]) -> None:
     """Raise a UserError for the first option that Hydra has not: its own parser would print the usage of all."""
     known = set(get_args_parser()._option_string_actions)
     for argument in itertools.takewhile(lambda argument: argument != "--", arguments):
         flag, _, value = argument.partition("=")
         if not flag.startswith("--") or any(option.startswith(flag) for option in known):
             continue
+        near = difflib.get_close_matches(flag, [*known, "--explain", "--version"], n=1, cutoff=0.75)
+        if near:
+            raise UserError(f"{flag}: no such option; did you mean {near[0]}?")
         from shoepair.config.messages import unknown_key
-        from shoepair.config.schema import known_keys
+        from shoepair.config.schema import keys_of
 
-        key = flag[2:].replace("-", "_")
-        known_as = f"Type {key}={value or 'VALUE'}." if key in known_keys() else str(unknown_key(key, known_keys()))
-        raise UserError(f"{flag}: no such option; settings have no dashes. {known_as}")
+        key, keys = flag[2:].replace("-", "_"), keys_of(command)
+        if key in keys or key in groups_of(command, arguments) or key.startswith("hydra."):
+            said = f"Type {key}={value or 'VALUE'}."
+        else:
+            said = str(unknown_key(key, [name for name in keys if "." not in name]))
+        raise UserError(f"{flag}: no such option; settings have no dashes. {said}")
 
 
 def text_of(override: Override) -> str | None:

@@ -68,9 +68,12 @@ class StudySweeper(OptunaSweeperImpl):
             return
         try:
             super().sweep(arguments)
-        except ValueError as error:  # in its end, it asks for the best trial
-            if "No trials are completed" not in str(error):
-                raise UserError(f"the search's sampler cannot go on: {one_line(str(error))}") from error
+        except ValueError as error:
+            if not any(self.record.trials.values()):  # none was chosen
+                raise UserError(f"the search's sampler cannot choose: {one_line(str(error))}") from error
+            # In its end, it asks for the best trial.
+            if any(trial.state == TrialState.COMPLETE for trial in study.get_trials(deepcopy=False)):
+                raise
 
     def _launch_unfinished(self, study: optuna.Study) -> None:
         """What an attempt that was ended had begun goes on; what its jobs had completed is told to the study."""
