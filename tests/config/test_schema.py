@@ -32,6 +32,7 @@ MISTAKES = [
     ("--data.batch-size=64", "--data.batch-size: no such option; settings have no dashes. Type data.batch_size=64."),
     ("--data=photos", "--data: no such option; settings have no dashes. Type data=photos."),
     ("--hydra.run.dir=x", "--hydra.run.dir: no such option; settings have no dashes. Type hydra.run.dir=x."),
+    ("data.root=x", "data.root: there are such keys with data=photos only."),
     ("--explian seed", "--explian: no such option; did you mean --explain?"),
     ("evaluate --data=photos", "--data: no such option; settings have no dashes. Type data=photos."),
     ("evaluate checkpoint=ready data.negatives=all", "data.negatives: evaluate has no such key;"),

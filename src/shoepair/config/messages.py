@@ -147,6 +147,8 @@ def _digits(number: float) -> str:
 CHOSEN_WITH = {
     "sweep": "sweep=search",
     "sanity": "mode=sanity",
+    "data.root": "data=photos",
+    "data.file": "data=table",
     "hydra.sweeper.n_trials": "sweep=search",
     "hydra.sweeper.n_jobs": "sweep=search",
     "hydra.launcher.n_jobs": "launcher=joblib",

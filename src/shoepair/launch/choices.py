@@ -28,7 +28,8 @@ def refuse_no_option(command: str, typed: Sequence[str], overrides: Sequence[Ove
     groups = groups_of(command, typed)
     for override in overrides:
         group = override.key_or_group
-        if command == "evaluate" and group not in groups and group in groups_of("train", typed):
+        ours = groups_of("train", []).get(group, []) if command == "evaluate" and group not in groups else []
+        if ours and (override.is_sweep_override() or override.value() in ours):
             raise UserError(
                 f"{override.input_line}: evaluate takes data=NAME only, since a checkpoint is measured as it was "
                 "trained; trainer.accelerator and trainer.devices say where."
