@@ -36,6 +36,7 @@ MISTAKES = [
     ("--explian seed", "--explian: no such option; did you mean --explain?"),
     ("evaluate --data=photos", "--data: no such option; settings have no dashes. Type data=photos."),
     ("evaluate checkpoint=ready data.negatives=all", "data.negatives: evaluate has no such key;"),
+    ("evaluate checkpoint=ready lr=3", "lr: no such key; there are checkpoint, data, output_dir, plugins, trainer."),
     ("evaluate checkpoint=ready trainer.strategy=ddp", "trainer.strategy: this key has no value yet; add it by +"),
     ("optimizer.patience=3", "optimizer.patience: no such key; did you mean"),
     ("hydra=default", "hydra=default: Hydra's own settings are keys, hydra.KEY=VALUE."),

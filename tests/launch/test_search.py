@@ -95,6 +95,7 @@ def test_each_end_and_each_choice_of_a_space_is_looked_at() -> None:
         (["approach.bins=range(8,4)"], "approach.bins=range(8,4): the search cannot choose from this"),
         (["approach.bins=glob(*)"], "approach.bins=glob(*): the search cannot choose from this"),
         (["data.folds=interval(2,5)"], "data.folds=2.0: expected a whole number"),
+        (["seed=1", "seed=choice(1,2)"], "seed: typed as one value and as several; leave one of them out."),
         (["space=dual"], "(in the space of the search, which space=NAME chooses; nothing was run)"),
         (["hydra.sweeper.n_trials=0"], "hydra.sweeper.n_trials=0: expected a whole number from 1"),
         (["hydra.sweeper.n_jobs=-1"], "hydra.sweeper.n_jobs=-1: expected a whole number from 1"),

@@ -128,13 +128,14 @@ class Told:
 
 @pytest.mark.parametrize(("error", "last"), [(Pruned("hopeless"), "finished"), (ValueError("broken"), "failed")])
 def test_a_pruned_run_is_no_failure_to_other_loggers(error: Exception, last: str) -> None:
-    """Lightning tells all loggers "failed" after the callbacks have heard of the exception."""
-    told: Any = Told()
-    trainer: Any = SimpleNamespace(loggers=[told])
-    with pytest.raises(type(error)), TellLoggers(train_settings()).told(trainer):
-        told.finalize("failed")
-        raise error
-    assert told.endings[-1] == last
+    """Lightning tells all loggers "failed" after the callbacks have heard of the exception, "success" after the fit."""
+    for by_lightning in ("failed", "success"):
+        told: Any = Told()
+        trainer: Any = SimpleNamespace(loggers=[told])
+        with pytest.raises(type(error)), TellLoggers(train_settings()).told(trainer):
+            told.finalize(by_lightning)
+            raise error
+        assert told.endings[-1] == last
 
 
 def test_runs_that_differ_in_callbacks_only_are_different_settings() -> None:

@@ -182,7 +182,8 @@ def unknown_key(key: str, siblings: Iterable[str], value: Any = None) -> UserErr
     if (habit := of_key(key)) is not None:
         return UserError(habit)
     parent, _, name = key.rpartition(".")
-    elsewhere = [known for known in known_keys() if known.rpartition(".")[0] != parent and known != "checkpoint"]
+    keys = keys_of("evaluate" if is_evaluation else "train")
+    elsewhere = [known for known in keys if known.rpartition(".")[0] != parent]
     exact = [known for known in elsewhere if known.rpartition(".")[2] == name]
     near = exact[:1] or _nearest(name, siblings) or _nearest(name, elsewhere)
     if near:

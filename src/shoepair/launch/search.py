@@ -31,7 +31,7 @@ from shoepair.config.values import Count
 from shoepair.errors import UserError, one_line
 from shoepair.files import read_json, write_json
 from shoepair.launch.beside import lost_jobs
-from shoepair.launch.hydra_private import explain
+from shoepair.launch.hydra_private import explain, parse_overrides
 from shoepair.launch.names_of_runs import NamesOfRuns
 from shoepair.launch.preflight import train_settings
 from shoepair.runs.folder import relative_to_here
@@ -179,6 +179,13 @@ def space_of(config: DictConfig) -> dict[str, BaseDistribution]:
     """What is searched: what space/ and what was typed say, without what was typed with one value."""
     params = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
     overrides = [*params, *config.hydra.overrides.task]
+    kinds: dict[str, bool] = {}
+    for override_typed in parse_overrides(config.hydra.overrides.task):
+        if (
+            kinds.setdefault(override_typed.key_or_group, override_typed.is_sweep_override())
+            != override_typed.is_sweep_override()
+        ):
+            raise UserError(f"{override_typed.key_or_group}: typed as one value and as several; leave one of them out.")
     for override in overrides:
         try:
             create_params_from_overrides([override])

@@ -45,14 +45,13 @@ class TellLoggers(Callback):
 
     @contextlib.contextmanager
     def told(self, trainer: Trainer) -> Iterator[None]:
-        """Tell them how the block ended: after Lightning, to which pruned is a failure, and which sees the fit only."""
+        """Tell them how the block ended: Lightning takes pruned for a failure, and does not see what fails later."""
         try:
             yield
         except BaseException as error:
             pruned = isinstance(error, Pruned)
             for logger in _others(trainer):
-                if pruned:
-                    logger.finalize("finished")
+                logger.finalize("finished" if pruned else "failed")
                 _close(logger, exit_code=0 if pruned else 1)
             raise
 
