@@ -37,15 +37,11 @@ def interval(values: np.ndarray) -> list[float]:
     return [float(low), float(high)]
 
 
-def interval_over_people(
-    numerator: np.ndarray, denominator: np.ndarray, *, lowest: float = 0.0, seed: int = 0
-) -> list[float] | None:
+def interval_over_people(numerator: np.ndarray, denominator: np.ndarray, seed: int = 0) -> list[float] | None:
     """[low, high] of sum(numerator) / sum(denominator), by resampled_ratios.
 
     Where all people are alike, such as all right, every resample is the same, which is no certainty: see widened().
 
-    Args:
-        lowest: that a person's ratio can be: 0 of a rate, -1 of a difference of two.
     Returns:
         None below two people, of whom nothing can be told.
     """
@@ -53,18 +49,18 @@ def interval_over_people(
         return None
     rates = numerator / denominator
     if np.ptp(rates) < 1e-12:
-        return widened(float(rates[0]), len(rates), lowest)
+        return widened(float(rates[0]), len(rates))
     return interval(resampled_ratios(numerator, denominator, seed))
 
 
-def widened(rate: float, num_people: int, lowest: float = 0.0) -> list[float]:
+def widened(rate: float, num_people: int) -> list[float]:
     """[low, high] around a rate that all of some people have.
 
     People of another rate may be so many that none of them is met with a probability of 2.5 %: of those met, all are
-    alike, so that the part of others is up to 1 - 0.025 ** (1 / num_people). Their rate may be the lowest, or 1.
+    alike, so that the part of others is up to 1 - 0.025 ** (1 / num_people). Their rate may be 0, or 1.
     """
     others = 1 - ((1 - LEVEL) / 2) ** (1 / num_people)
-    return [rate - others * (rate - lowest), rate + others * (1 - rate)]
+    return [rate - others * rate, rate + others * (1 - rate)]
 
 
 def sums_by_person(person: Sequence[str], values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

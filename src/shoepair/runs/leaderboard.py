@@ -12,7 +12,7 @@ import numpy as np
 
 from shoepair.config.shown import ABSENT, identity, short_names, shown
 from shoepair.errors import UserError
-from shoepair.metrics.bootstrap import interval_over_people, sums_by_person
+from shoepair.metrics.bootstrap import interval, interval_over_people, resampled_ratios, sums_by_person
 from shoepair.runs.folder import COMPLETED
 from shoepair.runs.read import Run
 
@@ -100,14 +100,16 @@ class Setting:
         """Mean difference of the accuracies and its 95 % interval; None unless both judged the same pairs of several
         people.
 
-        The same people are drawn for both, so what makes a person's photos hard for both cancels.
+        The same people are drawn for both, so what makes a person's photos hard for both cancels. Where both judged
+        all pairs alike, the interval is 0 to 0.
         """
         mine, theirs = self.by_pair, other.by_pair
         if mine is None or theirs is None or mine.keys() != theirs.keys():
             return None
         sums, numbers = _by_person({pair: mine[pair] - theirs[pair] for pair in mine})
-        interval = interval_over_people(sums, numbers, lowest=-1)
-        return None if interval is None else (float(sums.sum() / numbers.sum()), interval)
+        if len(numbers) < 2:
+            return None
+        return float(sums.sum() / numbers.sum()), interval(resampled_ratios(sums, numbers))
 
 
 def gather(runs: Sequence[Run], metric: str = "accuracy") -> list[Setting]:
