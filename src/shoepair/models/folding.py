@@ -26,7 +26,7 @@ from torch.nn.utils import fuse_conv_bn_weights
 CLOSE = 1e-3  # of the largest number that is seen, so much may sums in another order change
 
 
-@torch.inference_mode()
+@torch.no_grad()  # not inference_mode: an exporter follows the copy as it follows any other network
 def folded(network: nn.Module, see: Callable[[nn.Module], Sequence[Tensor | None]]) -> nn.Module:
     """A copy of a network in evaluation mode whose batch norms are a part of the convolutions before them; or the
     network itself, where there are none, or where something else needs what such a convolution or norm gives.
