@@ -8,11 +8,12 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import TINY, run_here
+from conftest import TINY, Command, run_here
 from lightning import LightningModule, Trainer
 
 from shoepair.errors import Pruned
@@ -78,11 +79,18 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         patch.setattr(StopOnDivergence, "on_train_epoch_end", prune)
         patch.setattr("shoepair.launch.job._pruned", lambda settings, when: math.nan)  # there is no study to tell
         run_here(*TINY, "approach.width=3", "hydra.run.dir=outputs/pruned")
-    server = Server(folder / "outputs")
+    with serving(folder / "outputs", num_runs=7) as server:
+        yield server
+
+
+@contextmanager
+def serving(logdir: Path, num_runs: int) -> Iterator[Server]:
+    """Once it has read all runs."""
+    server = Server(logdir)
     try:
         for _ in range(120):  # it reads the files in the background
             ended = [row["sessions"][0].get("endTimeSecs") for row in server.rows()]
-            if len(ended) == 7 and all(ended):
+            if len(ended) == num_runs and all(ended):
                 break
             time.sleep(0.25)
         yield server
@@ -158,6 +166,19 @@ def test_hparams_has_a_column_for_whatever_was_varied_and_every_run_a_value_in_i
     assert rows["fold"]["hparams"]["optimizer"] == "Adam" and rows["fold"]["hparams"]["encoder"] == "-"
     types = {column["name"]: column["type"] for column in columns}
     assert types["lr"] == types["width"] == types["hflip"] == "DATA_TYPE_FLOAT64"
+
+
+@pytest.mark.slow
+def test_the_grid_of_twelve_has_twelve_rows_with_all_that_was_varied(shoepair: Command) -> None:
+    tiny = (setting for setting in TINY if "batch_size" not in setting)
+    assert shoepair("sweep=grid", *tiny, "hydra.sweep.dir=outputs/grid").code == 0
+    with serving(Path("outputs"), num_runs=12) as server:
+        tried = {tuple(row["hparams"][key] for key in ("lr", "batch_size", "kernel_size")) for row in server.rows()}
+        columns = server.get("plugin/hparams/experiment", {"experimentName": "", "hparamsLimit": 1000})["hparamInfos"]
+        every = {column["name"] for column in columns}
+        assert len(server.rows()) == 12 and all(set(row["hparams"]) == every for row in server.rows())
+    assert tried == {(lr, batch, kernel) for lr in (3e-4, 1e-3, 3e-3) for batch in (16, 42) for kernel in (3, 5)}
+    assert {column["name"] for column in columns if column.get("differs")} == {"lr", "batch_size", "kernel_size"}
 
 
 def test_no_curve_has_the_name_of_a_hyperparameter(server: Server) -> None:
