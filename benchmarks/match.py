@@ -124,7 +124,7 @@ def table(heaps: Sequence[tuple[Sequence[Path], TrainedNetwork]], threshold: flo
                     alone = apart == "each person alone"
                     for group in [kept[person[kept] == who] for who in np.unique(person[kept])] if alone else [kept]:
                         own = part_of(heap, group)
-                        pairs = candidates(own, trained)
+                        pairs, _ = candidates(own, trained)
                         scores = symmetric(pairs, logits[group[pairs[:, 0]], group[pairs[:, 1]]], len(group))
                         found = find_matches(scores, own.sides, threshold)
                         right = count_right(names[group].tolist(), [(m.left, m.right) for m in found])

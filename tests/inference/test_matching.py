@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import networkx
@@ -12,7 +13,7 @@ from scipy.optimize import linear_sum_assignment
 from scipy.sparse import csr_array
 from settings import network_settings
 
-from shoepair.inference import retrieval
+from shoepair.inference import retrieval, scoring
 from shoepair.inference.assignment import best_pairs, find_matches, nearest, still_possible
 from shoepair.inference.gallery import Gallery
 from shoepair.inference.network import TrainedNetwork
@@ -140,7 +141,7 @@ def test_each_shoe_is_compared_closely_with_those_that_are_most_like_it(known: s
     side[random.random(200) < {"all": 0, "some": 0.5, "none": 1}[known]] = 0
     points = whitened(descriptors)
     listed = np.zeros((200, 200), bool)
-    listed[tuple(shortlisted_pairs(side, points, length=5).T)] = True
+    listed[tuple(shortlisted_pairs(side, points, length=5)[0].T)] = True
     assert not listed[np.tril_indices(200)].any()
     listed |= listed.T
     possible = ((side[:, None] != side) | (side == 0)) & ~np.eye(200, dtype=bool)
@@ -149,10 +150,10 @@ def test_each_shoe_is_compared_closely_with_those_that_are_most_like_it(known: s
     best = np.zeros_like(listed)
     np.put_along_axis(best, np.argsort(-alike, axis=1)[:, :5], True, axis=1)
     assert np.array_equal(listed, (best | best.T) & possible)
-    assert len(shortlisted_pairs(side, points, length=500)) == np.triu(possible).sum()
+    assert len(shortlisted_pairs(side, points, length=500)[0]) == np.triu(possible).sum()
     some = random.random(200) < 0.3
     asked = np.zeros_like(listed)
-    asked[tuple(shortlisted_pairs(side, points, length=5, anchors=some).T)] = True
+    asked[tuple(shortlisted_pairs(side, points, length=5, anchors=some)[0].T)] = True
     assert np.array_equal(asked | asked.T, best & some[:, None] | (best & some[:, None]).T)
 
 
@@ -191,6 +192,51 @@ def test_in_a_large_heap_the_closest_look_is_for_the_likeliest(settings: dict[st
             assert np.array_equal(scored, np.isfinite(whole))
         elif num_left == 30:
             assert 0.05 < scored.sum() / np.isfinite(whole).sum() < 0.4
+
+
+@pytest.mark.parametrize("known", ["all", "none"])
+def test_shoes_that_are_clearly_a_pair_are_compared_with_no_others(known: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """600 shoes in 60 kinds, a third of them single: half as many comparisons, and the same pairs."""
+    random = np.random.default_rng(0)
+    kinds = 0.7 * random.normal(size=(60, 12)).repeat(10, axis=0)
+    seen = np.empty((600, 12), dtype=np.float32)
+    seen[::2] = (kinds + 0.5 * random.normal(size=(600, 12)))[::2]
+    seen[1::2] = seen[::2] + 0.1 * random.normal(size=(300, 12))
+    seen[1::4] = (kinds + 0.5 * random.normal(size=(600, 12)))[1::4]  # those have no partner
+    sides: list[str | None] = ["left", "right"] * 300 if known == "all" else [None] * 600
+    heap = Gallery([Path(str(i)) for i in range(600)], sides, [b""] * 600, torch.from_numpy(seen), descriptors=seen)
+    compared: list[np.ndarray] = []
+
+    def score_pairs(gallery: Gallery, trained: Any, pairs: np.ndarray) -> np.ndarray:
+        compared.append(pairs)
+        scores: np.ndarray = 9 - 12 * np.linalg.norm(seen[pairs[:, 0]] - seen[pairs[:, 1]], axis=1)
+        return scores.astype(np.float32)
+
+    monkeypatch.setattr(scoring, "score_pairs", score_pairs)
+    monkeypatch.setattr(scoring, "CLEAR_FIRST_FROM", 500)
+    trained: Any = SimpleNamespace(siamese=SimpleNamespace(needs_reranking=True))
+
+    def found(threshold: float | None, **said: list[tuple[int, int]]) -> set[tuple[int, int]]:
+        compared.clear()
+        scores = score_gallery(
+            heap, trained, threshold=threshold, wanted=said.get("right", []), wrong=said.get("wrong", [])
+        )
+        every = np.sort(np.concatenate(compared)) @ [600, 1]
+        assert len(np.unique(every)) == len(every) == scores.nnz / 2
+        return {(match.left, match.right) for match in find_matches(scores, sides, threshold or 0.0, **said)}
+
+    whole, num_whole = found(None), sum(map(len, compared))
+    assert 150 <= len(whole) < 200
+    assert found(0.0) == whole
+    assert sum(map(len, compared)) < 0.6 * num_whole and len(compared) == 2
+    # What a person said: two that look like a pair are none, so that their other candidates count; and two unlike ones
+    # are one, so that their likeliest partners need others.
+    looks = max(whole, key=lambda pair: -float(np.linalg.norm(seen[pair[0]] - seen[pair[1]])))
+    asked = found(0.0, wrong=[looks[::-1]])
+    assert looks not in asked and asked == found(None, wrong=[looks[::-1]])
+    told: dict[str, list[tuple[int, int]]] = {"right": [(0, 599)], "wrong": [looks]}
+    assert found(0.0, **told) == found(None, **told) and (0, 599) in found(0.0, **told)
+    assert found(8.0) == {pair for pair in found(None) if 9 - 12 * np.linalg.norm(seen[pair[0]] - seen[pair[1]]) > 8}
 
 
 @pytest.mark.parametrize("exact_up_to", [10**6, 0])

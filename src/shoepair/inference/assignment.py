@@ -16,6 +16,7 @@ from shoepair.progress import progress
 
 CANDIDATES = 10  # with unknown sides, so many best candidates of each shoe are considered
 DENSE_UP_TO = 300  # shoes that hang together: their assignment is solved as a square array
+CLEAR = 3.0  # logits: of two verdicts that differ by so much, the likelier one is twenty times as likely
 TOGETHER = 1_000  # shoes of several components that one integer program solves: each costs some milliseconds to begin
 
 
@@ -105,16 +106,8 @@ def _settled(
     """
     taken: list[tuple[int, int]] = []
     while len(edges):
-        best, second, partner = np.zeros(num_shoes), np.zeros(num_shoes), np.full(num_shoes, -1)
-        shoes, others, both = edges.ravel(), edges[:, ::-1].ravel(), np.repeat(gains, 2)
-        order = np.lexsort((others, -both, shoes))
-        shoes, others, both = shoes[order], others[order], both[order]
-        first = np.r_[True, shoes[1:] != shoes[:-1]]
-        best[shoes[first]], partner[shoes[first]] = both[first], others[first]
-        next_ = np.r_[False, first[:-1]] & ~first
-        second[shoes[next_]] = both[next_]
-        one, other = edges.T
-        sure = (partner[one] == other) & (partner[other] == one) & (gains >= second[one] + second[other])
+        mutual, second = _mutually_best(edges, gains, num_shoes)
+        sure = mutual & (gains >= second.sum(1))
         if not sure.any():
             break
         taken += [(int(a), int(b)) for a, b in edges[sure]]
@@ -123,6 +116,31 @@ def _settled(
         left = ~gone[edges].any(axis=1)
         edges, gains = edges[left], gains[left]
     return taken, edges, gains
+
+
+def _mutually_best(edges: np.ndarray, gains: np.ndarray, num_shoes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Which edges are the best of both of their shoes, (num_edges,) bool, and what the second best edge of each of the
+    two gains, (num_edges, 2), 0 where there is none."""
+    second, partner = np.zeros(num_shoes), np.full(num_shoes, -1)
+    shoes, others, both = edges.ravel(), edges[:, ::-1].ravel(), np.repeat(gains, 2)
+    order = np.lexsort((others, -both, shoes))
+    shoes, others, both = shoes[order], others[order], both[order]
+    first = np.r_[True, shoes[1:] != shoes[:-1]]
+    partner[shoes[first]] = others[first]
+    next_ = np.r_[False, first[:-1]] & ~first
+    second[shoes[next_]] = both[next_]
+    return (partner[edges] == edges[:, ::-1]).all(1), second[edges]
+
+
+def clearly_paired(scores: csr_array, threshold: float) -> np.ndarray:
+    """(num_shoes,) bool: which shoes are in a pair that is above the threshold and above every other pair of its two
+    shoes, each by CLEAR."""
+    edges, gains = _edges(scores, threshold, None)
+    clear = np.zeros(scores.shape[0], dtype=bool)
+    if len(edges):
+        mutual, second = _mutually_best(edges, gains, len(clear))
+        clear[edges[mutual & (gains >= second.max(1) + CLEAR)]] = True
+    return clear
 
 
 def _parts(

@@ -106,7 +106,7 @@ def match_gallery(
         return known
 
     right, wrong = _numbered(reviewed, shoe_named)
-    scores = score_gallery(gallery, trained, wanted=right)
+    scores = score_gallery(gallery, trained, threshold=threshold, wanted=right, wrong=wrong)
     matches = find_matches(scores, gallery.sides, threshold, right=right, wrong=wrong)
     shoes = list(range(len(gallery.paths)))
     possible = still_possible(scores, right, wrong)

@@ -63,7 +63,7 @@ def whitened(descriptors: np.ndarray) -> np.ndarray:
 
 def shortlisted_pairs(
     sides: np.ndarray, points: np.ndarray, length: int, anchors: np.ndarray | None = None
-) -> np.ndarray:
+) -> tuple[np.ndarray, np.ndarray]:
     """The pairs in which one shoe is among the `length` that are most like the other.
 
     Args:
@@ -71,9 +71,10 @@ def shortlisted_pairs(
         points: (num_shoes, k), as whitened() gives them.
         anchors: (num_shoes,) bool, the shoes whose shortlists count; None: all.
     Returns:
-        (num_pairs, 2) indices, the lower one first, in their order.
+        (num_pairs, 2) indices, the lower one first, in their order; and (num_pairs,) the place of one on the other's
+        shortlist, from 0 on, the lower one if both have such places.
     """
-    found = [np.empty((0, 2), dtype=np.int64)]
+    found, places = [np.empty((0, 2), dtype=np.int64)], [np.empty(0, dtype=np.int64)]
     for side in (1, -1, 0):
         asking = sides == side if anchors is None else (sides == side) & anchors
         queries, keys = np.flatnonzero(asking), np.flatnonzero(possible_partners(sides, side))
@@ -82,12 +83,18 @@ def shortlisted_pairs(
         itself = int(side == 0)  # is its own nearest neighbour
         nearest = keys[neighbours(points[queries], points[keys], min(length + itself, len(keys)))]
         pairs = np.stack([np.repeat(queries, nearest.shape[1]), nearest.ravel()], axis=1)
-        found.append(pairs[pairs[:, 0] != pairs[:, 1]])
-    return unique_pairs(np.concatenate(found), len(sides))
+        place = np.tile(np.arange(nearest.shape[1]) - itself, len(queries))
+        other = pairs[:, 0] != pairs[:, 1]
+        found.append(pairs[other])
+        places.append(np.maximum(place[other], 0))  # another one with the same descriptor may come before itself
+    pairs, place = np.concatenate(found), np.concatenate(places)
+    order = np.argsort(place, kind="stable")
+    numbers, first = np.unique(_numbers(pairs[order], len(sides)), return_index=True)
+    return _numbered_pairs(numbers, len(sides)), place[order][first]
 
 
 def all_pairs(sides: np.ndarray, anchors: np.ndarray | None = None) -> np.ndarray:
-    """Every pair that is possible by the sides, as shortlisted_pairs gives them."""
+    """Every pair that is possible by the sides, the lower index first, in their order: (num_pairs, 2)."""
     found = [np.empty((0, 2), dtype=np.int64)]
     for shoe in np.flatnonzero(np.ones(len(sides), bool) if anchors is None else anchors):
         others = np.flatnonzero(possible_partners(sides, sides[shoe]))
@@ -103,18 +110,27 @@ def possible_partners(sides: np.ndarray, side: int) -> np.ndarray:
 
 def unique_pairs(pairs: np.ndarray, num_shoes: int) -> np.ndarray:
     """(num_pairs, 2) indices in any order: each pair once, the lower index first, in their order."""
-    numbers = np.unique(pairs.min(axis=1) * num_shoes + pairs.max(axis=1)) if len(pairs) else np.empty(0, np.int64)
+    return _numbered_pairs(np.unique(_numbers(pairs, num_shoes)), num_shoes)
+
+
+def _numbers(pairs: np.ndarray, num_shoes: int) -> np.ndarray:
+    """One number for each pair, in whichever order; sorted, as the pairs would be."""
+    numbers: np.ndarray = pairs.min(axis=1) * num_shoes + pairs.max(axis=1)
+    return numbers
+
+
+def _numbered_pairs(numbers: np.ndarray, num_shoes: int) -> np.ndarray:
     return np.stack(np.divmod(numbers, max(1, num_shoes)), axis=1)
 
 
 def neighbours(queries: np.ndarray, keys: np.ndarray, length: int) -> np.ndarray:
-    """The `length` keys with the largest inner product with each query: (num_queries, length) indices, in any order."""
+    """The `length` keys with the largest inner product with each query, from that on: (num_queries, length) indices."""
     if len(keys) > LIBRARY_FROM and importlib.util.find_spec("faiss") is not None:
         return _by_library(queries, keys, length)
     transposed = torch.from_numpy(np.ascontiguousarray(keys)).T
     found = np.empty((len(queries), length), dtype=np.int64)
     for rows in _in_blocks(len(queries)):
-        found[rows] = (torch.from_numpy(queries[rows]) @ transposed).topk(length, sorted=False).indices.numpy()
+        found[rows] = (torch.from_numpy(queries[rows]) @ transposed).topk(length).indices.numpy()
     return found
 
 
@@ -137,7 +153,7 @@ def _by_library(queries: np.ndarray, keys: np.ndarray, length: int) -> np.ndarra
     missing = (found < 0).any(axis=1)  # a part of the graph that no way leads to
     if missing.any():
         exact = torch.from_numpy(queries[missing]) @ torch.from_numpy(keys).T
-        found[missing] = exact.topk(length, sorted=False).indices.numpy()
+        found[missing] = exact.topk(length).indices.numpy()
     return found
 
 
