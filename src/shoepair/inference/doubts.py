@@ -37,7 +37,8 @@ class Looks:
 
     Attributes:
         shoe: part of the square that the shoe covers.
-        second_piece: size of the second largest piece that looks like a shoe, of the largest.
+        second_piece: size of the second largest piece that looks like a shoe, of the largest; where all that is left
+            is too little to matter, all of it may count.
         cut_off: length of the shoe's outline along the photo's edges, of the square root of its area.
         light: what the brightest twentieth of the photo reaches, from 0 to 1.
         shade: what the darkest twentieth of the photo stays below.
@@ -88,10 +89,12 @@ def look(photos: Tensor, found: Tensor, extents: Sequence[tuple[float, float]]) 
 def measured(photos: Tensor, found: Tensor, edge: Tensor) -> Looks:
     """As look(), of photos whose edges are known: which places lie along them, (B, MASK_PX, MASK_PX) bool."""
     piece = largest_piece(found) > 0.5
-    others = (found > 0.5) & ~piece
-    second = (largest_piece(others.float()) > 0.5).flatten(1).sum(1)
     covered = piece.flatten(1).sum(1)
     area = covered.clamp_min(1)
+    others = (found > 0.5) & ~piece
+    second = others.flatten(1).sum(1)
+    if torch.compiler.is_compiling() or (second > SECOND_PIECE * area).any():  # of most photos there is no such piece
+        second = (largest_piece(others.float()) > 0.5).flatten(1).sum(1)
     seen = shrunk(photos, MASK_PX) + 0.5
     grey = photos.mean(1, keepdim=True)
     smooth = mean_of_3x3(grey)
