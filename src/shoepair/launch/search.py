@@ -180,12 +180,10 @@ def space_of(config: DictConfig) -> dict[str, BaseDistribution]:
     params = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
     overrides = [*params, *config.hydra.overrides.task]
     kinds: dict[str, bool] = {}
-    for override_typed in parse_overrides(config.hydra.overrides.task):
-        if (
-            kinds.setdefault(override_typed.key_or_group, override_typed.is_sweep_override())
-            != override_typed.is_sweep_override()
-        ):
-            raise UserError(f"{override_typed.key_or_group}: typed as one value and as several; leave one of them out.")
+    for said in parse_overrides(config.hydra.overrides.task):
+        several = said.is_sweep_override()
+        if kinds.setdefault(said.key_or_group, several) != several:
+            raise UserError(f"{said.key_or_group}: typed as one value and as several; leave one of them out.")
     for override in overrides:
         try:
             create_params_from_overrides([override])
