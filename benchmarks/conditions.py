@@ -62,9 +62,7 @@ def main() -> None:
     for folder in options.folds:
         if not list(folder.glob("*/predictions.csv")):
             parser.error(f"{folder}: there is no trained run in it")
-    paths = list_photos([options.photos])
-    squares = [torch.tensor(to_square(open_upright(path), SIDE)).float() / 255 for path in paths]
-    layers = dict(zip((path.stem for path in paths), take_apart(squares), strict=True))
+    layers = layers_of([options.photos])
     side = CHOOSING if options.report is None else REPORTING
     found = {
         folder.parent.name: measure(folder, layers, side, options.draws, options.checkpoint) for folder in options.folds
@@ -72,6 +70,13 @@ def main() -> None:
     if options.report is not None:
         record(options.report, found, options.draws)
     print(table(found))
+
+
+def layers_of(folders: list[Path]) -> dict[str, Layers]:
+    """Of every photo, by its name."""
+    paths = list_photos(folders)
+    squares = [torch.tensor(to_square(open_upright(path), SIDE)).float() / 255 for path in paths]
+    return dict(zip((path.stem for path in paths), take_apart(squares), strict=True))
 
 
 def measure(

@@ -26,7 +26,7 @@ from layers import SIDE, Change, retaken, take_apart
 from PIL import Image
 
 from shoepair import load_classifier
-from shoepair.commands.match import Counts, count_right
+from shoepair.commands.match import DEFAULT_THRESHOLD, Counts, count_right
 from shoepair.data.pairs import fold_of_people, split_by_person
 from shoepair.data.photos import open_upright, to_square
 from shoepair.data.synthetic.collection import draw_shoes
@@ -50,7 +50,7 @@ def main() -> None:
     parser.add_argument(
         "--one-floor", action="store_true", help="lay all shoes of a heap on the floor of one of its photos"
     )
-    parser.add_argument("--threshold", type=float, default=0.5)
+    parser.add_argument("--threshold", type=float, default=DEFAULT_THRESHOLD, help="default: that of match")
     parser.add_argument("--growth", nargs="+", type=int, metavar="SHOES", help="time and memory for drawn heaps")
     options = parser.parse_args()
     checkpoint = options.checkpoint or "latest"

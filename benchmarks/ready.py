@@ -4,29 +4,33 @@ python benchmarks/ready.py photos/train                                     # re
 python benchmarks/ready.py photos/train --checkpoint outputs/ready          # a run, before it is packed
 python benchmarks/ready.py photos/train --out docs/results/ready.json
 
-Every left is judged with every right shoe of each person; no photo has taught it anything. Two numbers, shift and
-temperature, are fitted to photos: "cross-fitted" figures take them from the people of the other four folds.
+Every left is judged with every right shoe of each person; no photo has taught it anything. Photos are judged as they
+are and, since people take them otherwise, put together anew under the conditions of conditions.py, with the floors that are
+for choosing and numbers of their own. Two numbers, shift and temperature, are fitted to all of these verdicts:
+"cross-fitted" figures take them from the people of the other four folds.
 """
 
 import argparse
+import statistics
+from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
+from conditions import CHOOSING, judge, layers_of
+from layers import AS_PHOTOGRAPHED, CONDITIONS, Layers
 from scipy.optimize import minimize
 from verdicts import scored
 
 from shoepair import load_classifier
 from shoepair.data.layout import LEFT, RIGHT
-from shoepair.data.photos import open_upright, to_square
 from shoepair.files import write_json
-from shoepair.inference.gallery import list_photos
-from shoepair.inference.network import TrainedNetwork
+from shoepair.metrics.predictions import Predictions
 from shoepair.training.environment import versions
 
-FOLDS, BATCH = 5, 16
+FOLDS = 5
+DRAW = 100  # no other benchmark's
 SURENESS = (0.5, 0.65, 0.8, 0.9, 0.95, 1.01)
 
 
@@ -37,8 +41,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path, metavar="FILE.json")
     options = parser.parse_args()
     trained = load_classifier(options.checkpoint).trained
-    logits, label, person = judge(options.photos, trained)
-    found = figures(logits, label, person) | {"checkpoint": options.checkpoint, "versions": versions()}
+    layers = layers_of(options.photos)
+    folds = pairs_of_folds(layers)
+    logits = {}
+    for name, condition in CONDITIONS.items():
+        random = np.random.default_rng([CHOOSING, DRAW])
+        logits[name] = [judge(trained, pairs, layers, condition, random, CHOOSING) for pairs in folds]
+        print(f"judged: {name}", flush=True)
+    found = figures(logits, folds) | {"checkpoint": options.checkpoint, "versions": versions()}
     # Of the network's own logits, before its temperature: what training/ready.py takes.
     found |= {name: found[name] * trained.temperature for name in ("shift", "temperature")}
     for name, value in found.items():
@@ -47,41 +57,62 @@ def main() -> None:
         write_json(options.out, found)
 
 
-def judge(folders: list[Path], trained: TrainedNetwork) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Calibrated logits, labels and people of all pairs, (num_pairs,) each."""
-    paths = list_photos(folders)
-    photos = torch.from_numpy(np.stack([to_square(open_upright(path), trained.image_size) for path in paths]))
-    seen = torch.cat([trained.encode(trained.see(batch)) for batch in photos.split(BATCH)])
-    named = [path.stem.split("_") for path in paths]
-    pairs = [
-        (i, j, left[1] == right[1], left[0])
-        for i, left in enumerate(named)
-        for j, right in enumerate(named)
-        if left[0] == right[0] and left[2] == LEFT and right[2] == RIGHT
-    ]
-    one, other = (torch.tensor([pair[side] for pair in pairs]) for side in (0, 1))
-    logits = [trained.compare(seen[a], seen[b]) for a, b in zip(one.split(BATCH), other.split(BATCH), strict=True)]
-    return torch.cat(logits).numpy(), np.array([pair[2] for pair in pairs]), np.array([pair[3] for pair in pairs])
+def pairs_of_folds(layers: dict[str, Layers]) -> list[Predictions]:
+    """Every left with every right shoe of each person, nothing said of them yet."""
+    shoes = {name: name.split("_") for name in layers}
+    people = sorted({person for person, *_ in shoes.values()})
+    folds = []
+    for fold in range(FOLDS):
+        members = {who for number, who in enumerate(people) if number * FOLDS // len(people) == fold}
+        pairs = [
+            (one, other)
+            for one in layers
+            for other in layers
+            if shoes[one][0] == shoes[other][0] in members and (shoes[one][2], shoes[other][2]) == (LEFT, RIGHT)
+        ]
+        left, right = ([pair[side] for pair in pairs] for side in (0, 1))
+        label = np.array([int(shoes[one][1] == shoes[other][1]) for one, other in pairs])
+        folds.append(Predictions([shoes[one][0] for one in left], left, right, label, np.zeros(len(pairs))))
+    return folds
 
 
-def figures(logits: np.ndarray, label: np.ndarray, person: np.ndarray) -> dict[str, Any]:
-    people = sorted(set(person))
-    fold = np.array([people.index(who) * FOLDS // len(people) for who in person])
-    fitted = np.zeros_like(logits)
-    for number in range(FOLDS):
-        others = fold != number
-        shift, temperature = platt(logits[others], label[others])
-        fitted[~others] = (logits[~others] - shift) / temperature
-    shift, temperature = platt(logits, label)
+def figures(logits: dict[str, list[np.ndarray]], folds: list[Predictions]) -> dict[str, Any]:
+    """Args: logits: calibrated ones, of each condition, (num_pairs,) of each fold."""
+    labels = [pairs.label == 1 for pairs in folds]
+    label, person = np.concatenate(labels), np.concatenate([pairs.person for pairs in folds])
+    fitted: dict[str, list[np.ndarray]] = {name: [] for name in logits}
+    for fold in range(FOLDS):
+        others = [other for other in range(FOLDS) if other != fold]
+        shift, temperature = platt(*pooled(logits, labels, others))
+        for name, of_folds in logits.items():
+            fitted[name].append((of_folds[fold] - shift) / temperature)
+    shift, temperature = platt(*pooled(logits, labels, range(FOLDS)))
+    everything, all_fitted = (pooled(values, labels, range(FOLDS)) for values in (logits, fitted))
+    clean, clean_fitted = (np.concatenate(values[AS_PHOTOGRAPHED]) for values in (logits, fitted))
+    of_conditions = {
+        name: scored((np.concatenate(values) > 0) == label, label, person) for name, values in fitted.items()
+    }
     return {
-        "as it is": scored((logits > 0) == label, label, person),
-        "cross-fitted": scored((fitted > 0) == label, label, person),
+        "as it is": scored((clean > 0) == label, label, person),
+        "cross-fitted": of_conditions[AS_PHOTOGRAPHED],
+        "conditions, cross-fitted": of_conditions,
+        "mean of the conditions, cross-fitted": statistics.fmean(one["accuracy"] for one in of_conditions.values()),
         "shift": shift,
         "temperature": temperature,
-        "area under the ROC": float((logits[label][:, None] > logits[~label][None]).mean()),
-        "sureness": reliability(logits, label),
-        "sureness, cross-fitted": reliability(fitted, label),
+        "area under the ROC": float((clean[label][:, None] > clean[~label][None]).mean()),
+        "sureness": reliability(*everything),
+        "sureness, cross-fitted": reliability(*all_fitted),
+        "sureness, cross-fitted, as photographed": reliability(clean_fitted, label),
     }
+
+
+def pooled(
+    logits: dict[str, list[np.ndarray]], labels: list[np.ndarray], folds: Iterable[int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Logits and labels of some folds under all conditions."""
+    chosen = list(folds)
+    values = [np.concatenate([of_folds[fold] for fold in chosen]) for of_folds in logits.values()]
+    return np.concatenate(values), np.tile(np.concatenate([labels[fold] for fold in chosen]), len(values))
 
 
 def platt(logits: np.ndarray, label: np.ndarray) -> tuple[float, float]:

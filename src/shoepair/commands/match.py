@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from shoepair.inference.store import Store
     from shoepair.reports.matches import ShownMatch, ShownSingle
 
-DEFAULT_THRESHOLD = 0.5  # a probability
+DEFAULT_THRESHOLD = 2 / 3  # a probability: a wrong pair takes two shoes from their partners, a missed one none
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -101,7 +101,7 @@ def _parser() -> argparse.ArgumentParser:
         "--threshold",
         type=float,
         metavar="P",
-        help=f"probability from which two shoes may be a pair (default {DEFAULT_THRESHOLD}); lower it, say to 0.001, "
+        help=f"probability from which two shoes may be a pair (default {DEFAULT_THRESHOLD:.2f}); lower it, say to 0.001, "
         "if every shoe has its partner in the heap",
     )
     add_max_fmr(parser)
@@ -222,7 +222,7 @@ def match(
 
     Args:
         paths, sides: of the photos, as photos_of() gives them.
-        threshold: a probability; None: 0.5.
+        threshold: a probability; None: 2 / 3.
         max_fmr: instead of a threshold, the false match rate it is to give; see load_classifier.
         store: keeps shoes and pairs for the next time.
         undone: in the store, before anything is matched; kept with what is found, or not at all.

@@ -45,8 +45,8 @@ class OnPhotos:
 
 HEADS = "network.siamese.members.0"
 ON_PHOTOS = {
-    "dual": OnPhotos(0.88, 0.68, ("network.siamese.head.5.bias",)),
-    "pretrained": OnPhotos(1.72, 1.36, (f"{HEADS}.head.2.bias", f"{HEADS}.local_head.2.bias")),
+    "dual": OnPhotos(0.56, 0.75, ("network.siamese.head.5.bias",)),
+    "pretrained": OnPhotos(0.50, 1.43, (f"{HEADS}.head.2.bias", f"{HEADS}.local_head.2.bias")),
 }
 STD = "network.siamese.logit_std"  # by which each head's logits are divided before their mean is taken
 LARGEST_FILE = 700_000  # bytes
