@@ -5,8 +5,8 @@ python benchmarks/ready.py photos/train --checkpoint outputs/ready          # a 
 python benchmarks/ready.py photos/train --out docs/results/ready.json
 
 Every left is judged with every right shoe of each person; no photo has taught it anything. Photos are judged as they
-are and, since people take them otherwise, put together anew under the conditions of conditions.py, with the floors that are
-for choosing and numbers of their own. Two numbers, shift and temperature, are fitted to all of these verdicts:
+are and, since people take them otherwise, put together anew under the conditions of conditions.py, with the floors that
+are for choosing and numbers of their own. Two numbers, shift and temperature, are fitted to all of these verdicts:
 "cross-fitted" figures take them from the people of the other four folds.
 """
 

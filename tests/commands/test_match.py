@@ -3,6 +3,7 @@
 import base64
 import csv
 import io
+import json
 import math
 import os
 import shutil
@@ -274,6 +275,15 @@ def test_a_heap_is_matched_at_a_rate_of_false_matches(shoepair: Command, trained
         assert Path("rate", name).read_text() == Path("typed", name).read_text()
     with Path("rate/pairs.csv").open() as file:
         assert all(float(row["probability"]) >= probability - 1e-4 for row in csv.DictReader(file))
+
+
+def test_two_of_three_chances_make_a_pair(shoepair: Command, drawn_photos: Path) -> None:
+    typed = ("match", str(drawn_photos / "train"), "--checkpoint", "ready", "--json")
+    found = [shoepair(*typed, *more) for more in ((), ("--threshold", str(2 / 3)), ("--threshold", "0.001"))]
+    usual, same, lower = (json.loads(outcome.out) for outcome in found)
+    assert usual["threshold"] == pytest.approx(2 / 3, abs=1e-4)
+    assert usual["pairs"] == same["pairs"] and all(pair["probability"] >= 2 / 3 for pair in usual["pairs"])
+    assert len(lower["pairs"]) >= len(usual["pairs"]) > 0
 
 
 @pytest.mark.parametrize("typed", ["approach=single", "approach=single approach.fusion=stack", "approach.fusion=stack"])
