@@ -54,6 +54,18 @@ def test_a_run_records_the_file_as_if_it_had_been_typed(shoepair: Command, tmp_p
     assert outcome.code == 0, outcome.err
 
 
+def test_what_comes_with_the_package_keeps_its_name(shoepair: Command) -> None:
+    """Its file lies elsewhere on every machine, and is what the name always means."""
+    typed = ("experiment=best_dual", "approach.copies=0", "data.num_people=4", "data.num_test_people=0",
+             "data.image_size=112", "data.batch_size=8", "trainer.max_epochs=1")  # fmt: skip
+    assert shoepair(*typed, "hydra.run.dir=outputs/run").code == 0
+    assert OmegaConf.load("outputs/run/.hydra/config.yaml").init_from == "ready"
+    outcome = shoepair("-m", *typed, "hydra.sweep.dir=outputs/sweep")
+    assert outcome.code == 0, outcome.err
+    (again,) = [line for line in outcome.out.splitlines() if line.startswith("Train again")]
+    assert "experiment=best_dual" in again and "init_from" not in again
+
+
 def files_in(folder: str) -> dict[Path, int]:
     """What was written in a folder, and when."""
     return {path: path.stat().st_mtime_ns for path in Path(folder).rglob("*") if path.is_file()}

@@ -34,6 +34,7 @@ from shoepair.launch.hydra_private import explain, jobs_of_sweep
 from shoepair.launch.names_of_runs import NamesOfRuns, find_file
 from shoepair.launch.resume import refuse_changed
 from shoepair.runs.folder import SWEEP_LOCK, hold, is_main_process, refuse_running, refuse_used, relative_to_here
+from shoepair.runs.packaged import PACKAGED
 from shoepair.runs.read import flatten
 from shoepair.terminal import say_aside, say_error
 
@@ -227,10 +228,12 @@ def _note_files(config: DictConfig, checked: Sequence[Checked]) -> None:
 
 
 def files_of(config: DictConfig, settings: TrainSettings | EvaluateSettings) -> dict[str, str]:
-    """The files that names of runs mean in a configuration, by their keys."""
-    found = flatten(settings.plain())
+    """The files that names of runs mean in a configuration, by their keys; without those that always mean the same."""
+    found, typed = flatten(settings.plain()), {key: OmegaConf.select(config, key) for key in OF_ANY_COMMAND}
     return {
-        key: file for key in OF_ANY_COMMAND if (file := found.get(key)) not in (None, OmegaConf.select(config, key))
+        key: file
+        for key, name in typed.items()
+        if (file := found.get(key)) not in (None, name) and name not in PACKAGED
     }
 
 
