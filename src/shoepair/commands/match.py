@@ -101,8 +101,8 @@ def _parser() -> argparse.ArgumentParser:
         "--threshold",
         type=float,
         metavar="P",
-        help=f"probability from which two shoes may be a pair (default {DEFAULT_THRESHOLD:.2f}); lower it, say to "
-        "0.001, if every shoe has its partner in the heap",
+        help="probability from which two shoes may be a pair (default 2/3); lower it, say to 0.001, if every shoe has "
+        "its partner in the heap",
     )
     add_max_fmr(parser)
     _add_store(parser)
