@@ -220,7 +220,10 @@ def as_png(image: Image.Image, exif: Image.Exif) -> bytes:
     return file.getvalue()
 
 
-def test_what_the_machine_lacked_is_not_said_of_the_photo(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_the_machine_lacked_is_not_said_of_the_photo(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = tmp_path / "cache"  # empty: other tests have read the same photos
     for error, raised in ((MemoryError(), MemoryError), (OSError(errno.EMFILE, ""), UserError)):
 
         def lacking(*arguments: object, error: Exception = error) -> None:
@@ -228,8 +231,8 @@ def test_what_the_machine_lacked_is_not_said_of_the_photo(photos: Path, monkeypa
 
         with monkeypatch.context() as patch, pytest.raises(raised):
             patch.setattr(photos_module, "read_square", lacking)
-            read_photos(photos, 64)
-    assert len(read_photos(photos, 64)["train"].images) == 24
+            read_photos(photos, 64, cache)
+    assert len(read_photos(photos, 64, cache)["train"].images) == 24
 
 
 def test_a_photo_too_large_for_pillow_is_read(tmp_path: Path) -> None:
