@@ -726,3 +726,12 @@ def test_copies_are_seen_before_training_and_it_is_used_like_any_other(
     photos = sorted(map(str, drawn_photos.rglob("*_1_*.*")))[:2]
     predicted = shoepair("predict", *photos, "--checkpoint", "outputs/run")
     assert predicted.code == 0 and "%" in predicted.out
+
+
+@pytest.mark.parametrize("mode", [(), ("-m", "seed=0,1")])
+def test_a_network_of_cut_outs_is_not_taken_beside_another(shoepair: Command, mode: tuple[str, ...]) -> None:
+    typed = ("approach=pretrained", "approach.frozen=false", "approach.weights=null", "approach.ensemble_with=ready")
+    outcome = shoepair(*mode, *typed, "data.num_people=4", "data.num_test_people=0", "data.image_size=32")
+    said = outcome.out + outcome.err
+    assert outcome.code != 0 and "Traceback" not in said
+    assert "expected a network that sees whole photos; it has approach.cutout=112." in said

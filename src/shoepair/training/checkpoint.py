@@ -146,6 +146,11 @@ def member_of(settings: TrainSettings) -> Checkpoint | None:
             f"approach.ensemble_with={path}: expected a network that compares two images (approach=dual); it is "
             f"approach={approach.name}."
         )
+    if approach.cutout is not None:
+        raise UserError(
+            f"approach.ensemble_with={path}: expected a network that sees whole photos; it has approach.cutout="
+            f"{approach.cutout}."
+        )
     return checkpoint
 
 
