@@ -32,6 +32,8 @@ from shoepair.training import pruning
 
 QUICK = ("sweep=search", "approach=histogram", *(setting for setting in TINY if not setting.startswith("approach.")),
          "hydra.sweep.dir=outputs/search")  # fmt: skip
+# Of all keys of its space but approach.bins.
+ONE_EACH = ("optimizer.lr=1e-3", "optimizer.weight_decay=1e-3", "data.batch_size=16", "approach.dropout=0.1")
 
 
 class PruneOddTrials(optuna.pruners.BasePruner):
@@ -66,7 +68,7 @@ def test_a_studys_name_holds_what_is_fixed_and_what_is_searched() -> None:
     }
 
     def name(*overrides: str, **searched: Any) -> str:
-        return study_name("dual-synthetic", train_settings(*overrides), searched or space)
+        return study_name("dual-synthetic", [train_settings(*overrides)], searched or space)
 
     first = name()
     assert first.startswith("dual-synthetic-")
@@ -99,6 +101,11 @@ def test_each_end_and_each_choice_of_a_space_is_looked_at() -> None:
         (["space=dual"], "(in the space of the search, which space=NAME chooses; nothing was run)"),
         (["hydra.sweeper.n_trials=0"], "hydra.sweeper.n_trials=0: expected a whole number from 1"),
         (["hydra.sweeper.n_jobs=-1"], "hydra.sweeper.n_jobs=-1: expected a whole number from 1"),
+        (["hydra.sweeper.max_failure_rate=-1"], "hydra.sweeper.max_failure_rate=-1.0: expected a number from 0 to 1"),
+        (["hydra.sweeper.storage=sqlite:///o.db"], "hydra.sweeper.storage=sqlite:///o.db: type sweep.storage=URL"),
+        (["hydra.sweeper.direction=minimize"], "hydra.sweeper.direction=minimize: expected maximize"),
+        (["hydra.sweeper.direction=[maximize,minimize]"], "expected maximize"),
+        ([*ONE_EACH, "approach.bins=4"], "the search has nothing to choose from"),
         (["sweep.pruner=medain"], "sweep.pruner=medain: expected one of none, median, successive_halving, hyperband"),
         (
             ["space=mine"],
@@ -135,6 +142,42 @@ def test_a_space_of_ones_own_is_a_file(shoepair: Command, tmp_path: Path) -> Non
     assert set(trial.params) == {"approach.bins"} and trial_folder(0).name.startswith("0_bins-")
 
 
+def test_a_study_knows_what_is_fixed_where_its_group_is_searched_and_in_a_space_of_ones_own(
+    shoepair: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(OptunaSweeperImpl, "sweep", lambda self, arguments: None)
+    group = ("sweep=search", "approach=choice(dual,single)", "approach.kernel_size=3", "optimizer.lr=1e-3")
+    for width in (2, 4, 4):
+        assert not shoepair(*group, f"approach.width={width}").err
+    assert len(studies()) == 2
+    (tmp_path / "mine/space").mkdir(parents=True)
+    for bins in ("4", "6", "[4, 6]"):
+        (tmp_path / "mine/space/few.yaml").write_text(
+            "# @package _global_\n"
+            f"hydra: {{sweeper: {{params: {{data.seed: 'choice(0, 1)', approach.bins: '{bins}'}}}}}}\n"
+        )
+        outcome = shoepair("--config-dir", "mine", *QUICK, "space=few")
+        assert bool(outcome.err) == ("[" in bins), outcome.err
+    assert "approach.bins=[4, 6]: expected" in outcome.err and len(studies()) == 4
+
+
+def test_a_text_is_chosen_as_a_multirun_would_have_it(shoepair: Command, tmp_path: Path) -> None:
+    (tmp_path / "note.py").write_text(
+        "import lightning\nclass Note(lightning.Callback):\n    def __init__(self, word): self.word = word\n"
+    )
+    (tmp_path / "mine/callbacks").mkdir(parents=True)
+    (tmp_path / "mine/callbacks/note.yaml").write_text("note: {_target_: shoepair_plugin_note.Note, word: x}\n")
+    typed = ("--config-dir", "mine", *QUICK, *ONE_EACH, "approach.bins=4", "callbacks=note", "plugins=[note.py]",
+             "hydra/sweeper/sampler=grid", "hydra.sweeper.n_trials=9")  # fmt: skip
+    words = ["a b", "ü, c=1", '"1"', "'x, y'"]
+    outcome = shoepair(*typed, 'callbacks.note.word=choice("a b","ü, c=1")', "hydra.sweep.dir=outputs/one")
+    assert outcome.code == 0, outcome.err
+    outcome = shoepair(*typed, """callbacks.note.word="1",'x, y'""")
+    assert outcome.code == 0, outcome.err
+    found = {json.loads(path.read_text())["callbacks"]["note"]["word"] for path in Path("outputs").rglob("config.json")}
+    assert found == {word.strip("\"'") for word in words}
+
+
 def test_it_says_that_another_launcher_runs_one_trial_at_a_time(
     shoepair: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -142,6 +185,12 @@ def test_it_says_that_another_launcher_runs_one_trial_at_a_time(
     said = "Search: one trial at a time; hydra.sweeper.n_jobs=N launches N at once."
     assert said in shoepair(*QUICK, "launcher=joblib").err
     assert said not in shoepair(*QUICK, "launcher=joblib", "hydra.sweeper.n_jobs=2").err
+
+
+def test_what_is_taken_away_is_not_searched(shoepair: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(OptunaSweeperImpl, "sweep", lambda self, arguments: print(sorted(self.params)))
+    outcome = shoepair(*QUICK, "optimizer=adamw", "~optimizer.weight_decay", "approach.bins=4")
+    assert "['approach.dropout', 'optimizer.lr']" in outcome.out and not outcome.err, outcome.err
 
 
 def test_what_is_added_by_plus_is_searched(shoepair: Command) -> None:

@@ -19,7 +19,7 @@ from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from hydra.utils import instantiate
 from hydra_plugins.hydra_optuna_sweeper._impl import OptunaSweeperImpl, create_params_from_overrides
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution, distribution_to_json
 from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy.engine import make_url
@@ -27,7 +27,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from shoepair.config.messages import checked_value
 from shoepair.config.schema import SearchSettings, TrainSettings
-from shoepair.config.values import Count
+from shoepair.config.shown import READ_OTHERWISE, in_line
+from shoepair.config.typed import PLAIN, quoted
+from shoepair.config.values import Chance, Count
 from shoepair.errors import UserError, one_line
 from shoepair.files import read_json, write_json
 from shoepair.launch.beside import lost_jobs
@@ -41,6 +43,7 @@ from shoepair.terminal import say_aside
 RECORD = "search.json"  # in a search's folder: its study, and its trials
 ATTEMPTS = 4  # at opening a storage, a second apart
 TRIED_NUMBERS = 16  # of a key: more of its values than these are tried at their ends only
+AS_TYPED = tuple("'\"[{$")  # begins what stands as it was typed: texts in quotes, lists, references
 SAMPLERS = ("hydra_plugins.hydra_optuna_sweeper.*", "optuna.samplers.*")
 
 
@@ -50,15 +53,21 @@ class StudySweeper(OptunaSweeperImpl):
     A pruned job says so to the study itself. A folder that holds a search already goes on with it: trials that
     had not ended, or whose jobs were lost, are launched again, with the settings that they had, and new ones are added
     up to n_trials.
+
+    Attributes:
+        begun: the name of the study; begin_search says it, before Hydra makes the sweeper.
     """
+
+    begun = ""
 
     def __init__(self, sampler: Any, **options: Any) -> None:
         super().__init__(sampler=instantiate(sampler, _execution_whitelist_=SAMPLERS), **options)
 
     def sweep(self, arguments: list[str]) -> None:
-        assert self.config is not None
-        space = space_of(self.config)
-        self.study_name = study_name(str(self.study_name), train_settings(self.config), space)
+        self.study_name = self.begun
+        # What was typed counts instead; Hydra's sweeper takes it away too late for samplers that know the space.
+        typed = {_key_of(override) for override in arguments}
+        self.params = OmegaConf.create({k: v for k, v in (self.params or {}).items() if _key_of(str(k)) not in typed})
         self.record = Record(Path(self.sweep_dir), self.study_name)
         lost_jobs.clear()
         study = open_study(str(self.storage), self.study_name)
@@ -104,8 +113,8 @@ class StudySweeper(OptunaSweeperImpl):
             setattr(study, "tell", functools.partial(self._tell, study.tell))  # noqa: B010
         self.record.add({trial.number: [] for trial in trials})
         jobs = super()._configure_trials(trials, *arguments)
-        jobs = [[*job, f"sweep.study={study.study_name}", f"sweep.trial={trial.number}"]
-                for job, trial in zip(jobs, trials, strict=True)]  # fmt: skip
+        jobs = [[*(_with_typed(said, trial.params) for said in job), f"sweep.study={study.study_name}",
+                 f"sweep.trial={trial.number}"] for job, trial in zip(jobs, trials, strict=True)]  # fmt: skip
         self.record.add({trial.number: list(job) for trial, job in zip(trials, jobs, strict=True)})
         return jobs
 
@@ -143,7 +152,7 @@ def recorded_search(folder: Path) -> tuple[str, set[int]]:
 
 
 def begin_search(config: DictConfig) -> None:
-    """Before a search: make its sweeper known to Hydra, and check what it may choose.
+    """Before a search: make its sweeper known to Hydra, check what it may choose, and name its study.
 
     Raises:
         UserError or an error of Hydra: for the first choice that cannot be used.
@@ -151,18 +160,26 @@ def begin_search(config: DictConfig) -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
     Plugins.instance().register(StudySweeper)
-    for key in ("n_trials", "n_jobs"):
-        checked_value(Count, f"hydra.sweeper.{key}", config.hydra.sweeper[key])
-    if config.hydra.runtime.choices["hydra/launcher"] != "basic" and config.hydra.sweeper.n_jobs == 1:
+    sweeper = config.hydra.sweeper
+    _check_sweeper(config)
+    if config.hydra.runtime.choices["hydra/launcher"] != "basic" and sweeper.n_jobs == 1:
         say_aside("Search: one trial at a time; hydra.sweeper.n_jobs=N launches N at once.")
-    space = space_of(config)
+    space, fixed = space_of(config)
+    if not space:
+        raise UserError(
+            "the search has nothing to choose from: every key of its space was typed as one value; type another key "
+            "with several, such as optimizer.lr=interval(1e-4,1e-2)."
+        )
     names = NamesOfRuns(relative_to_here(Path(config.hydra.sweep.dir).absolute()))
-    kept = [override for override in config.hydra.overrides.task if _key_of(override) not in map(_key_of, space)]
+    points = []
     for chosen in some_of(space):
-        overrides = [*kept, *(f"{key}={value}" for key, value in chosen.items())]
+        overrides = [*fixed, *(_with_typed(f"{key}={value}", chosen) for key, value in chosen.items())]
         try:
-            train_settings(
-                compose(config_name=config.hydra.job.config_name, overrides=overrides, return_hydra_config=True), names
+            points.append(
+                train_settings(
+                    compose(config_name=config.hydra.job.config_name, overrides=overrides, return_hydra_config=True),
+                    names,
+                )
             )
         except Exception as error:
             message = explain(error)
@@ -173,10 +190,25 @@ def begin_search(config: DictConfig) -> None:
                 said.append("Whole numbers are int(interval(1,5)) or range(1,5).")
             raise UserError(" ".join(said)) from error
     names.write()
+    StudySweeper.begun = study_name(str(sweeper.study_name), points, space)
 
 
-def space_of(config: DictConfig) -> dict[str, BaseDistribution]:
-    """What is searched: what space/ and what was typed say, without what was typed with one value."""
+def _check_sweeper(config: DictConfig) -> None:
+    sweeper = config.hydra.sweeper
+    for key in ("n_trials", "n_jobs"):
+        checked_value(Count, f"hydra.sweeper.{key}", sweeper[key])
+    checked_value(Chance, "hydra.sweeper.max_failure_rate", sweeper.max_failure_rate)
+    if sweeper.storage != config.sweep.storage:  # to which the jobs report
+        raise UserError(f"hydra.sweeper.storage={in_line(sweeper.storage)}: type sweep.storage=URL instead.")
+    if sweeper.direction != "maximize":
+        raise UserError(
+            f"hydra.sweeper.direction={in_line(sweeper.direction)}: expected maximize: of the validation accuracy."
+        )
+
+
+def space_of(config: DictConfig) -> tuple[dict[str, BaseDistribution], list[str]]:
+    """What is searched: what space/ and what was typed say, without what was typed with one value. And the overrides
+    that all trials have."""
     params = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
     overrides = [*params, *config.hydra.overrides.task]
     kinds: dict[str, bool] = {}
@@ -190,9 +222,10 @@ def space_of(config: DictConfig) -> dict[str, BaseDistribution]:
         except (ValueError, AssertionError, NotImplementedError, HydraException) as error:
             reason = one_line(str(error)).rstrip(".") or "expected values, or the ends of an interval"
             raise UserError(f"{override}: the search cannot choose from this ({reason}).") from error
-    space, fixed, _ = create_params_from_overrides(overrides)
-    typed = {_key_of(key) for key in fixed}
-    return {key: distribution for key, distribution in space.items() if _key_of(key) not in typed}
+    space, fixed, removed = create_params_from_overrides(overrides)
+    typed = {_key_of(key) for key in (*fixed, *removed)}
+    space = {key: distribution for key, distribution in space.items() if _key_of(key) not in typed}
+    return space, [*(f"{key}={value}" for key, value in fixed.items()), *removed]
 
 
 def some_of(space: Mapping[str, BaseDistribution]) -> Iterator[dict[str, Any]]:
@@ -212,18 +245,28 @@ def _some_values(found: Any) -> list[Any]:
 
 
 def _key_of(override: str) -> str:
-    return override.partition("=")[0].lstrip("+")
+    return override.partition("=")[0].lstrip("+~")
 
 
-def study_name(prefix: str, settings: TrainSettings, space: Mapping[str, BaseDistribution]) -> str:
-    """The name of the study of all trials that can be compared: those of the same fixed settings and the same space."""
-    fixed = {
-        key: value
-        for key, value in flat_settings(settings.plain()).items()
-        if not any(f"{key}.".startswith(f"{_key_of(swept)}.") for swept in space)
-    }
+def _with_typed(override: str, chosen: Mapping[str, Any]) -> str:
+    """KEY=VALUE, what is chosen for KEY as it is typed. Optuna keeps a list, or a text in quotes, as it was typed
+    already; any other text that Hydra would not take for one word needs quotes."""
+    key, _, _ = override.partition("=")
+    value = chosen.get(key)
+    if not isinstance(value, str) or value[:1] in AS_TYPED or READ_OTHERWISE.fullmatch(value) or PLAIN.fullmatch(value):
+        return override
+    return f"{key}={quoted(value)}"
+
+
+def study_name(prefix: str, points: Sequence[TrainSettings], space: Mapping[str, BaseDistribution]) -> str:
+    """The name of the study of all trials that can be compared: those of the same fixed settings and the same space.
+
+    Args:
+        points: the settings at some_of(space), so that each option of a group is there with its own.
+    """
+    settings = [flat_settings(point.plain()) for point in points]
     searched = {key: json.loads(distribution_to_json(found)) for key, found in space.items()}
-    told = json.dumps([fixed, searched], sort_keys=True, default=str)
+    told = json.dumps([settings, searched], sort_keys=True, default=str)
     return f"{prefix}-{hashlib.sha256(told.encode()).hexdigest()[:8]}"
 
 
