@@ -11,7 +11,8 @@ from shoepair.config.shown import ABSENT, exact, identity, short_names, shown, s
         (0.9, "0.9"), (5.0, "5"), (3e-4, "0.0003"), (1e30, "1e+30"), (4294967295, "4294967295"), (True, "true"),
         (None, "null"), ([0.9, 0.999], "[0.9, 0.999]"), ([None, [1, "a"]], "[null, [1, a]]"), ({"a": 1}, "{a: 1}"),
         ("blocks.4", "blocks.4"), ("photos.v2/train", "photos.v2/train"), (0.0031622776601, "0.0031623"), ("", ""),
-        ("null", "'null'"), ("1e-3", "'1e-3'"), ("true", "'true'"), (ABSENT, "-"),
+        ("[a, b]", "'[a, b]'"), (["a, b"], "['a, b']"), (["a", "b"], "[a, b]"), (["", " a", "it's"], "['', ' a', it's]"),
+        ({"a: b": 1, "c": "d}"}, "{'a: b': 1, c: 'd}'}"), ("null", "'null'"), ("1e-3", "'1e-3'"), ("true", "'true'"), (ABSENT, "-"),
     ],
 )  # fmt: skip
 def test_a_value_is_called_as_it_is_typed(value: object, called: str) -> None:
@@ -39,6 +40,11 @@ def test_values_are_the_same_by_what_they_are_and_not_by_how_they_are_written() 
         assert identity(one) == identity(other) and hash(identity(one)) == hash(identity(other))
     distinct = [0, 1, False, True, None, "null", "1", "", [], [1], [[1]], {}, {"a": 1}, ABSENT, "-"]
     assert len({identity(value) for value in distinct}) == len(distinct)
+
+
+def test_one_batch_is_not_all_batches() -> None:
+    key = "trainer.limit_train_batches"
+    assert identity(1, key) != identity(1.0, key) and shown_apart([1, 1.0, 0.5], key) == ["1", "1.0", "0.5"]
 
 
 def test_a_short_name_still_tells_a_key_from_the_others() -> None:

@@ -9,10 +9,13 @@ from typing import Any
 
 from shoepair.config.typed import quoted
 
-# A text that would be read as something else if it were typed without quotes.
+# A text that would be read as something else if it were typed without quotes; in a list, of two texts, too.
 READ_OTHERWISE = re.compile(
-    r"null|true|false|nan|[+-]?(inf|\d[\d_]*\.?\d*(e[+-]?\d+)?|\.\d+(e[+-]?\d+)?)", re.IGNORECASE
+    r"null|true|false|nan|[+-]?(inf|\d[\d_]*\.?\d*(e[+-]?\d+)?|\.\d+(e[+-]?\d+)?)|['\"\[{].*",
+    re.IGNORECASE | re.DOTALL,
 )
+SEPARATES = re.compile(r"[,:\]}]|^\s|\s$|^$")
+OF_BATCHES = re.compile(r"(.*\.)?limit_\w+_batches")  # keys where 1 is one batch, and 1.0 all of them
 
 
 class Absent:
@@ -25,22 +28,22 @@ class Absent:
 ABSENT = Absent()
 
 
-def identity(value: Any) -> Hashable:
-    """What is equal of two values if they are the same: 5 and 5.0 are, 1 and true or 1 and '1' are not."""
+def identity(value: Any, key: str = "") -> Hashable:
+    """What is equal of two values of a key if they are the same: 5 and 5.0 are, 1 and true or 1 and '1' are not."""
     if isinstance(value, bool | None | Absent):
         return repr(value), None
     if isinstance(value, int | float):
-        return "number", value
+        return "part" if isinstance(value, float) and OF_BATCHES.fullmatch(key) else "number", value
     if isinstance(value, Mapping):
-        return "settings", tuple(sorted((str(key), identity(inner)) for key, inner in value.items()))
+        return "settings", tuple(sorted((str(name), identity(inner, str(name))) for name, inner in value.items()))
     if isinstance(value, Sequence) and not isinstance(value, str):
         return "list", tuple(map(identity, value))
     return "text", str(value)
 
 
-def exact(value: Any) -> str:
-    """A value as it is typed, with all its digits."""
-    return _called(value, lambda number: repr(number).removesuffix(".0"))
+def exact(value: Any, key: str = "") -> str:
+    """A value of a key as it is typed, with all its digits."""
+    return _called(value, repr if OF_BATCHES.fullmatch(key) else _all_digits)
 
 
 def shown(value: Any, key: str = "") -> str:
@@ -51,7 +54,7 @@ def shown(value: Any, key: str = "") -> str:
     """
     if key.rpartition(".")[2] == "_target_" and isinstance(value, str):
         return value.rpartition(".")[2]
-    return _called(value, _few_digits)
+    return _called(value, repr if OF_BATCHES.fullmatch(key) else _few_digits)
 
 
 def shown_apart(values: Sequence[Any], key: str = "") -> list[str]:
@@ -59,8 +62,8 @@ def shown_apart(values: Sequence[Any], key: str = "") -> list[str]:
     names = [shown(value, key) for value in values]
     meant: dict[str, set[Hashable]] = {}
     for name, value in zip(names, values, strict=True):
-        meant.setdefault(name, set()).add(identity(value))
-    return [name if len(meant[name]) == 1 else exact(value) for name, value in zip(names, values, strict=True)]
+        meant.setdefault(name, set()).add(identity(value, key))
+    return [name if len(meant[name]) == 1 else exact(value, key) for name, value in zip(names, values, strict=True)]
 
 
 def in_line(value: Any) -> str:
@@ -78,17 +81,23 @@ def short_names(keys: Sequence[str]) -> dict[str, str]:
     return {key: name if list(last.values()).count(name) == 1 else key for key, name in last.items()}
 
 
-def _called(value: Any, number: Callable[[float], str]) -> str:
+def _called(value: Any, number: Callable[[float], str], *, inside: bool = False) -> str:
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, float):
         return number(value)
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{key}: {_called(inner, number)}" for key, inner in value.items()) + "}"
+        called = ((_called(part, number, inside=True) for part in both) for both in value.items())
+        return "{" + ", ".join(map(": ".join, called)) + "}"
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return "[" + ", ".join(_called(inner, number) for inner in value) + "]"
+        return "[" + ", ".join(_called(inner, number, inside=True) for inner in value) + "]"
     text = str(value)
-    return quoted(text) if isinstance(value, str) and READ_OTHERWISE.fullmatch(text) else text
+    is_ambiguous = READ_OTHERWISE.fullmatch(text) or (inside and SEPARATES.search(text))
+    return quoted(text) if isinstance(value, str) and is_ambiguous else text
+
+
+def _all_digits(number: float) -> str:
+    return repr(number).removesuffix(".0")
 
 
 def _few_digits(number: float) -> str:

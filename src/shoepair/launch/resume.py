@@ -7,6 +7,7 @@ from typing import Any
 
 from shoepair.config.compat import NAMES_OF_RUNS, todays_override
 from shoepair.config.schema import TrainSettings
+from shoepair.config.shown import identity
 from shoepair.config.typed import quoted
 from shoepair.errors import UserError
 from shoepair.files import read_json
@@ -101,7 +102,7 @@ def refuse_changed(run_dir: Path, settings: TrainSettings) -> None:
         )
     _refuse_links(run_dir)
     for key in sorted((before.keys() | now.keys()) - may_change(settings.scheduler.target)):
-        if before.get(key) != now.get(key):
+        if identity(before.get(key), key) != identity(now.get(key), key):
             raise UserError(
                 f"{key} cannot be changed by resume: {run_dir} was started with {before.get(key)}, not "
                 f"{now.get(key)}; a new run can change it."
@@ -119,8 +120,10 @@ def started_with(run_dir: Path) -> dict[str, Any] | None:
 
 def same_settings(run_dir: Path, now: TrainSettings) -> bool:
     """Whether a run of the same settings was in a folder."""
-    before = started_with(run_dir)
-    return before is not None and before == flat_settings(now.plain())
+    before, wanted = started_with(run_dir), flat_settings(now.plain())
+    if before is None or before.keys() != wanted.keys():
+        return False
+    return all(identity(before[key], key) == identity(wanted[key], key) for key in wanted)
 
 
 def _refuse_links(run_dir: Path) -> None:

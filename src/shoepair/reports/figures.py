@@ -175,7 +175,7 @@ def draw_settings(path: Path, settings: Sequence[Setting], metric: str = "accura
         False, and no picture, if nothing differs.
     """
     done = [setting for setting in settings if setting.mean("val", metric) is not None]
-    keys = [key for key in (done[0].values if done else ()) if len({identity(s.values[key]) for s in done}) > 1]
+    keys = [key for key in (done[0].values if done else ()) if len({identity(s.values[key], key) for s in done}) > 1]
     if not keys:
         return False
     columns = min(len(keys), 4)
@@ -212,7 +212,7 @@ def _place_values(axes: "Axes", values: Sequence[Any], key: str) -> tuple[list[f
     Returns:
         The place of each value, and those places that are no numbers among numbers.
     """
-    ordered = sorted({identity(value): value for value in values}.items(), key=lambda item: in_order(item[1]))
+    ordered = sorted({identity(value, key): value for value in values}.items(), key=lambda item: in_order(item[1]))
     names = dict(zip((found for found, _ in ordered), _names_of([value for _, value in ordered], key), strict=True))
     numbers = {found: float(value) for found, value in ordered if _is_number(value)}
     missing = [found for found, value in ordered if value is None or value is ABSENT]
@@ -225,7 +225,7 @@ def _place_values(axes: "Axes", values: Sequence[Any], key: str) -> tuple[list[f
     if len(numbers) + len(missing) < len(ordered) or (few and not lie_apart):
         places = {found: float(place) for place, (found, _) in enumerate(ordered)}
         _set_texts(axes, [names[found] for found, _ in ordered])
-        return [places[identity(value)] for value in values], set()
+        return [places[identity(value, key)] for value in values], set()
     if few and all(map(_is_short, places.values())):
         ticks = {value: names[found] for found, value in places.items()}
     else:
@@ -239,7 +239,7 @@ def _place_values(axes: "Axes", values: Sequence[Any], key: str) -> tuple[list[f
         axes.set_xscale("log")
     axes.set_xticks(list(ticks), list(ticks.values()), parse_math=False)
     axes.minorticks_off()
-    return [(places | others)[identity(value)] for value in values], set(others.values())
+    return [(places | others)[identity(value, key)] for value in values], set(others.values())
 
 
 def _is_number(value: Any) -> bool:

@@ -89,7 +89,7 @@ def write_csv(path: Path, board: Leaderboard, *, test: bool = False) -> None:
         results = run.results
         low, high = results.get("splits", {}).get("val", {}).get("interval") or (None, None)
         rows.append([
-            run.path, run.status.name, run.status.reason, *(_in_csv(run.settings.get(key, "")) for key in keys),
+            run.path, run.status.name, run.status.reason, *(_in_csv(run.settings.get(key, ""), key) for key in keys),
             *(run.figure("val", name) for name in metrics), low, high,
             *(run.figure(*column) for column in tests.values()),
             *(results.get(name) for name in ("best_epoch", "num_epochs", "seconds", "num_parameters", "device")),
@@ -98,8 +98,8 @@ def write_csv(path: Path, board: Leaderboard, *, test: bool = False) -> None:
     write_rows(path, header, rows)
 
 
-def _in_csv(value: Any) -> Any:
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else exact(value)
+def _in_csv(value: Any, key: str) -> Any:
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else exact(value, key)
 
 
 def problem_lines(runs: Sequence[Run], unreadable: Sequence[str]) -> list[str]:

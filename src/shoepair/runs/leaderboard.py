@@ -51,7 +51,7 @@ class Setting:
         """The completed runs; those of one seed and fold, which only repeat one another, together."""
         together: dict[Hashable, list[Run]] = {}
         for run in self.completed:
-            key = tuple(identity(run.settings.get(name, ABSENT)) for name in REPEATED_OVER)
+            key = tuple(identity(run.settings.get(name, ABSENT), name) for name in REPEATED_OVER)
             together.setdefault(key, []).append(run)
         return list(together.values())
 
@@ -122,7 +122,7 @@ def gather(runs: Sequence[Run], metric: str = "accuracy") -> list[Setting]:
     keys = [key for key in differing_keys(runs) if key not in REPEATED_OVER]
     groups: dict[Hashable, list[Run]] = {}
     for run in runs:
-        groups.setdefault(tuple(identity(run.settings.get(key, ABSENT)) for key in keys), []).append(run)
+        groups.setdefault(tuple(identity(run.settings.get(key, ABSENT), key) for key in keys), []).append(run)
     settings = [Setting({key: group[0].settings.get(key, ABSENT) for key in keys}, group) for group in groups.values()]
 
     def place(setting: Setting) -> tuple[bool, bool, tuple[float, float, Path]]:
@@ -212,7 +212,7 @@ def differing_keys(runs: Sequence[Run]) -> list[str]:
     kept: list[str] = []
     partitions = []
     for key in order:
-        values = [identity(run.settings.get(key, ABSENT)) for run in runs]
+        values = [identity(run.settings.get(key, ABSENT), key) for run in runs]
         partition = [values.index(value) for value in values]
         if any(partition) and (key in typed or partition not in partitions):
             kept.append(key)

@@ -19,7 +19,7 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, Sessi
 from torch import Tensor
 
 from shoepair.config.schema import TrainSettings, known_keys, may_be_null
-from shoepair.config.shown import ABSENT, short_names, shown
+from shoepair.config.shown import ABSENT, OF_BATCHES, short_names, shown
 from shoepair.config.typed import Typed
 from shoepair.data.shoes import normalise
 from shoepair.errors import Pruned
@@ -175,6 +175,7 @@ def hyperparameters(settings: TrainSettings, follows: Mapping[str, str]) -> dict
             continue
         value = flat.get(key, ABSENT)
         is_plain = isinstance(value, bool | int | float) and not (key in known and may_be_null(known[key]))
+        is_plain = is_plain and not OF_BATCHES.fullmatch(key)
         columns[names.get(key, key)] = (
             f"= {follows[key]}" if key in follows else value if is_plain else shown(value, key)
         )
