@@ -3,6 +3,7 @@
 import importlib
 import os
 import re
+import shlex
 import signal
 import sys
 import threading
@@ -126,7 +127,10 @@ def complete_line(arguments: list[str]) -> bool:
     """Print what the last word of the line may become. Returns False where Hydra is to do it."""
     query = next((argument for argument in arguments if argument.startswith("query=")), None)
     line = os.environ.get("COMP_LINE", "")
-    words = line.split()[1:] + ([""] if line.endswith(" ") else [])
+    try:
+        words = shlex.split(line)[1:] + ([""] if line.endswith(" ") else [])
+    except ValueError:  # a quote that is not closed yet
+        words = line.split()[1:]
     if query is None or not words:
         return False
     from shoepair.commands.complete import complete, options_of

@@ -47,6 +47,13 @@ def test_groups_of_a_folder_of_ones_own_are_offered(tmp_path, monkeypatch: pytes
     assert "experiment=wide" in offered(f"shoepair train --config-dir {tmp_path} experiment=w", monkeypatch)
 
 
+def test_a_folder_whose_name_has_blanks_is_one_word(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / "my dir/callbacks").mkdir(parents=True)
+    (tmp_path / "my dir/callbacks/note.yaml").write_text("{}\n")
+    line = f"shoepair train --config-dir '{tmp_path}/my dir' callbacks=n"
+    assert "callbacks=note" in offered(line, monkeypatch)
+
+
 def test_a_key_is_explained_with_its_value_now() -> None:
     outcome = run_here("train", "--explain", "data.negatives")
     assert outcome.code == 0, outcome.err

@@ -11,8 +11,9 @@ from shoepair.config.shown import ABSENT, exact, identity, short_names, shown, s
         (0.9, "0.9"), (5.0, "5"), (3e-4, "0.0003"), (1e30, "1e+30"), (4294967295, "4294967295"), (True, "true"),
         (None, "null"), ([0.9, 0.999], "[0.9, 0.999]"), ([None, [1, "a"]], "[null, [1, a]]"), ({"a": 1}, "{a: 1}"),
         ("blocks.4", "blocks.4"), ("photos.v2/train", "photos.v2/train"), (0.0031622776601, "0.0031623"), ("", ""),
-        ("[a, b]", "'[a, b]'"), (["a, b"], "['a, b']"), (["a", "b"], "[a, b]"), (["", " a", "it's"], "['', ' a', it's]"),
-        ({"a: b": 1, "c": "d}"}, "{'a: b': 1, c: 'd}'}"), ("null", "'null'"), ("1e-3", "'1e-3'"), ("true", "'true'"), (ABSENT, "-"),
+        ("[a, b]", "'[a, b]'"), (["a, b"], "['a, b']"), (["a", "b"], "[a, b]"),
+        (["", " a", "it's"], "['', ' a', it's]"), ({"a: b": 1, "c": "d}"}, "{'a: b': 1, c: 'd}'}"),
+        ("null", "'null'"), ("1e-3", "'1e-3'"), ("true", "'true'"), (ABSENT, "-"),
     ],
 )  # fmt: skip
 def test_a_value_is_called_as_it_is_typed(value: object, called: str) -> None:

@@ -50,11 +50,23 @@ def test_a_mistake_beside_it_is_the_same_line_as_without_it(shoepair: Command, m
         ),
         (["--explain", ""], "--explain: expected a key, such as --explain data.negatives."),
         (["--explain="], "--explain: expected a key, such as --explain data.negatives."),
+        (["--explain", "optimizer.lr", "optimizer.lr=${nosuch}"], "optimizer.lr: Interpolation key 'nosuch' not found"),
+        (
+            ["--explain", "hydra.sweeper.n_trials", "sweep=search"],
+            "hydra.sweeper.n_trials: Hydra's own key; shoepair train --cfg hydra -p hydra.sweeper shows its value.",
+        ),
     ],
 )
 def test_what_it_cannot_tell_is_one_line(shoepair: Command, arguments: list[str], said: str) -> None:
     outcome = shoepair("train", *arguments)
     assert outcome.code == 2 and outcome.err == f"shoepair: {said}\n"
+
+
+def test_an_argument_of_somebody_elses_class_is_told(shoepair: Command) -> None:
+    outcome = shoepair("train", "--explain", "logger.csv.name", "logger=csv")
+    assert "An argument of lightning.pytorch.loggers.CSVLogger." in outcome.out and outcome.code == 0
+    outcome = shoepair("train", "--explain", "nosuch.key")
+    assert outcome.err.startswith("shoepair: nosuch: no such key; there are callbacks, "), outcome.err
 
 
 def test_an_empty_word_beside_resume_is_no_setting(shoepair: Command, trained: Path) -> None:

@@ -192,6 +192,23 @@ def test_two_processes_never_train_the_same_run(shoepair: Command, tmp_path: Pat
     assert done.returncode == 2 and "outputs/run: another process trains this run" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        (["experiment=glob(orignal_*)"], "experiment=glob(orignal_*): there is nothing to run: no value fits; choose"),
+        (["seed=range(0)"], "seed=range(0): there is nothing to run: no value fits."),
+        (["optimizer.lr=glob(*)"], "optimizer.lr=glob(*): there is nothing to run: no value fits."),
+        (["optimizer.lr=${nosuch},1"], "Interpolation key 'nosuch' not found; full_key: optimizer.lr"),
+        (["seed=1,2", "hydra.sweeper.max_batch_size=0"], "hydra.sweeper.max_batch_size=0: expected a whole number"),
+        (["seed=1,2", "launcher=joblib", "hydra.launcher.n_jobs=0"], "hydra.launcher.n_jobs=0: expected a whole"),
+        (["seed=1,2", "--config-dir"], "--config-dir: expected a value after it."),
+    ],
+)
+def test_a_sweep_that_cannot_run_is_one_line(shoepair: Command, typed: list[str], said: str) -> None:
+    outcome = shoepair("train", "-m", *typed)
+    assert outcome.code == 2 and said in outcome.err and outcome.err.count("\n") == 1, outcome.err
+
+
 @pytest.mark.parametrize("sweep", [path.stem for path in sorted((CONF / "sweep").glob("*.yaml"))])
 def test_every_ready_made_sweep_composes(sweep: str) -> None:
     with initialize_config_module("shoepair.conf"):

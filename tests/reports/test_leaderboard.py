@@ -1,6 +1,7 @@
 """The leaderboard of runs that are only described: what it calls, gathers, ranks and sorts."""
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,29 @@ def test_runs_are_gathered_by_values_and_not_by_how_they_are_written() -> None:
     assert [len(setting.runs) for setting in rank(runs).ranked] == [2, 1]
 
 
+def test_one_batch_and_all_of_them_are_two_settings() -> None:
+    board = rank([run(f"a/{i}_x", 0.8, trainer__limit_train_batches=value) for i, value in enumerate((1, 1.0))])
+    assert cells(markdown_report(board), "limit_train_batches") == ["1", "1.0"]
+
+
+def test_texts_and_lists_of_them_do_not_look_alike() -> None:
+    values = (["a, b"], ["a", "b"], "[a, b]")
+    board = rank([run(f"a/{i}_x", 0.8, callbacks__note__words=value) for i, value in enumerate(values)])
+    assert cells(markdown_report(board), "words") == ["['a, b']", "[a, b]", "'[a, b]'"]
+
+
+def test_a_key_that_is_called_like_a_column_has_its_whole_name() -> None:
+    report = markdown_report(rank([run(f"a/{i}_x", 0.8, scheduler__epochs=3 + i) for i in range(2)], sort="epochs"))
+    assert cells(report, "scheduler.epochs") == ["3", "4"] and cells(report, "epochs") == ["-", "-"]
+
+
+def test_an_option_of_a_group_that_was_typed_is_shown_beside_what_else_was() -> None:
+    runs = [run("a/0_x", 0.8, optimizer=0, optimizer__lr=0.1, optimizer___target_="a.Adam"),
+            run("a/1_x", 0.9, optimizer=0, optimizer__lr=0.2, optimizer___target_="a.SGD")]  # fmt: skip
+    runs = [replace(one, overrides=["optimizer=x", "optimizer.lr=1"]) for one in runs]
+    assert cells(markdown_report(rank(runs)), "optimizer") == ["SGD", "Adam"]
+
+
 def test_a_repetition_of_the_same_seed_is_said_to_be_one_and_counts_once() -> None:
     runs = [
         run("outputs/one/0_x", 0.8, lr=1, seed=0), run("outputs/two/0_x", 0.8, lr=1, seed=0),
@@ -111,6 +135,15 @@ def test_a_job_says_which_sweep_it_belongs_to() -> None:
     assert [line.split()[-1] for line in table.splitlines()[2:5]] == ["s1/0", "s2/0", "2026-11-26_dual"]
     assert "s1 is the sweep outputs/two\ns2 is the sweep outputs/one" in table
     assert "is the sweep" not in terminal_table(rank(BETAS))
+
+
+def test_a_run_whose_name_begins_with_a_number_is_no_job(tmp_path: Path) -> None:
+    paths = [tmp_path / "3_a", tmp_path / "3_c"]
+    for path in paths:
+        (path / ".hydra").mkdir(parents=True)
+        (path / ".hydra/hydra.yaml").write_text("hydra:\n  mode: RUN\n")
+    table = terminal_table(rank([run(str(path), 0.8, lr=i) for i, path in enumerate(paths)]))
+    assert [line.split()[-1] for line in table.splitlines()[2:4]] == ["3_a", "3_c"]
 
 
 def test_another_metric_ranks_and_is_shown() -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import importlib.util
+import json
 import os
 import re
 import subprocess
@@ -67,6 +68,37 @@ def test_a_callback_is_added_by_a_file(shoepair: Command, tmp_path: Path) -> Non
     outcome = shoepair("--config-dir", "mine", *RUN, "plugins=[mine/marks.py]", "callbacks=[marks,enough]")
     assert outcome.code == 0, outcome.err
     assert Path("marks.txt").read_text() == "0 "  # any accuracy is enough
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        (
+            ["+callbacks.es={_target_: lightning.pytorch.callbacks.EarlyStopping, monitor: val/nosuch}"],
+            "callbacks.es: lightning.pytorch.callbacks.EarlyStopping failed (RuntimeError: Early stopping conditioned",
+        ),
+        (["logger=csv", "+logger.csv.flush_logs_every_n_steps=0"], "logger.csv: lightning.pytorch.loggers.CSVLogger"),
+        (["logger=csv", "logger.csv.name=5"], "logger.csv: lightning.pytorch.loggers.CSVLogger failed (TypeError: "),
+    ],
+)
+def test_what_fails_in_a_part_of_somebody_elses_is_one_line_that_names_it(
+    shoepair: Command, typed: list[str], said: str
+) -> None:
+    outcome = shoepair(*RUN, *typed)
+    assert outcome.code == 2 and said in outcome.err and outcome.err.count("\n") == 1, outcome.err
+
+
+def test_arguments_of_somebody_elses_classes_may_have_any_names(shoepair: Command) -> None:
+    (path := Path("mine/callbacks")).mkdir(parents=True)
+    (path / "more.yaml").write_text(
+        "more: {_target_: lightning.pytorch.callbacks.GradientAccumulationScheduler, scheduling: {0: 1, 1: 2}}\n"
+    )
+    outcome = shoepair("--config-dir", "mine", *RUN, "callbacks=more")
+    assert outcome.code == 0, outcome.err
+    config = json.loads(Path("outputs/run/config.json").read_text())
+    settings = flat_settings(config | {"callbacks": {"x": {"_target_": "a.B", "table": {"val/a.b": 1}}}})
+    assert settings["callbacks.x.table.val/a.b"] == 1
+    assert "Not read" not in shoepair("compare", "outputs").out
 
 
 @pytest.mark.parametrize(

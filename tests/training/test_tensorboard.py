@@ -169,6 +169,17 @@ def test_hparams_has_a_column_for_whatever_was_varied_and_every_run_a_value_in_i
 
 
 @pytest.mark.slow
+def test_a_run_that_could_not_begin_has_its_row(shoepair: Command, tmp_path: Path) -> None:
+    run = ("approach=histogram", *(typed for typed in TINY if not typed.startswith("approach.")))
+    assert shoepair(*run, "trainer.accelerator=tpu", "hydra.run.dir=outputs/a").code == 2
+    assert shoepair(*run, "data.augment=null", "hydra.run.dir=outputs/b").code == 0
+    with serving(Path("outputs"), 2) as server:
+        rows = {row["name"].partition(" (")[2].partition(",")[0]: row for row in server.rows()}
+        assert rows["outputs/a"]["sessions"][0]["status"] == "STATUS_FAILURE"
+        assert rows["outputs/a"]["hparams"].keys() == rows["outputs/b"]["hparams"].keys()
+        assert not {"pruner", "storage", "data.augment"} & rows["outputs/b"]["hparams"].keys()
+
+
 def test_the_grid_of_twelve_has_twelve_rows_with_all_that_was_varied(shoepair: Command) -> None:
     tiny = (setting for setting in TINY if "batch_size" not in setting)
     assert shoepair("sweep=grid", *tiny, "hydra.sweep.dir=outputs/grid").code == 0

@@ -6,16 +6,18 @@ import itertools
 import re
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from omegaconf import OmegaConf
+from omegaconf.errors import InterpolationResolutionError
 
+from shoepair.config.compat import with_dotted_keys
 from shoepair.config.groups import groups_of
 from shoepair.config.messages import allowed, unknown_key
-from shoepair.config.schema import keys_of
+from shoepair.config.schema import keys_of, known_keys
 from shoepair.config.shown import ABSENT, shown
-from shoepair.errors import UserError
+from shoepair.errors import UserError, one_line
 from shoepair.launch.hydra_private import parse_overrides
 from shoepair.terminal import say
 
@@ -42,20 +44,44 @@ def explain_keys(command: str, names: Sequence[str], composed: str) -> str:
         if name in groups:
             of_group = "A group: it chooses settings that belong together."
             said.append(f"{name}=NAME\n  {of_group}\n  Allowed: {', '.join(groups[name])}")
+        elif not meant and (argument := _argument(config, name)) is not None:
+            said.append(argument)
         elif not meant:
-            parent = name.rpartition(".")[0]
-            siblings = [key for key in keys if key.rpartition(".")[0] == parent]
-            raise unknown_key(name, siblings or [key for key in keys if "." not in key])
+            raise _no_such_key(command, name, keys)
         for key in meant:
             field = keys[key]
             said.append(f"{key}\n  {field.description}\n  Allowed: {allowed(field)}\n  Now:     {_now(config, key)}")
     return "\n".join(said)
 
 
+def _argument(config: Any, name: str) -> str | None:
+    """Of a key that a class from elsewhere takes; None if it is none, or has no value."""
+    parent = name.rpartition(".")[0]
+    target = OmegaConf.select(config, f"{parent}._target_") if parent else None
+    plain: Any = OmegaConf.to_container(config)
+    if target is None or name not in with_dotted_keys(plain):
+        return None
+    return f"{name}\n  An argument of {target}.\n  Now:     {_now(config, name)}"
+
+
+def _no_such_key(command: str, name: str, keys: Collection[str]) -> UserError:
+    if name.partition(".")[0] == "hydra":
+        section = f" -p {name.rpartition('.')[0]}" if "." in name else ""
+        return UserError(f"{name}: Hydra's own key; shoepair {command} --cfg hydra{section} shows its value.")
+    if name in known_keys():  # of another command
+        return unknown_key(name, [key for key in keys if "." not in key])
+    while not (siblings := [key for key in keys if key.rpartition(".")[0] == name.rpartition(".")[0]]):
+        name = name.rpartition(".")[0]
+    return unknown_key(name, siblings)
+
+
 def _now(config: Any, key: str) -> str:
     if OmegaConf.is_missing(config, key):
         return "(to be given)"
-    value = OmegaConf.select(config, key, default=ABSENT)
+    try:
+        value = OmegaConf.select(config, key, default=ABSENT)
+    except InterpolationResolutionError as error:
+        raise UserError(f"{key}: {one_line(str(error)).partition('; full_key')[0]}") from error
     value = OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
     return "no value with these settings" if value is ABSENT else shown(value)
 

@@ -14,7 +14,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, QuotedString
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from shoepair.config.groups import groups_of
@@ -46,11 +46,22 @@ def jobs_of_sweep(config: DictConfig) -> list[list[str]]:
 
     swept = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
     overrides = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader()).parse_overrides(
-        [*swept, *config.hydra.overrides.task]
+        [*swept, *typed_for(config)]
     )
     refuse_no_option(str(config.hydra.job.config_name), sys.argv, overrides)
+    for override in overrides:
+        if override.is_sweep_override() and next(override.sweep_iterator(), None) is None:
+            options = groups_of(str(config.hydra.job.config_name), sys.argv).get(override.key_or_group)
+            choose = f"; choose from {', '.join(options)}" if options else ""
+            raise UserError(f"{override.input_line}: there is nothing to run: no value fits{choose}.")
     batches = BasicSweeper.split_arguments(overrides, max_batch_size=None)
     return [list(job) for job in itertools.chain.from_iterable(batches)]
+
+
+def typed_for(config: DictConfig) -> list[str]:
+    """What was typed, as it was: iterated over, references in it would be looked up."""
+    typed: Any = OmegaConf.to_container(config.hydra.overrides.task, resolve=False)
+    return list(typed)
 
 
 def parse_overrides(typed: Sequence[str]) -> list[Override]:
@@ -63,7 +74,10 @@ def parse_overrides(typed: Sequence[str]) -> list[Override]:
 
 def refuse_unknown_flags(command: str, arguments: Sequence[str]) -> None:
     """Raise a UserError for the first option that Hydra has not: its own parser would print the usage of all."""
-    known = set(get_args_parser()._option_string_actions)
+    options = get_args_parser()._option_string_actions
+    known = set(options)
+    if arguments and arguments[-1] in options and options[arguments[-1]].nargs is None:
+        raise UserError(f"{arguments[-1]}: expected a value after it.")
     for argument in itertools.takewhile(lambda argument: argument != "--", arguments):
         flag, _, value = argument.partition("=")
         if not flag.startswith("--") or any(option.startswith(flag) for option in known):

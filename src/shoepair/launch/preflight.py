@@ -27,10 +27,10 @@ from shoepair.config.schema import (
 )
 from shoepair.config.shown import in_line
 from shoepair.config.typed import quoted
-from shoepair.config.values import Place
+from shoepair.config.values import Count, Place
 from shoepair.data.layout import check_photo_root, check_table
 from shoepair.errors import UserError, one_line
-from shoepair.launch.hydra_private import explain, jobs_of_sweep
+from shoepair.launch.hydra_private import explain, jobs_of_sweep, typed_for
 from shoepair.launch.names_of_runs import NamesOfRuns, find_file
 from shoepair.launch.resume import refuse_changed
 from shoepair.runs.folder import SWEEP_LOCK, hold, is_main_process, refuse_running, refuse_used, relative_to_here
@@ -184,6 +184,7 @@ def _begin_sweep(config: DictConfig) -> None:
     is_basic = config.hydra.sweeper._target_.endswith("BasicSweeper")
     jobs = jobs_of_sweep(config) if is_basic else None  # another one chooses as it goes; what is fixed is checked
     _refuse_shared_folder(config, None if jobs is None else len(jobs))
+    _check_numbers(config)
     sweep_dir = relative_to_here(Path(config.hydra.sweep.dir).absolute())
     names = NamesOfRuns(sweep_dir)
     if jobs is None:
@@ -195,6 +196,14 @@ def _begin_sweep(config: DictConfig) -> None:
     _note_files(config, checked)
     hold(sweep_dir, "runs a sweep in it", SWEEP_LOCK)
     names.write()
+
+
+def _check_numbers(config: DictConfig) -> None:
+    """How many jobs are launched at once."""
+    checked_value(Count | None, "hydra.sweeper.max_batch_size", config.hydra.sweeper.get("max_batch_size"))
+    at_once = config.hydra.launcher.get("n_jobs", 1)
+    if type(at_once) is not int or at_once == 0:
+        raise UserError(f"hydra.launcher.n_jobs={in_line(at_once)}: expected a whole number, not 0; -1: one a core.")
 
 
 def _check_every_job(config: DictConfig, jobs: Sequence[list[str]], names: NamesOfRuns) -> list[Checked]:
@@ -224,7 +233,7 @@ def _note_files(config: DictConfig, checked: Sequence[Checked]) -> None:
         with flag_override(config, ["readonly", "struct"], False):
             OmegaConf.update(config, key, file)
     with flag_override(config.hydra, ["readonly", "struct"], False):
-        config.hydra.overrides.task = with_files(config.hydra.overrides.task, shared)
+        config.hydra.overrides.task = with_files(typed_for(config), shared)
 
 
 def files_of(config: DictConfig, settings: TrainSettings | EvaluateSettings) -> dict[str, str]:

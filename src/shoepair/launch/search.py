@@ -33,7 +33,7 @@ from shoepair.config.values import Chance, Count
 from shoepair.errors import UserError, one_line
 from shoepair.files import read_json, write_json
 from shoepair.launch.beside import lost_jobs
-from shoepair.launch.hydra_private import explain, parse_overrides
+from shoepair.launch.hydra_private import explain, parse_overrides, typed_for
 from shoepair.launch.names_of_runs import NamesOfRuns
 from shoepair.launch.preflight import train_settings
 from shoepair.runs.folder import relative_to_here
@@ -210,9 +210,10 @@ def space_of(config: DictConfig) -> tuple[dict[str, BaseDistribution], list[str]
     """What is searched: what space/ and what was typed say, without what was typed with one value. And the overrides
     that all trials have."""
     params = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
-    overrides = [*params, *config.hydra.overrides.task]
+    typed = typed_for(config)
+    overrides = [*params, *typed]
     kinds: dict[str, bool] = {}
-    for said in parse_overrides(config.hydra.overrides.task):
+    for said in parse_overrides(typed):
         several = said.is_sweep_override()
         if kinds.setdefault(said.key_or_group, several) != several:
             raise UserError(f"{said.key_or_group}: typed as one value and as several; leave one of them out.")
@@ -223,8 +224,8 @@ def space_of(config: DictConfig) -> tuple[dict[str, BaseDistribution], list[str]
             reason = one_line(str(error)).rstrip(".") or "expected values, or the ends of an interval"
             raise UserError(f"{override}: the search cannot choose from this ({reason}).") from error
     space, fixed, removed = create_params_from_overrides(overrides)
-    typed = {_key_of(key) for key in (*fixed, *removed)}
-    space = {key: distribution for key, distribution in space.items() if _key_of(key) not in typed}
+    said_once = {_key_of(key) for key in (*fixed, *removed)}
+    space = {key: distribution for key, distribution in space.items() if _key_of(key) not in said_once}
     return space, [*(f"{key}={value}" for key, value in fixed.items()), *removed]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from shoepair.config.shown import exact, shown_apart
 from shoepair.config.typed import as_typed
-from shoepair.files import replacing, write_rows
+from shoepair.files import read_small, replacing, write_rows
 from shoepair.reports.tables import between, markdown_table, text_table
 from shoepair.runs.folder import ENDED_WELL, relative_to_here
 from shoepair.runs.leaderboard import METRICS, Leaderboard, Setting, differing_keys
@@ -24,7 +24,6 @@ TEST_COLUMNS = {
     "same": ("test", "accuracy_same"),
     "different": ("test", "accuracy_different"),
 }
-OF_SWEEP = re.compile(r"\d+_")  # the folder of a job
 DROPPED_FIRST = ("95 % interval", "seconds", "epochs", "run")  # from a table that is too wide for a terminal
 
 
@@ -50,16 +49,22 @@ def _jobs(paths: Sequence[Path]) -> tuple[str, list[str], list[str]]:
 
     A job of a sweep is known by the number at the front of its folder's name, beside what stands for its sweep.
     """
-    sweeps = list(dict.fromkeys(path.parent for path in paths if OF_SWEEP.match(path.name)))
-    if len(sweeps) == 1 and all(OF_SWEEP.match(path.name) for path in paths):
+    sweeps = list(dict.fromkeys(path.parent for path in paths if _is_job(path)))
+    if len(sweeps) == 1 and all(_is_job(path) for path in paths):
         return "job", [path.name.partition("_")[0] for path in paths], []
     cells = []
     for path in paths:
-        if OF_SWEEP.match(path.name):
+        if _is_job(path):
             cells.append(f"s{sweeps.index(path.parent) + 1}/{path.name.partition('_')[0]}")
         else:
             cells.append(path.name if len(path.name) <= 24 else f"{path.name[:23]}…")
     return "run", cells, [f"s{number} is the sweep {sweep}" for number, sweep in enumerate(sweeps, 1)]
+
+
+def _is_job(path: Path) -> bool:
+    """Of a sweep: its number begins its name, and it was not a run of its own."""
+    record = read_small(path / ".hydra" / "hydra.yaml") or ""
+    return re.match(r"\d+_", path.name) is not None and "\n  mode: RUN\n" not in record
 
 
 def write_markdown(path: Path, board: Leaderboard, *, test: bool = False) -> None:

@@ -27,6 +27,7 @@ METRICS = {
     "loss_calibrated": False,
 }
 # What else is known of each run -> its name in results.json; val is the accuracy.
+TABLE_HEADERS = ("#", "runs", "run", "job", "tests", "same", "different")  # beside FACTS, METRICS, and sentences
 FACTS = {"val": "accuracy", "parameters": "num_parameters", "epochs": "num_epochs", "seconds": "seconds"}
 
 
@@ -152,7 +153,8 @@ class Leaderboard:
     @property
     def keys(self) -> dict[str, str]:
         """Short name -> key, of what differs."""
-        return {name: key for key, name in short_names(list(self.best.values)).items()}
+        names = short_names(list(self.best.values))
+        return {key if name in (*FACTS, *METRICS, *TABLE_HEADERS) else name: key for key, name in names.items()}
 
     @property
     def runs(self) -> list[Run]:
@@ -208,6 +210,9 @@ def differing_keys(runs: Sequence[Run]) -> list[str]:
     """
     all_keys = dict.fromkeys(key for run in runs for key in run.settings)
     typed = {o.partition("=")[0].lstrip("+~") for run in runs for o in run.overrides}
+    typed |= {
+        f"{group}.{name}" for group in typed for name in ("_target_", "name")
+    }  # what an option of a group chooses
     order = sorted(all_keys, key=lambda key: (key != "approach.name", key not in typed))
     kept: list[str] = []
     partitions = []

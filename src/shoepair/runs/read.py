@@ -35,6 +35,7 @@ NO_SETTINGS = (
 )  # fmt: skip
 # What is typed for a multirun and says nothing of one of its jobs.
 OF_MULTIRUN = re.compile(r"(sweep|space|launcher)(\.|=|$)")
+OPEN = {(0, "callbacks"), (0, "logger")}  # depth and name of what holds arguments of somebody else's classes
 MOST_KEYS, DEEPEST, LONGEST_TEXT = 10_000, 12, 10_000  # of a configuration; those that runs write are far below
 LARGEST_INTEGER = 2**63
 
@@ -261,18 +262,19 @@ def plain_config(config: Any) -> dict[str, Any]:
         raise UnreadableRunError(f"it is of the type {type(config).__name__}")
     left = MOST_KEYS
 
-    def plain(node: Any, depth: int) -> Any:
+    def plain(node: Any, depth: int, dots: bool = False) -> Any:
         nonlocal left
         left -= 1
         if left < 0 or depth > DEEPEST:
             raise UnreadableRunError("it is far too large")
         if isinstance(node, Mapping):
-            for key in node:
-                if not isinstance(key, str) or not key or "." in key or len(key) > LONGEST_TEXT:
+            named = {str(key) if type(key) in (int, float, bool) else key: value for key, value in node.items()}
+            for key in named:
+                if not isinstance(key, str) or not key or ("." in key and not dots) or len(key) > LONGEST_TEXT:
                     raise UnreadableRunError(f"there is a key {key!r:.50}")
-            return {key: plain(value, depth + 1) for key, value in node.items()}
+            return {key: plain(value, depth + 1, dots or (depth, key) in OPEN) for key, value in named.items()}
         if isinstance(node, list):
-            return [plain(item, depth + 1) for item in node]
+            return [plain(item, depth + 1, dots) for item in node]
         if node is None or isinstance(node, bool):
             return node
         if isinstance(node, str):

@@ -3,6 +3,7 @@
 import contextlib
 import importlib
 import inspect
+import traceback
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger, WandbLogger
 
 from shoepair.config.schema import TrainSettings
-from shoepair.errors import Pruned, UserError
+from shoepair.errors import Pruned, UserError, one_line, refused_by_machine
 from shoepair.models.module import refusing
 from shoepair.runs.read import flat_settings
 from shoepair.training.tensorboard import EpochLogger
@@ -63,6 +64,31 @@ class TellLoggers(Callback):
             _close(logger, exit_code=0)
 
 
+@contextlib.contextmanager
+def named(settings: TrainSettings) -> Iterator[None]:
+    """What fails in a callback or logger that somebody has added, as a UserError that names it."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, UserError | Pruned) or refused_by_machine(error) is not None:
+            raise
+        passed = {type(frame.f_locals.get("self")) for frame, _ in traceback.walk_tb(error.__traceback__)}
+        added = {f"callbacks.{name}": part for name, part in settings.callbacks.items()}
+        added |= {f"logger.{name}": part for name, part in settings.logger.items()}
+        for key, part in added.items():
+            if not part["_target_"].startswith("shoepair.") and _class_of(part) in passed:
+                raise UserError(
+                    f"{key}: {part['_target_']} failed ({type(error).__name__}: {one_line(str(error))[:200]}); "
+                    "HYDRA_FULL_ERROR=1 shows where."
+                ) from error
+        raise
+
+
+def _class_of(part: Mapping[str, Any]) -> Any:
+    module, _, name = part["_target_"].rpartition(".")
+    return getattr(importlib.import_module(module), name)
+
+
 def _others(trainer: Trainer) -> list[Logger]:
     return [logger for logger in trainer.loggers if not isinstance(logger, EpochLogger)]
 
@@ -75,9 +101,8 @@ def _close(logger: Logger, exit_code: int) -> None:
 
 def _built(kind: Any, key: str, part: Mapping[str, Any], ours: Mapping[str, Any]) -> Any:
     arguments = {name: value for name, value in part.items() if name != "_target_"}
-    module, _, name = part["_target_"].rpartition(".")
     with refusing(key, part):  # by the class's own check of its arguments
-        target = getattr(importlib.import_module(module), name)
+        target = _class_of(part)
         known = inspect.signature(target).parameters
         built = target(**({name: value for name, value in ours.items() if name in known} | arguments))
     if not isinstance(built, kind):

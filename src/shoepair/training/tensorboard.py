@@ -3,7 +3,8 @@
 import contextlib
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
 from tensorboard.plugins.hparams.api_pb2 import Status
@@ -26,7 +27,8 @@ from shoepair.errors import Pruned
 from shoepair.metrics.scores import probability
 from shoepair.reports.contact_sheet import Item, shoe_image
 from shoepair.reports.figures import costing_only_itself, draw_pairs
-from shoepair.runs.read import NO_SETTINGS, flat_settings
+from shoepair.runs.folder import is_main_process
+from shoepair.runs.read import flat_settings, flatten
 from shoepair.training.callbacks import EpochLines
 
 # Two curves on one chart each; add_scalars would make a run of its own for every curve, and of more than 40 runs
@@ -81,6 +83,14 @@ class EpochLogger(TensorBoardLogger):
         """Hydra keeps the configuration: no hparams.yaml beside it."""
 
 
+@dataclass(frozen=True)
+class Logs:
+    """What of a trainer is needed to write."""
+
+    loggers: Sequence[Logger]
+    is_global_zero: bool
+
+
 class HyperparameterRow(Callback):
     """One row in the HPARAMS tab: the settings when training starts, how it ended when it ends.
 
@@ -95,7 +105,7 @@ class HyperparameterRow(Callback):
         self.values = hyperparameters(settings, typed.follows)
         self.name = f"{typed.label or 'default settings'} ({run_dir}, {datetime.now():%Y-%m-%d %H:%M:%S})"
         self.lines = lines
-        self.keeps_best = settings.keep == "best"
+        self.keeps_best, self.loggers = settings.keep == "best", settings.logger
         self.is_open = self.has_failed = False
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -103,6 +113,16 @@ class HyperparameterRow(Callback):
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         self.fail(trainer, exception)
+
+    @contextlib.contextmanager
+    def recorded_if_refused(self, run_dir: Path) -> Iterator[None]:
+        """Write that the run failed before it had a trainer, whose loggers would have told it."""
+        try:
+            yield
+        except Exception as error:
+            is_logged = any(part["_target_"].endswith(f".{EpochLogger.__name__}") for part in self.loggers.values())
+            self.fail(Logs([EpochLogger(run_dir)] if is_logged else [], is_main_process()), error)
+            raise
 
     @contextlib.contextmanager
     def recorded(self, trainer: Trainer) -> Iterator[None]:
@@ -114,7 +134,7 @@ class HyperparameterRow(Callback):
             raise
         self.end(trainer, "STATUS_SUCCESS")
 
-    def begin(self, trainer: Trainer) -> None:
+    def begin(self, trainer: Trainer | Logs) -> None:
         writer = writer_of(trainer)
         if not trainer.is_global_zero or writer is None or self.is_open:
             return
@@ -126,7 +146,7 @@ class HyperparameterRow(Callback):
         writer.add_custom_scalars(LAYOUT)
         self.is_open = True
 
-    def fail(self, trainer: Trainer, error: BaseException) -> None:
+    def fail(self, trainer: Trainer | Logs, error: BaseException) -> None:
         """Record that the run failed or was pruned, with the figures that it had come to.
 
         A run that was interrupted may go on: its row stays as that of one that has not ended.
@@ -143,7 +163,7 @@ class HyperparameterRow(Callback):
         # TensorBoard has no word for pruned. It calls unknown, too, what has not ended yet, which has no result.
         self.end(trainer, "STATUS_UNKNOWN" if isinstance(error, Pruned) else "STATUS_FAILURE")
 
-    def end(self, trainer: Trainer, status: str) -> None:
+    def end(self, trainer: Trainer | Logs, status: str) -> None:
         """Write how the run ended."""
         writer = writer_of(trainer)
         if writer is None or not self.is_open:
@@ -170,8 +190,9 @@ def hyperparameters(settings: TrainSettings, follows: Mapping[str, str]) -> dict
         said = (f"{key.removeprefix(f'{section}.')} {shown(value, key)}" for key, value in added.items())
         columns[f"{section}, added"] = ", ".join(said) or repr(ABSENT)
         flat = {key: value for key, value in flat.items() if key not in added}
-    for key in dict.fromkeys([*known, *flat]):
-        if key in (*NO_SETTINGS, *OPEN_SECTIONS, "checkpoint"):
+    sections = {name.rpartition(".")[0] for name in known}  # of which one that is null has none of its keys
+    for key in dict.fromkeys([*flatten(known), *flat]):
+        if key in (*sections, *OPEN_SECTIONS, "checkpoint"):
             continue
         value = flat.get(key, ABSENT)
         is_plain = isinstance(value, bool | int | float) and not (key in known and may_be_null(known[key]))
@@ -234,7 +255,7 @@ def write_kept_epoch(
         writer.add_pr_curve("result/precision_recall", label, probability(logit), epoch)
 
 
-def write_result(trainer: Trainer, epoch: int, figures: Mapping[str, Any]) -> None:
+def write_result(trainer: Trainer | Logs, epoch: int, figures: Mapping[str, Any]) -> None:
     """The validation figures of the epoch that a run keeps. After the fit, this opens the log again."""
     writer = writer_of(trainer)
     if writer is not None:
@@ -252,18 +273,18 @@ def write_picture(trainer: Trainer, path: Path, epoch: int) -> None:
     _write(trainer, Summary(value=[Summary.Value(tag=f"{PICTURES}{path.stem}", image=picture)]), epoch)
 
 
-def _write_record(trainer: Trainer, name: str, data: HParamsPluginData) -> None:
+def _write_record(trainer: Trainer | Logs, name: str, data: HParamsPluginData) -> None:
     plugin = SummaryMetadata.PluginData(plugin_name="hparams", content=data.SerializeToString())
     metadata = SummaryMetadata(plugin_data=plugin)
     _write(trainer, Summary(value=[Summary.Value(tag=f"_hparams_/{name}", metadata=metadata)]))
 
 
-def _write(trainer: Trainer, summary: Summary, epoch: int | None = None) -> None:
+def _write(trainer: Trainer | Logs, summary: Summary, epoch: int | None = None) -> None:
     writer = writer_of(trainer)
     if writer is not None:
         writer.file_writer.add_summary(summary, epoch)
 
 
-def writer_of(trainer: Trainer) -> Any | None:
+def writer_of(trainer: Trainer | Logs) -> Any | None:
     """TensorBoard's writer; None for a run that writes no log for it."""
     return next((logger.experiment for logger in trainer.loggers if isinstance(logger, EpochLogger)), None)

@@ -43,10 +43,11 @@ def train(settings: TrainSettings, run_dir: Path, *, test: bool, typed: Typed, i
     settings = choose_precision(settings)  # as the checkpoint will have it
     lines = EpochLines()
     row, tell = HyperparameterRow(settings, run_dir, lines, typed), parts.TellLoggers(settings)
-    callbacks = [lines, GoesOn(run_dir, lines), row, tell, FirstPairs(run_dir)]
-    callbacks += [*sanity.callbacks(settings, lines), *pruning.callbacks(settings, run_dir)]
-    trainer = build_trainer(settings, run_dir, callbacks)
-    with row.recorded(trainer), tell.told(trainer):
+    with row.recorded_if_refused(run_dir):
+        callbacks = [lines, GoesOn(run_dir, lines), row, tell, FirstPairs(run_dir)]
+        callbacks += [*sanity.callbacks(settings, lines), *pruning.callbacks(settings, run_dir)]
+        trainer = build_trainer(settings, run_dir, callbacks)
+    with row.recorded(trainer), tell.told(trainer), parts.named(settings):
         seed_everything(settings.seed, workers=True, verbose=False)
         data = ShoePairDataModule(settings.data, settings.seed)
         data.setup()
