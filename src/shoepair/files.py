@@ -22,6 +22,7 @@ from shoepair.errors import OF_THE_DISK, UserError, with_causes
 
 # What a spreadsheet takes for the start of a formula, also in full width, and what it skips before one; and the
 # apostrophe that guards against that, so that names with one of their own come back as well.
+NO_BREAK = "\ufeff"  # a blank to a browser, not to Python
 COMPUTED = frozenset("=+-@\uff1d\uff0b\uff0d\uff20\t\r\n'")
 DELIMITERS = (",", ";", "\t", "|")
 SEPARATOR_LINE = re.compile(r'"?sep=(?P<delimiter>[^\r\n"])"?[ ,;\t]*(?:\r\n|\r|\n|$)', re.IGNORECASE)
@@ -109,13 +110,17 @@ def csv_line(values: Iterable[object]) -> str:
 
 def _guarded(text: str) -> str:
     """After an apostrophe, spreadsheets compute nothing, and read_rows() keeps blanks."""
-    return f"'{text}" if text and (text[0] in COMPUTED or text != text.strip()) else text
+    return f"'{text}" if text and _is_to_be_guarded(text) else text
+
+
+def _is_to_be_guarded(text: str) -> bool:
+    return text[0] in COMPUTED or text != text.strip() or NO_BREAK in (text[0], text[-1])
 
 
 def _unguarded(cell: str) -> str:
     """What _guarded() was given; of what others wrote, without blanks around it."""
     text = cell[1:]
-    ours = cell.startswith("'") and text and (text[0] in COMPUTED or text != text.strip())
+    ours = cell.startswith("'") and text and _is_to_be_guarded(text)
     return text if ours else cell.strip()
 
 

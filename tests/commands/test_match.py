@@ -327,3 +327,28 @@ def test_a_mistake_in_matching_is_one_line(shoepair: Command, trained: Path, typ
     more = [] if "--checkpoint" in typed else ["--checkpoint", str(trained / "checkpoints" / "best.ckpt")]
     outcome = shoepair("match", *typed.split(), *more)
     assert outcome.code == 2 and outcome.err.splitlines()[-1].startswith(f"shoepair: {said}")
+
+
+def test_a_copy_of_a_photo_is_left_out_and_a_contact_sheet_is_no_photo(
+    shoepair: Command, trained: Path, drawn_photos: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(drawn_photos / "train", heap := tmp_path / "heap")
+    checkpoint = ("--checkpoint", str(trained))
+    num_shoes = len(list(heap.iterdir()))
+    for _ in range(2):
+        assert shoepair("match", "heap", *checkpoint, "--out", "heap").out.startswith(f"{num_shoes} shoes")
+    assert (heap / "contact_sheet.png").is_file()
+    for number in range(8):
+        shutil.copy(heap / "u001_1_left_m.png", heap / f"z{number}_right.png")
+    for more in ((), ("heap",), ("--store", "stock.db"), ("--store", "stock.db")):
+        outcome = shoepair("match", "heap", *more, *checkpoint)
+        assert outcome.out.startswith(f"{num_shoes} shoes, all sides known"), outcome.out
+        assert "Left out heap/z0_right.png: the same photo as heap/u001_1_left_m.png." in outcome.err
+        assert "Left out 3 more photos that are the same as others." in outcome.err
+
+
+def test_a_count_of_nothing_is_no_number(shoepair: Command, trained: Path, drawn_photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "one").mkdir()
+    shutil.copy(next((drawn_photos / "train").iterdir()), tmp_path / "one")
+    outcome = shoepair("match", "one", "--checkpoint", str(trained), "--score")
+    assert "Right: 0 of 0 pairs found, of 0 true pairs" in outcome.out

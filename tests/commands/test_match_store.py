@@ -286,3 +286,57 @@ def test_programs_read_json(match: Command, days: Path) -> None:
     assert answer["score"]["found"] == len(answer["pairs"]) and answer["written"] == "outputs/match"
     assert {(Path(pair["left"]).name, Path(pair["right"]).name) for pair in answer["pairs"]} == pairs()
     assert all(0.01 < pair["probability"] <= 1 for pair in answer["pairs"])
+
+
+def test_a_score_that_is_refused_changes_nothing(match: Command, days: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(found: object) -> None:  # as for a partner in the store whose name says nothing
+        raise UserError("--score: other.png does not say whose shoe it is")
+
+    assert match("monday", "--store", "stock.db").code == 0
+    before = Path("stock.db").read_bytes()
+    monkeypatch.setattr("shoepair.commands.match._count", refuse)
+    assert match("tuesday", "--store", "stock.db", "--score").code == 2
+    assert Path("stock.db").read_bytes() == before
+
+
+def test_a_store_is_a_file_whatever_it_is_called(match: Command, days: Path) -> None:
+    for name in (":memory:", "file:stock.db"):
+        assert match("monday", "--store", name).code == 0
+        assert Path(name).stat().st_size and match("--store", name).out.startswith("12 shoes")
+
+
+def test_a_file_of_nothing_holds_no_shoe(match: Command, days: Path) -> None:
+    Path("empty.db").touch()
+    assert match("--store", "empty.db", "--forget", "x").err == "shoepair: --store empty.db: it holds no shoe.\n"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_photo_that_may_not_be_read_is_left_out(match: Command, days: Path) -> None:
+    next(Path("monday").iterdir()).chmod(0)
+    outcome = match("monday", "--store", "stock.db")
+    assert outcome.code == 0 and "Left out" in outcome.err and outcome.out.startswith("11 shoes")
+
+
+def test_a_photo_that_fails_while_it_is_read_is_left_out(
+    match: Command, days: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, read = sorted(Path("monday").iterdir())[0], Path.read_bytes
+
+    def refuse(path: Path) -> bytes:
+        if path.name == first.name:
+            raise PermissionError(13, "Permission denied")
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    assert match("monday", "--store", "stock.db").code == 0
+
+
+def test_a_name_that_begins_with_a_dash_can_be_rejected(match: Command, days: Path) -> None:
+    match("monday", "tuesday", "--store", "stock.db")
+    left, right = sorted(pairs())[0]
+    Path("dashed").mkdir()
+    for day, name, dashed in (("monday", left, "-left.png"), ("tuesday", right, "-right.png")):
+        shutil.copy(Path(day, name), Path("dashed", dashed))
+    assert match("dashed", "--store", "dash.db").code == 0 and pairs() == {("-left.png", "-right.png")}
+    assert match("dashed", "--store", "dash.db", "--reject", "./-left.png", "./-right.png").code == 0
+    assert not pairs()

@@ -1,5 +1,6 @@
 """The networks that come with shoepair: ready answers where nothing was trained, and says what it learned from."""
 
+import io
 import json
 import os
 import shutil
@@ -138,3 +139,28 @@ def test_packing_takes_the_margin_from_every_logit(shoepair: Command, photos: li
     checkpoint.content["config"]["data"]["name"] = "photos"
     with pytest.raises(UserError, match="drawn shoes alone"):
         packed(checkpoint)
+
+
+def test_a_picture_is_written_over_no_photo(shoepair: Command, drawn_photos: Path, tmp_path: Path) -> None:
+    for photo in sorted((drawn_photos / "train").iterdir())[:3]:
+        shutil.copy(photo, tmp_path)
+    left, right, third = sorted(path.name for path in tmp_path.glob("*.png"))
+    before = (tmp_path / left).read_bytes()
+    outcome = shoepair("predict", "--checkpoint", "ready", "--explain", left, right, third)
+    assert outcome.code == 2 and f"--explain {left}: this file is there already" in outcome.err
+    assert (tmp_path / left).read_bytes() == before
+    for _ in range(2):
+        assert shoepair("predict", "--checkpoint", "ready", left, right, "--explain", "why.png").code == 0
+
+
+def test_an_image_that_cannot_be_used_is_said_to_be_one_and_the_others_go_on(drawn_photos: Path) -> None:
+    classifier = load_classifier("ready")
+    good = Image.open(sorted((drawn_photos / "train").iterdir())[0])
+    file = io.BytesIO()
+    good.save(file, "PNG")
+    bad = [Image.open(io.BytesIO(file.getvalue()[:-500])), Image.new("RGB", (0, 5)),
+           torch.zeros(3, 8, 8, dtype=torch.bfloat16)]  # fmt: skip
+    found = list(classifier.try_all([(good, good), *((one, good) for one in bad)]))
+    assert [isinstance(one, UserError) for one in found] == [False, True, True, True]
+    with pytest.raises(UserError, match="no such file or folder"):
+        load_classifier("x" * 5000)

@@ -1,6 +1,7 @@
 """A trained network as an ONNX file: the same probabilities, without torch."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +22,7 @@ from shoepair.inference.onnx import export, largest_difference, write_onnx
 from shoepair.metrics.calibration import Calibration
 from shoepair.models.fused import NormReluPool
 from shoepair.models.networks import build_network
+from shoepair.runs.folder import best_checkpoint
 
 
 def test_an_exported_network_runs_without_torch(shoepair: Command, trained: Path, tmp_path: Path) -> None:
@@ -133,3 +135,19 @@ def test_the_default_place_is_beside_the_checkpoint(shoepair: Command) -> None:
     outcome = shoepair("export")
     assert outcome.code == 0 and "Written outputs/run/checkpoints/best.onnx" in outcome.out
     assert Path("outputs/run/checkpoints/best.onnx").is_file()
+
+
+def test_nothing_of_somebody_elses_is_written_over(shoepair: Command, trained: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "mine.ckpt"
+    shutil.copy(best_checkpoint(trained), mine)
+    (tmp_path / "other.onnx").write_bytes(b"model")
+    for typed in (["--out", "mine.ckpt"], ["--out", "other.onnx"]):
+        outcome = shoepair("export", "--checkpoint", "mine.ckpt", *typed)
+        assert outcome.code == 2 and "choose another name" in outcome.err and outcome.err.count("\n") == 1
+    assert mine.read_bytes() == best_checkpoint(trained).read_bytes()
+    for _ in range(2):
+        assert shoepair("export", "--checkpoint", "mine.ckpt").code == 0  # over its own
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site/index.html").write_text("mine")
+    outcome = shoepair("export", "--checkpoint", "mine.ckpt", "--page", "site", "--onnxruntime-web", "nowhere")
+    assert outcome.code == 2 and (tmp_path / "site/index.html").read_text() == "mine"

@@ -1,6 +1,7 @@
 """The page for two shoes as a folder that any static server can serve: the network runs in the browser."""
 
 import json
+import os
 import shutil
 import subprocess
 import tarfile
@@ -37,6 +38,10 @@ def export_page(checkpoint: Path, folder: Path, runtime: Path | None) -> str:
     Raises:
         UserError: for what the user can mend.
     """
+    written = ("index.html", "app.css", "app.js", "shoes.onnx", "looks.onnx", "judge.js")
+    there = [name for name in written if os.path.lexists(folder / name)]
+    if there and len(there) < len(written):  # a page of export has all of them
+        raise UserError(f"--page {folder}: {there[0]} in it is not of shoepair export; choose another folder.")
     classifier = load_classifier(checkpoint)
     folder.mkdir(parents=True, exist_ok=True)
     if runtime is None:

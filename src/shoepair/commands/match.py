@@ -140,7 +140,8 @@ def _add_store(parser: argparse.ArgumentParser) -> None:
         "--reject",
         nargs=2,
         metavar=("LEFT", "RIGHT"),
-        help="two shoes of the store, as pairs.csv names them, are no pair: both are single again",
+        help="two shoes of the store, as pairs.csv names them, are no pair: both are single again (./-a.jpg, where a "
+        "name begins with a dash)",
     )
     parser.add_argument(
         "--forget",
@@ -248,7 +249,7 @@ def match(
     if store is None:
         found = _match_heap(paths, sides, trained, limit, said, out, num_folders=len(folders))
     else:
-        found, told = _match_store(store, undone or Undone(), paths, sides, trained, limit, said, out)
+        found, told = _match_store(store, undone or Undone(), paths, sides, trained, limit, said, out, score=score)
     lines = [*told, found_line(found, limit)]
     if max_fmr is not None:
         lines.append(threshold_line(trained, limit))
@@ -318,7 +319,7 @@ def _match_heap(
 
 def _match_store(
     store: Path, undone: Undone, paths: Sequence[Path], sides: Sequence[str | None], trained: "TrainedNetwork",
-    limit: float, said: "Reviewed", out: Path,
+    limit: float, said: "Reviewed", out: Path, *, score: bool,
 ) -> tuple["Found", list[str]]:  # fmt: skip
     from shoepair.inference.matching import match_store
     from shoepair.inference.store import Store
@@ -327,6 +328,8 @@ def _match_store(
     with Store(store, trained.fingerprint) as stock:
         told = undone.apply(stock)
         found = match_store(stock, paths, sides, trained, limit, said, thumbnail_px=SMALL_THUMBNAIL_PX, folder=out)
+        if score:
+            _count(found)  # refuses before anything is kept
         return found, told
 
 
@@ -469,9 +472,13 @@ class Counts:
 
     def line(self) -> str:
         return (
-            f"Right: {self.right} of {self.found} pairs found (precision {100 * self.precision:.1f} %), "
-            f"of {self.true} true pairs (recall {100 * self.recall:.1f} %)"
+            f"Right: {self.right} of {self.found} pairs found{_share('precision', self.precision)}, "
+            f"of {self.true} true pairs{_share('recall', self.recall)}"
         )
+
+
+def _share(name: str, share: float) -> str:
+    return "" if math.isnan(share) else f" ({name} {100 * share:.1f} %)"
 
 
 def count_right(names: Sequence[str], pairs: Sequence[tuple[int, int]]) -> Counts:

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -19,6 +20,8 @@ from shoepair.commands.options import (
 from shoepair.errors import UserError
 from shoepair.files import csv_line, find_file, is_file, is_folder, read_rows, what_instead
 from shoepair.terminal import printable, say, say_aside
+
+WRITTEN_BY = "shoepair predict"  # what a picture of --explain says of itself
 
 if TYPE_CHECKING:
     from shoepair.inference.classifier import ShoeClassifier, Verdict
@@ -95,9 +98,24 @@ def _check_explain(options: argparse.Namespace) -> None:
         raise UserError(f"--explain {options.explain}: this is a folder; expected the name of a PNG file.")
     if not is_folder(options.explain.absolute().parent):
         raise UserError(f"--explain {options.explain}: no such folder as {options.explain.parent}.")
+    if os.path.lexists(options.explain) and not _is_explanation(options.explain):
+        raise UserError(f"--explain {options.explain}: this file is there already; choose another name.")
+
+
+def _is_explanation(path: Path) -> bool:
+    """Whether `shoepair predict` has written this file, so that it may write another one in its place."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            return image.info.get("Software") == WRITTEN_BY
+    except Exception:  # of whatever else stands there
+        return False
 
 
 def _explain(classifier: "ShoeClassifier", photos: Sequence[str], verdict: "Verdict", path: Path) -> None:
+    from PIL.PngImagePlugin import PngInfo
+
     from shoepair.files import replacing
     from shoepair.inference.classifier import open_photo
     from shoepair.reports.explanation import draw_explanation
@@ -105,8 +123,10 @@ def _explain(classifier: "ShoeClassifier", photos: Sequence[str], verdict: "Verd
     seen = classifier.explain(*photos)
     opened = [open_photo(photo) for photo in photos]
     picture = draw_explanation(opened, seen.cut_outs, seen.alike, seen.links, verdict.sentence)
+    written = PngInfo()
+    written.add_text("Software", WRITTEN_BY)
     with replacing(path) as partial:
-        picture.save(partial, "PNG")
+        picture.save(partial, "PNG", pnginfo=written)
 
 
 def read_pairs(path: Path) -> list[tuple[tuple[str, str], tuple[Path, Path]]]:

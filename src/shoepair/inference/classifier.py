@@ -14,7 +14,7 @@ from torch import Tensor
 from shoepair.data.layout import LEFT, RIGHT
 from shoepair.data.photos import FINER, open_upright, to_square, upright
 from shoepair.data.shoes import normalise
-from shoepair.errors import UserError
+from shoepair.errors import UserError, one_line
 from shoepair.files import is_file, what_instead
 from shoepair.inference.doubts import REMEDIES, look
 from shoepair.inference.network import Explanation, TrainedNetwork, load_trained
@@ -238,9 +238,15 @@ def open_photo(photo: Photo, longest: int | None = None) -> Image.Image:
                 f"{path}: this cannot be read as an image ({type(error).__name__}); expected a photo such as a JPEG "
                 "or PNG file."
             ) from error
-    if isinstance(photo, Image.Image):
-        return upright(photo)
-    return upright(_image_of_pixels(photo))
+    try:
+        image = photo if isinstance(photo, Image.Image) else _image_of_pixels(photo)
+        if 0 in image.size:
+            raise UserError(f"a photo is an image of {image.width} x {image.height} pixels: expected at least one.")
+        return upright(image)
+    except UserError:
+        raise
+    except Exception as error:  # of an image that is read only now, or of a tensor of a rare kind
+        raise UserError(f"a photo cannot be used ({type(error).__name__}: {one_line(str(error))}).") from error
 
 
 def _image_of_pixels(pixels: np.ndarray | Tensor) -> Image.Image:

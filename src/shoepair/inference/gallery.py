@@ -1,5 +1,6 @@
 """A gallery, the photos of a heap of single shoes: found, read, and encoded once each where the network can."""
 
+import contextlib
 import io
 import os
 import re
@@ -12,11 +13,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from shoepair.data.images import scaled_to_fit
+from shoepair.data.images import is_sheet, scaled_to_fit
 from shoepair.data.layout import LEFT, RIGHT, files_in
 from shoepair.data.photos import FINER
 from shoepair.errors import UserError
-from shoepair.files import is_file, is_folder, read_rows, spellings, what_instead
+from shoepair.files import digest, is_file, is_folder, read_rows, spellings, what_instead
 from shoepair.inference.classifier import Square, looked_at, open_photo, squared
 from shoepair.inference.cores import one_core_each
 from shoepair.inference.network import TrainedNetwork
@@ -26,6 +27,7 @@ from shoepair.terminal import say_aside
 
 THUMBNAIL_PX, CUT_OUT_PX = 144, 96
 LARGEST_HALF = 65504.0  # that float16 can say
+COPIES_NAMED = 5  # of more copies, only how many
 NO_UTF8 = re.compile("[\ud800-\udfff]")  # in a name: what Python puts for bytes that it cannot decode
 SIDE = re.compile(r"(?<![a-z])(left|right)(?![a-z])", re.IGNORECASE)
 
@@ -62,14 +64,14 @@ class Gallery:
 
 
 def list_photos(folders: Sequence[Path]) -> list[Path]:
-    """The files in folders that may be photos, by name; not those in folders below.
+    """The files in folders that may be photos, by name; not those in folders below, contact sheets, and copies.
 
     Raises:
         UserError: if a folder is not there or holds none.
     """
     Image.init()
     paths = []
-    for folder in folders:
+    for folder in {os.path.realpath(folder): folder for folder in reversed(folders)}.values():
         if not is_folder(folder):
             raise UserError(f"{folder}: no such folder.")
         found = []
@@ -83,6 +85,8 @@ def list_photos(folders: Sequence[Path]) -> list[Path]:
                 wrong = what_instead(path)
             elif NO_UTF8.search(path.name):
                 wrong = "its name is not in UTF-8; give it another one"
+            elif is_sheet(path):
+                continue
             if wrong is None:
                 found.append(path)
             else:
@@ -90,7 +94,27 @@ def list_photos(folders: Sequence[Path]) -> list[Path]:
         if not found:
             raise UserError(f"{folder}: there is no photo in it; expected files such as shoe.jpg, one for each shoe.")
         paths += found
-    return paths
+    return _without_copies(paths)
+
+
+def _without_copies(paths: Sequence[Path]) -> list[Path]:
+    """A shoe would be the best partner of its own copy. What is left out is said on stderr."""
+    of_size: dict[int, list[Path]] = {}
+    for path in paths:
+        with contextlib.suppress(OSError):
+            of_size.setdefault(path.stat().st_size, []).append(path)
+    first: dict[str, Path] = {}
+    copies: dict[Path, Path] = {}
+    for path in (path for alike in of_size.values() if len(alike) > 1 for path in alike):
+        with contextlib.suppress(OSError):  # it is left out when it is read
+            content = digest([path.read_bytes()])
+            if (known := first.setdefault(content, path)) != path:
+                copies[path] = known
+    for path, known in list(copies.items())[:COPIES_NAMED]:
+        say_aside(f"Left out {path}: the same photo as {known}.")
+    if len(copies) > COPIES_NAMED:
+        say_aside(f"Left out {len(copies) - COPIES_NAMED} more photos that are the same as others.")
+    return [path for path in paths if path not in copies]
 
 
 def sides_from_names(paths: Sequence[Path]) -> list[str | None]:

@@ -1,5 +1,6 @@
 """A trained network as an ONNX file that runs without torch, its preparation of images inside."""
 
+import os
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,6 +30,7 @@ def export(checkpoint: Path, out: Path) -> str:
         raise UserError(f"{error.name} is not installed: pip install 'shoepair[onnx]'") from error
     from shoepair.inference.network import load_trained
 
+    refuse_others(out)
     trained = load_trained(checkpoint)
     if not trained.network.exportable:
         raise UserError(f"--checkpoint {checkpoint}: expected another approach; {trained.approach} is not exported.")
@@ -45,6 +47,18 @@ def export(checkpoint: Path, out: Path) -> str:
     except OSError as error:
         raise UserError(f"--out {out}: {error.strerror or error}; choose another file.") from error
     return f"Written {out}, {out.stat().st_size / 1e6:.1f} MB; differs from torch by {difference:.1g} at most"
+
+
+def refuse_others(path: Path) -> None:
+    """Raises UserError if something that export has not written stands where it is to write."""
+    if not os.path.lexists(path):
+        return
+    try:
+        is_ours = all(name in path.read_bytes() for name in (b"left", b"right", b"probability", b"pkg.torch"))
+    except OSError:
+        is_ours = False
+    if path.suffix != ".onnx" or not is_ours:
+        raise UserError(f"--out {path}: this is there already, and no network of shoepair export; choose another name.")
 
 
 def write_onnx(trained: "TrainedNetwork", path: Path) -> None:

@@ -4,6 +4,7 @@ A command is one transaction: however it ends, the file is as it was before, or 
 """
 
 import itertools
+import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -68,10 +69,12 @@ class Store:
         self._taken: set[str] | None = None  # names of shoes, once one is needed
         if fingerprint is None and not path.is_file():
             raise UserError(f"--store {path}: no such file.")
+        if fingerprint is None and path.stat().st_size == 0:  # of a first command that was ended
+            raise UserError(f"--store {path}: it holds no shoe.")
         if not path.absolute().parent.is_dir():
             raise UserError(f"--store {path}: no such folder as {path.parent}.")
         try:
-            self._sql = sqlite3.connect(path, timeout=1.0, isolation_level=None)
+            self._sql = sqlite3.connect(path.absolute(), timeout=1.0, isolation_level=None)
         except sqlite3.Error as error:
             raise self._unusable(error) from error
         try:
@@ -143,7 +146,7 @@ class Store:
             where, size, changed = _identity(path)
             shoe = self._one("SELECT id FROM shoes WHERE path = ? AND size = ? AND changed = ?", where, size, changed)
             if shoe is None:
-                content = digest([path.read_bytes()]) if is_file(path) else where
+                content = _content(path) or where
                 shoe = self._one("SELECT id FROM shoes WHERE digest = ?", content)
                 if shoe is None:
                     first = new.setdefault(content, Photo(path, content))
@@ -228,7 +231,7 @@ class Store:
             UserError: if there is none, or more than one.
         """
         found: list[int] = []
-        for spelled in spellings(name):
+        for spelled in [*spellings(name), os.path.normpath(name)]:  # ./-left.png, where a name begins with a dash
             found = found or self._ids("SELECT id FROM shoes WHERE name = ?", spelled)
             found = found or [i for i, n in self._sql.execute("SELECT id, name FROM shoes") if Path(n).name == spelled]
         if len(found) != 1:
@@ -376,6 +379,14 @@ class Store:
     def _get(self, key: str) -> str:
         (value,) = self._sql.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         return str(value)
+
+
+def _content(path: Path) -> str | None:
+    """None where it cannot be read, which will be said when it is to be encoded."""
+    try:
+        return digest([path.read_bytes()]) if is_file(path) else None
+    except OSError:
+        return None
 
 
 def _identity(path: Path) -> tuple[str, int, int]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from shoepair.data.images import WRITTEN_BY, is_sheet
 from shoepair.data.layout import LEFT, RIGHT
 from shoepair.errors import UserError
 from shoepair.files import is_file, replacing, write_rows
@@ -20,7 +21,6 @@ from shoepair.reports.contact_sheet import Item, contact_sheet, in_rows, on_squa
 
 PAIRS = ("left", "right", "probability", "runner_up", "runner_up_probability", "sure", "reasons")  # columns
 SINGLES = ("shoe", "nearest", "probability")
-WRITTEN_BY = "shoepair match"
 SHOE_PX = 112  # side of a shoe on the contact sheet
 COLUMNS, TILES_A_SHEET = 5, 200  # a tile is a pair or two single shoes; what does not fit comes on another sheet
 MOST_SHEETS = 3  # the page has all pairs, a sheet is for a glance at the most doubtful ones
@@ -135,11 +135,7 @@ def is_of_match(path: Path) -> bool:
     if not is_file(path) or path.is_symlink():
         return False
     if path.suffix == ".png":
-        try:
-            with Image.open(path) as image:
-                return image.info.get("Software") == WRITTEN_BY
-        except Exception:  # of whatever else is called so
-            return False
+        return is_sheet(path)
     try:
         with path.open("rb") as file:
             start = file.read(2048).decode("utf-8", "replace")

@@ -5,6 +5,7 @@ from datetime import datetime
 from pathlib import Path
 
 from shoepair.errors import UserError
+from shoepair.files import is_file, is_folder
 from shoepair.runs.folder import COMPLETED, best_checkpoint, read_status
 from shoepair.runs.leaderboard import best_run
 from shoepair.runs.packaged import PACKAGED, READY, packaged_checkpoint
@@ -37,9 +38,9 @@ def find_checkpoint(checkpoint: str, output_dir: str, key: str = "checkpoint", *
     if checkpoint in PACKAGED:
         return packaged_checkpoint(checkpoint, key)
     path = Path(checkpoint)
-    if path.is_file():
+    if is_file(path):
         return path
-    if not path.is_dir():
+    if not is_folder(path):
         raise UserError(f"{key}={checkpoint}: no such file or folder.")
     if best_checkpoint(path).is_file():
         return best_checkpoint(path)

@@ -163,7 +163,7 @@ function act(item, what, { go }) {
 }
 
 // As files.py writes: after an apostrophe a spreadsheet computes nothing, and blanks are kept.
-const guarded = (cell) => (/^[=+\-@\uff1d\uff0b\uff0d\uff20\t\r\n'\s]|\s$/.test(cell) ? `'${cell}` : cell);
+const guarded = (cell) => (/^[=+\-@\uff1d\uff0b\uff0d\uff20'\s\x1c-\x1f\x85]|[\s\x1c-\x1f\x85]$/.test(cell) ? `'${cell}` : cell);
 
 function csv(cells) {
   const quoted = (cell) => (/[",\r\n]/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell);
