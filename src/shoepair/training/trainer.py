@@ -77,6 +77,7 @@ def _trainer(settings: DeviceSettings, checkpoint_io: CheckpointIO | None = None
             **given,
         )
     except (
+        ImportError,
         MisconfigurationException,
         RuntimeError,
         TypeError,
