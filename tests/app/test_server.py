@@ -24,7 +24,7 @@ def compare(left: Path, right: Path, texts: Texts) -> dict[str, Any]:
     """By size of file, since these tests are about the way there and back."""
     if left.stat().st_size == right.stat().st_size:
         return {"answer": "same", "headline": texts["two"]["headline"]["same"]}
-    raise UserError("these cannot be compared")
+    raise UserError(f"{left}: these cannot be compared")
 
 
 def match(photos: Path, sides: str, out: Path, language: str) -> Path:
@@ -131,7 +131,7 @@ def test_photos_are_deleted_also_if_they_cannot_be_judged(client: Client, photo:
     upload = client.new()
     client.put(upload, "left", photo)
     client.put(upload, "right", photo + b"more")
-    assert client.ask("POST", f"/uploads/{upload}/verdict") == (422, {"error": "these cannot be compared"})
+    assert client.ask("POST", f"/uploads/{upload}/verdict") == (422, {"error": "left: these cannot be compared"})
     assert not (client.folder / upload).exists()
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -158,7 +159,7 @@ def test_an_image_that_cannot_be_used_is_said_to_be_one_and_the_others_go_on(dra
     good = Image.open(sorted((drawn_photos / "train").iterdir())[0])
     file = io.BytesIO()
     good.save(file, "PNG")
-    bad = [Image.open(io.BytesIO(file.getvalue()[:-500])), Image.new("RGB", (0, 5)),
+    bad: list[Any] = [Image.open(io.BytesIO(file.getvalue()[:-500])), Image.new("RGB", (0, 5)),
            torch.zeros(3, 8, 8, dtype=torch.bfloat16)]  # fmt: skip
     found = list(classifier.try_all([(good, good), *((one, good) for one in bad)]))
     assert [isinstance(one, UserError) for one in found] == [False, True, True, True]

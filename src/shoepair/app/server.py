@@ -6,6 +6,7 @@ Photos lie in a temporary folder until they were judged; what is left goes when 
 """
 
 import functools
+import os
 import secrets
 import shutil
 import socket
@@ -158,7 +159,7 @@ class Site:
             raise HTTPException(409, texts["app"]["two_needed"])
         both = (upload.photo_folder / side for side in SIDES)
         try:
-            return JSONResponse(await self._judged(self.judge.compare, *both, texts))
+            return JSONResponse(await self._judged(upload, self.judge.compare, *both, texts))
         finally:
             self._forget(request.path_params["upload"])
 
@@ -170,7 +171,7 @@ class Site:
         sides = "unknown" if request.query_params.get("sides") == "unknown" else "names"
         out = upload.folder / "pairs"
         try:
-            upload.page = await self._judged(self.judge.match, upload.photo_folder, sides, out, language)
+            upload.page = await self._judged(upload, self.judge.match, upload.photo_folder, sides, out, language)
         finally:
             upload.forget_photos()
         return JSONResponse({"page": f"/uploads/{request.path_params['upload']}/pairs"})
@@ -186,11 +187,12 @@ class Site:
         self._forget(request.path_params["upload"])
         return Response(status_code=204)
 
-    async def _judged(self, judge: Callable[..., Any], *arguments: Any) -> Any:
+    async def _judged(self, upload: Upload, judge: Callable[..., Any], *arguments: Any) -> Any:
         try:
             return await anyio.to_thread.run_sync(functools.partial(judge, *arguments), limiter=self.one_at_a_time)
         except UserError as error:
-            raise HTTPException(422, str(error)) from error
+            said = str(error).replace(f"{upload.photo_folder}{os.sep}", "").replace(f"{upload.photo_folder}: ", "")
+            raise HTTPException(422, said) from error
 
     def _upload(self, request: Request) -> Upload:
         try:
