@@ -64,7 +64,7 @@ class Gallery:
 
 
 def list_photos(folders: Sequence[Path]) -> list[Path]:
-    """The files in folders that may be photos, by name; not those in folders below, contact sheets, and copies.
+    """The files in folders that may be photos, by name; not those in folders below, and no contact sheets.
 
     Raises:
         UserError: if a folder is not there or holds none.
@@ -94,7 +94,7 @@ def list_photos(folders: Sequence[Path]) -> list[Path]:
         if not found:
             raise UserError(f"{folder}: there is no photo in it; expected files such as shoe.jpg, one for each shoe.")
         paths += found
-    return _without_copies(paths)
+    return paths
 
 
 def _without_copies(paths: Sequence[Path]) -> list[Path]:
@@ -183,7 +183,7 @@ def read_gallery(
     thumbnail_px: int = THUMBNAIL_PX,
     folder: Path | None = None,
 ) -> Gallery:
-    """Read every photo once and show it to the network. What cannot be read is left out and said on stderr.
+    """Read every photo once and show it to the network. Copies and what cannot be read are left out, and said on stderr.
 
     Args:
         thumbnail_px: longer side of the thumbnails.
@@ -191,6 +191,8 @@ def read_gallery(
     Raises:
         UserError: if nothing is left.
     """
+    side_of = dict(zip(paths, sides, strict=True))
+    paths = _without_copies(paths)
     gallery: Gallery | None = None
     kept: list[int] = []
     descriptors = []
@@ -209,7 +211,7 @@ def read_gallery(
     return replace(
         gallery,
         paths=[paths[row] for row in kept],
-        sides=[sides[row] for row in kept],
+        sides=[side_of[paths[row]] for row in kept],
         descriptors=np.concatenate(descriptors),
     )
 

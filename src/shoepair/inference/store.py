@@ -137,11 +137,11 @@ class Store:
         """Which photos it has seen, by where they are and, if they are elsewhere, by their content.
 
         Returns:
-            The shoe of each photo, None of those that it does not know; and these, of two with the same content the
-            first.
+            The shoe of each photo, None of those that it does not know and of copies; and the former.
         """
         shoes: list[int | None] = []
         new: dict[str, Photo] = {}
+        given = {_identity(path): path for path in paths}
         for path in progress(paths, "Known photos", "photo"):
             where, size, changed = _identity(path)
             shoe = self._one("SELECT id FROM shoes WHERE path = ? AND size = ? AND changed = ?", where, size, changed)
@@ -152,12 +152,22 @@ class Store:
                     first = new.setdefault(content, Photo(path, content))
                     if first.path != path:
                         say_aside(f"Left out {path}: the same photo as {first.path}.")
+                elif (original := given.get(self._place_of(shoe))) is not None:
+                    say_aside(f"Left out {path}: the same photo as {original}.")
+                    shoe = None
                 else:
                     self._forget_place(where)
                     query = "UPDATE shoes SET path = ?, size = ?, changed = ? WHERE id = ?"
                     self._sql.execute(query, (where, size, changed, shoe))
             shoes.append(shoe)
         return shoes, list(new.values())
+
+    def _place_of(self, shoe: int) -> tuple[str, int, int]:
+        """As _identity has it, of the photo that the shoe was last seen in."""
+        found: tuple[str, int, int] = self._sql.execute(
+            "SELECT path, size, changed FROM shoes WHERE id = ?", (shoe,)
+        ).fetchone()
+        return found
 
     def _forget_place(self, path: str) -> None:
         """Another photo stands where this one stood."""
