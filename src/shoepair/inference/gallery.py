@@ -183,7 +183,7 @@ def read_gallery(
     thumbnail_px: int = THUMBNAIL_PX,
     folder: Path | None = None,
 ) -> Gallery:
-    """Read every photo once and show it to the network. Copies and what cannot be read are left out, and said on stderr.
+    """Read every photo once and show it to the network. Copies and what cannot be read are left out; stderr says so.
 
     Args:
         thumbnail_px: longer side of the thumbnails.
