@@ -53,6 +53,8 @@ def refuse_others(path: Path) -> None:
     """Raises UserError if something that export has not written stands where it is to write."""
     if not os.path.lexists(path):
         return
+    if path.is_dir():
+        raise UserError(f"--out {path}: this is a folder; expected the name of a file.")
     try:
         is_ours = all(name in path.read_bytes() for name in (b"left", b"right", b"probability", b"pkg.torch"))
     except OSError:
