@@ -1,6 +1,8 @@
 """The command line: finds the command, and says in one line what the user can mend."""
 
+import contextlib
 import importlib
+import io
 import os
 import re
 import shlex
@@ -133,8 +135,6 @@ def complete_line(arguments: list[str]) -> bool:
         words = line.split()[1:]
     if query is None or not words:
         return False
-    from shoepair.commands.complete import complete, options_of
-
     offered: list[str] | None
     fitting = [name for name in COMMANDS if name.startswith(words[0])] if len(words) == 1 else []
     if words[0] in PLAIN_COMMANDS and len(words) > 1:
@@ -142,6 +142,8 @@ def complete_line(arguments: list[str]) -> bool:
     elif fitting and words[0]:
         offered = fitting
     else:
+        from shoepair.commands.complete import complete  # late: a plain command's options need no schema
+
         command, rest = (words[0], words[1:]) if words[0] in HYDRA_COMMANDS else ("train", words)
         offered = complete(command, rest)
         if offered is None:  # Hydra knows a line without a command
@@ -150,3 +152,12 @@ def complete_line(arguments: list[str]) -> bool:
         offered += fitting
     say(("\n" if query == "query=fish" else " ").join(offered))
     return True
+
+
+def options_of(command: str, last: str) -> list[str]:
+    """The options of a plain command, as its --help lists them."""
+    shown = io.StringIO()
+    with contextlib.redirect_stdout(shown), contextlib.suppress(SystemExit):
+        importlib.import_module(f"shoepair.commands.{command}").main(["--help"])
+    found = set(re.findall(r"(?<![\w-])--[a-z][\w-]*", shown.getvalue()))
+    return sorted(option for option in found if option.startswith(last)) if last.startswith("-") else []

@@ -7,7 +7,6 @@ from typing import Any
 from shoepair.commands.options import Parser
 from shoepair.errors import UserError, one_line, refused_by_machine
 from shoepair.files import is_folder
-from shoepair.reports.figures import draw_settings
 from shoepair.reports.leaderboard import (
     best_lines,
     markdown_report,
@@ -87,6 +86,8 @@ def compare(
     if board.best.completed:
         said += best_lines(board, folders)
     yield "\n".join(said)
+    from shoepair.reports.figures import draw_settings  # late: the table, and TAB, need no picture
+
     written = []
     for ending, write in (
         (".md", lambda path: write_markdown(path, board, test=test)),

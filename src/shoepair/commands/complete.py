@@ -1,12 +1,9 @@
-"""What the TAB key offers: commands, options of the plain ones, and of the others their groups, keys and values.
+"""What the TAB key offers after train and evaluate: groups, keys, values and flags.
 
-Hydra completes as well, but imports every plugin for it, which takes a second or more; here are only file names, the
-schema, and what a command's own --help lists. What begins with "hydra" is left to Hydra.
+Hydra completes as well, but imports every plugin for it, which takes a second or more; here are only file names and
+the schema. What begins with "hydra" is left to Hydra.
 """
 
-import contextlib
-import importlib
-import io
 import re
 from collections.abc import Sequence
 from typing import Any, Literal, get_args, get_origin
@@ -48,15 +45,6 @@ def complete(command: str, words: Sequence[str]) -> list[str] | None:
             inside, dot, _ = name[len(last) :].partition(".")
             fitting.add(f"{last}{inside}{dot or end}")
     return [f"{prefix}{word}" for word in sorted(fitting)]
-
-
-def options_of(command: str, last: str) -> list[str]:
-    """The options of a plain command, as its --help lists them."""
-    shown = io.StringIO()
-    with contextlib.redirect_stdout(shown), contextlib.suppress(SystemExit):
-        importlib.import_module(f"shoepair.commands.{command}").main(["--help"])
-    found = set(re.findall(r"(?<![\w-])--[a-z][\w-]*", shown.getvalue()))
-    return sorted(option for option in found if option.startswith(last)) if last.startswith("-") else []
 
 
 def _values(field: FieldInfo) -> list[str]:
