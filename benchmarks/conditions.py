@@ -74,7 +74,7 @@ def main() -> None:
 
 def layers_of(folders: list[Path]) -> dict[str, Layers]:
     """Of every photo, by its name."""
-    paths = list_photos(folders)
+    paths, _ = list_photos(folders)
     squares = [torch.tensor(to_square(open_upright(path), SIDE)).float() / 255 for path in paths]
     return dict(zip((path.stem for path in paths), take_apart(squares), strict=True))
 

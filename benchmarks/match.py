@@ -57,7 +57,7 @@ def main() -> None:
     if options.growth:
         print(growth(find_checkpoint(checkpoint, "outputs"), options.growth))
         return
-    paths = list_photos(options.folders)
+    paths, _ = list_photos(options.folders)
     if options.folds:
         networks = [load_trained(file) for file in sorted(options.folds.glob("*/checkpoints/best.ckpt"))]
         if not networks:

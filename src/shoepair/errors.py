@@ -14,6 +14,10 @@ class UserError(ValueError):
     """
 
 
+class NothingReadError(UserError):
+    """None of the photos that were given can be read."""
+
+
 class NotLearned(Exception):  # noqa: N818 - it is a verdict, not an error of the program
     """The sanity check failed; the message says where to look first."""
 

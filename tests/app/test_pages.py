@@ -136,7 +136,8 @@ def test_the_camera_takes_both_photos_by_keyboard_alone(app: App, browser: Brows
     assert verdict(browser)
     assert page.evaluate("document.querySelector('video').srcObject") is None  # the camera is off
     mean = page.evaluate(
-        """() => { const canvas = document.createElement('canvas'); canvas.width = canvas.height = 1;
+        """async () => { const canvas = document.createElement('canvas'); canvas.width = canvas.height = 1;
+        await document.querySelector('img').decode();
         const drawing = canvas.getContext('2d'); drawing.drawImage(document.querySelector('img'), 0, 0, 1, 1);
         return [...drawing.getImageData(0, 0, 1, 1).data].slice(0, 3) }"""
     )
@@ -160,13 +161,15 @@ def test_a_heap_becomes_pairs_to_be_reviewed_and_saved(
         (folder / path.name).write_bytes(path.read_bytes())
     (folder / "notes.txt").write_text("not a photo")
     (folder / "broken.png").write_text("not a photo either")
+    (folder / "cut.png").write_bytes(photos[0].read_bytes()[:200])
     page = browser.open(f"{app.address}heap")
     page.set_input_files("#folder", folder)
-    assert page.inner_text("#status") == f"{len(photos) + 1} photos chosen."
+    assert page.inner_text("#status") == f"{len(photos) + 2} photos chosen."
     page.focus("#start")
     page.keyboard.press("Enter")
     page.wait_for_url("**/pairs")
     assert page.inner_text("h1") == "Pairs found in your photos"
+    assert re.search(r"the same photo as another: (broken.png, cut.png|cut.png, broken.png)\.", page.inner_text("main"))
     assert app.photos() == []
     if page.locator("li[data-number]").count():
         page.click("#pair-1 [data-act=wrong]")

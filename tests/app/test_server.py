@@ -6,7 +6,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -27,10 +27,10 @@ def compare(left: Path, right: Path, texts: Texts) -> dict[str, Any]:
     raise UserError(f"{left}: these cannot be compared")
 
 
-def match(photos: Path, sides: str, out: Path, language: str) -> Path:
+def match(photos: Path, refused: Sequence[str], sides: str, out: Path, language: str) -> Path:
     out.mkdir()
     names = sorted(path.name for path in photos.iterdir())
-    (out / "match.html").write_text(f"{language} {sides} {names}")
+    (out / "match.html").write_text(f"{language} {sides} {names}, not {refused}")
     return out / "match.html"
 
 
@@ -53,6 +53,9 @@ class Client:
 
     def put(self, upload: str, name: str, body: bytes, **headers: str) -> tuple[int, Any]:
         return self.ask("PUT", f"/uploads/{upload}?name={quote(name, safe='')}", body, **headers)
+
+    def put_side(self, upload: str, side: str, body: bytes) -> tuple[int, Any]:
+        return self.ask("PUT", f"/uploads/{upload}?side={side}", body)
 
 
 @pytest.fixture(scope="module")
@@ -116,9 +119,9 @@ def test_a_page_speaks_the_language_that_is_wanted(client: Client, asked: str, a
 
 def test_two_photos_are_judged_and_deleted(client: Client, photo: bytes) -> None:
     upload = client.new()
-    assert client.put(upload, "left", photo) == (200, {"name": "left"})
+    assert client.put_side(upload, "left", photo) == (200, {"name": "left"})
     assert client.ask("POST", f"/uploads/{upload}/verdict")[0] == 409
-    client.put(upload, "right", photo)
+    client.put_side(upload, "right", photo)
     assert sorted(path.name for path in client.folder.rglob("photos/*")) == ["left", "right"]
     status, said = client.ask("POST", f"/uploads/{upload}/verdict?language=de")
     assert status == 200 and said["headline"] == "Ja, sie gehören zusammen."
@@ -129,22 +132,22 @@ def test_two_photos_are_judged_and_deleted(client: Client, photo: bytes) -> None
 
 def test_photos_are_deleted_also_if_they_cannot_be_judged(client: Client, photo: bytes) -> None:
     upload = client.new()
-    client.put(upload, "left", photo)
-    client.put(upload, "right", photo + b"more")
+    client.put_side(upload, "left", photo)
+    client.put_side(upload, "right", photo + b"more")
     assert client.ask("POST", f"/uploads/{upload}/verdict") == (422, {"error": "left: these cannot be compared"})
     assert not (client.folder / upload).exists()
 
 
 def test_a_heap_is_matched_and_only_its_page_is_kept(client: Client, photo: bytes) -> None:
     upload = client.new()
-    for name in ("a.png", "sub/a.png", "..\\a.png", "../../b.png", "IMG 12"):
+    for name in ("a.png", "sub/a.png", "..\\a.png", "../../b.png", "IMG 12", "left"):
         assert client.put(upload, name, photo)[0] == 200
     status, said = client.put(upload, "notes.txt", b"shoes")
     assert status == 415 and said["error"] == "notes.txt.jpg is no photo."
     status, said = client.ask("POST", f"/uploads/{upload}/pairs?sides=unknown&language=de")
     assert status == 200
-    names = ["IMG 12.jpg", "a (2).png", "a (3).png", "a.png", "b.png"]
-    assert client.ask("GET", said["page"]) == (200, f"de unknown {names}")
+    names = ["IMG 12.jpg", "a (2).png", "a (3).png", "a.png", "b.png", "left.jpg"]
+    assert client.ask("GET", said["page"]) == (200, f"de unknown {names}, not ['notes.txt.jpg']")
     assert [path.name for path in (client.folder / upload).rglob("*") if path.is_file()] == ["match.html"]
     assert client.ask("DELETE", f"/uploads/{upload}")[0] == 204 and not (client.folder / upload).exists()
 
@@ -180,7 +183,7 @@ def test_an_upload_that_is_left_or_forgotten_is_no_error(
 ) -> None:
     upload = client.new()
     with socket.create_connection(("127.0.0.1", client.port)) as leaving:  # another photo was chosen
-        head = f"PUT /uploads/{upload}?name=left HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n"
+        head = f"PUT /uploads/{upload}?side=left HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n"
         leaving.sendall(head.encode() + b"half")
         wait_for(lambda: list(client.folder.rglob("photos/left")))
     wait_for(lambda: not list(client.folder.rglob("photos/left")))

@@ -11,7 +11,7 @@ import secrets
 import shutil
 import socket
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -54,13 +54,14 @@ class Judge:
 
     Attributes:
         compare: the answer on a left and a right photo, plain values for JSON; see answers.answer.
-        match: writes the page of the pairs among the photos of a folder; given that folder, where sides are known from
-            ("names" or "unknown"), where to write, and the language. Returns the page.
+        match: writes the page of the pairs among the photos of a folder; given that folder, the names of files that
+            were sent as well and are no photos, where sides are known from ("names" or "unknown"), where to write, and
+            the language. Returns the page.
         about: on which photos the network learned, and whatever else is to be said where it is used; by language.
     """
 
     compare: Callable[[Path, Path, Texts], dict[str, Any]]
-    match: Callable[[Path, str, Path, str], Path]
+    match: Callable[[Path, Sequence[str], str, Path, str], Path]
     about: Callable[[Texts], str]
 
 
@@ -70,6 +71,7 @@ class Upload:
 
     folder: Path
     photos: dict[str, int] = field(default_factory=dict)  # their names and bytes
+    refused: list[str] = field(default_factory=list)  # names of files that are no photos
     page: Path | None = None
 
     @property
@@ -123,9 +125,9 @@ class Site:
 
     async def put_photo(self, request: Request) -> Response:
         upload, texts = self._upload(request), load_texts(language_of(request))
-        name = request.query_params.get("name", "")
+        name = request.query_params.get("side", "")
         if name not in SIDES:
-            name = safe_name(name, upload.photos)
+            name = safe_name(request.query_params.get("name", ""), upload.photos)
         if len(upload.photos) >= MOST_PHOTOS:
             raise HTTPException(413, texts["app"]["too_many"].format(n=MOST_PHOTOS))
         left = min(LARGEST_PHOTO, LARGEST_UPLOAD - sum(upload.photos.values()))
@@ -148,6 +150,7 @@ class Site:
         if not is_image(path):
             upload.photos.pop(name)
             path.unlink()
+            upload.refused.append(name)
             said = texts["two"]["unreadable"].get(name, texts["app"]["no_photo"].format(name=name))
             raise HTTPException(415, said)
         return JSONResponse({"name": name})
@@ -171,7 +174,9 @@ class Site:
         sides = "unknown" if request.query_params.get("sides") == "unknown" else "names"
         out = upload.folder / "pairs"
         try:
-            upload.page = await self._judged(upload, self.judge.match, upload.photo_folder, sides, out, language)
+            upload.page = await self._judged(
+                upload, self.judge.match, upload.photo_folder, upload.refused, sides, out, language
+            )
         finally:
             upload.forget_photos()
         return JSONResponse({"page": f"/uploads/{request.path_params['upload']}/pairs"})

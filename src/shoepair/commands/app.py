@@ -7,12 +7,13 @@ import sys
 import tempfile
 import webbrowser
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from shoepair.commands.match import match, photos_of
+from shoepair.commands.match import heap_of, match
 from shoepair.commands.options import Parser, add_checkpoint, chosen_checkpoint, say_which
-from shoepair.errors import UserError
+from shoepair.errors import NothingReadError, UserError
 from shoepair.terminal import say
 from shoepair.texts import Texts, load_texts
 
@@ -94,10 +95,14 @@ def judge_with(classifier: "ShoeClassifier") -> "Judge":
     def compare(left: Path, right: Path, texts: Texts) -> dict[str, object]:
         return answer(classifier, left, right, texts)
 
-    def match_heap(photos: Path, sides: str, out: Path, language: str) -> Path:
-        called = load_texts(language)["heap"]["called"]
-        paths, known = photos_of([photos], sides)
-        match([photos], classifier.checkpoint, paths=paths, sides=known, out=out, language=language, called=called)
+    def match_heap(photos: Path, refused: Sequence[str], sides: str, out: Path, language: str) -> Path:
+        texts = load_texts(language)
+        heap = heap_of([photos], sides)
+        heap = replace(heap, left_out=[*heap.left_out, *map(Path, refused)])
+        try:
+            match([photos], classifier.checkpoint, heap, out=out, language=language, called=texts["heap"]["called"])
+        except NothingReadError as error:
+            raise UserError(texts["app"]["none_readable"]) from error
         return out / "match.html"
 
     classifier.compare(*[Image.new("RGB", (8, 8))] * 2)  # the first judgement takes longer than those after it

@@ -3,6 +3,7 @@
 import argparse
 import json
 import math
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -55,7 +56,7 @@ def main(arguments: Sequence[str]) -> None:
         told = undo_in(options.store, undone)
         say(json.dumps(undone.record()) if options.json else "\n".join(told))
         return
-    paths, sides = photos_of(options.folders, options.sides)
+    heap = heap_of(options.folders, options.sides)
     checkpoint = chosen_checkpoint(options)
     from shoepair.runs.folder import hold, release
 
@@ -64,8 +65,7 @@ def main(arguments: Sequence[str]) -> None:
         answer = match(
             options.folders,
             checkpoint,
-            paths=paths,
-            sides=sides,
+            heap,
             threshold=options.threshold,
             max_fmr=options.max_fmr,
             out=options.out,
@@ -152,6 +152,26 @@ def _add_store(parser: argparse.ArgumentParser) -> None:
 
 
 @dataclass(frozen=True)
+class Heap:
+    """What is in folders.
+
+    Attributes:
+        paths: of the photos that can be shown to a network, as far as their names say.
+        sides: of their shoes, in the same order: "left", "right" or None (unknown).
+        left_out: the other photos.
+    """
+
+    paths: Sequence[Path]
+    sides: Sequence[str | None]
+    left_out: Sequence[Path] = ()
+
+    def not_in(self, found: "Found") -> list[Path]:
+        """What was left out, when the photos were read as well: what cannot be read, and copies of others."""
+        read = {os.path.realpath(path) for path in found.gallery.paths if path is not None}
+        return [*self.left_out, *(path for path in self.paths if os.path.realpath(path) not in read)]
+
+
+@dataclass(frozen=True)
 class Answer:
     """What was found, in a few lines for people, and as plain values for programs."""
 
@@ -206,9 +226,8 @@ def undo_in(store: Path, undone: Undone) -> list[str]:
 def match(
     folders: Sequence[Path],
     checkpoint: Path,
+    heap: Heap,
     *,
-    paths: Sequence[Path],
-    sides: Sequence[str | None],
     out: Path,
     threshold: float | None = None,
     max_fmr: float | None = None,
@@ -222,7 +241,7 @@ def match(
     """Match the photos in folders and write what was found into `out`.
 
     Args:
-        paths, sides: of the photos, as photos_of() gives them.
+        heap: what is in the folders, as heap_of() gives it.
         threshold: a probability; None: 2 / 3.
         max_fmr: instead of a threshold, the false match rate it is to give; see load_classifier.
         store: keeps shoes and pairs for the next time.
@@ -239,7 +258,7 @@ def match(
 
     refuse_others(out)
     if score:
-        count_right([path.name for path in paths], [])  # refuses before anything is computed
+        count_right([path.name for path in heap.paths], [])  # refuses before anything is computed
     said = matching.read_reviewed(reviewed)
     trained = load_trained(checkpoint)
     limit, sure_from = _limits(trained, threshold or DEFAULT_THRESHOLD, max_fmr)
@@ -247,9 +266,9 @@ def match(
     _make_folder(out)
     told: list[str] = []
     if store is None:
-        found = _match_heap(paths, sides, trained, limit, said, out, num_folders=len(folders))
+        found = _match_heap(heap, trained, limit, said, out, num_folders=len(folders))
     else:
-        found, told = _match_store(store, undone or Undone(), paths, sides, trained, limit, said, out, score=score)
+        found, told = _match_store(store, undone or Undone(), heap, trained, limit, said, out, score=score)
     lines = [*told, found_line(found, limit)]
     if max_fmr is not None:
         lines.append(threshold_line(trained, limit))
@@ -259,8 +278,9 @@ def match(
         lines.append(counts.line())
     shown = shown_of(found, limit, sure_from)
     what = called or ", ".join(map(in_utf8, folders)) or str(store)
-    lines.append(write_report(shown, out, limit=limit, what=what, language=language))
-    record = _record(shown, found, limit, out) | (undone.record() if undone else {})
+    left_out = matching.names_of(heap.not_in(found), len(folders))
+    lines.append(write_report(shown, out, limit=limit, what=what, left_out=left_out, language=language))
+    record = _record(shown, found, left_out, limit, out) | (undone.record() if undone else {})
     return Answer(lines, record | ({} if counts is None else {"score": asdict(counts)}))
 
 
@@ -274,7 +294,7 @@ def _limits(trained: "TrainedNetwork", threshold: float, max_fmr: float | None) 
     return logit_of(threshold), max(trained.margin, logit_of(SURE))
 
 
-def photos_of(folders: Sequence[Path], sides: str) -> tuple[list[Path], list[str | None]]:
+def heap_of(folders: Sequence[Path], sides: str) -> Heap:
     """The photos in folders, and the sides of their shoes.
 
     Args:
@@ -282,13 +302,13 @@ def photos_of(folders: Sequence[Path], sides: str) -> tuple[list[Path], list[str
     """
     from shoepair.inference.gallery import list_photos, sides_from_names, sides_from_table
 
-    paths = list_photos(folders)
+    paths, left_out = list_photos(folders)
     if sides == "names":
-        return paths, sides_from_names(paths)
+        return Heap(paths, sides_from_names(paths), left_out)
     if sides == "unknown":
-        return paths, [None] * len(paths)
+        return Heap(paths, [None] * len(paths), left_out)
     if is_file(sides):
-        return paths, sides_from_table(Path(sides), paths)
+        return Heap(paths, sides_from_table(Path(sides), paths), left_out)
     raise UserError(f"--sides {sides}: expected names, unknown, or a CSV file; there is no such file.")
 
 
@@ -306,20 +326,19 @@ def _make_folder(out: Path) -> None:
 
 
 def _match_heap(
-    paths: Sequence[Path], sides: Sequence[str | None], trained: "TrainedNetwork", limit: float, said: "Reviewed",
-    out: Path, *, num_folders: int,
-) -> "Found":  # fmt: skip
+    heap: Heap, trained: "TrainedNetwork", limit: float, said: "Reviewed", out: Path, *, num_folders: int
+) -> "Found":
     from shoepair.inference.gallery import read_gallery
     from shoepair.inference.matching import match_gallery, names_of
     from shoepair.reports.match_page import thumbnail_px
 
-    gallery = read_gallery(paths, sides, trained, thumbnail_px(len(paths)), out)
+    gallery = read_gallery(heap.paths, heap.sides, trained, thumbnail_px(len(heap.paths)), out)
     return match_gallery(gallery, names_of(gallery.paths, num_folders), trained, limit, said)
 
 
 def _match_store(
-    store: Path, undone: Undone, paths: Sequence[Path], sides: Sequence[str | None], trained: "TrainedNetwork",
-    limit: float, said: "Reviewed", out: Path, *, score: bool,
+    store: Path, undone: Undone, heap: Heap, trained: "TrainedNetwork", limit: float, said: "Reviewed", out: Path,
+    *, score: bool,
 ) -> tuple["Found", list[str]]:  # fmt: skip
     from shoepair.inference.matching import match_store
     from shoepair.inference.store import Store
@@ -327,7 +346,9 @@ def _match_store(
 
     with Store(store, trained.fingerprint) as stock:
         told = undone.apply(stock)
-        found = match_store(stock, paths, sides, trained, limit, said, thumbnail_px=SMALL_THUMBNAIL_PX, folder=out)
+        found = match_store(
+            stock, heap.paths, heap.sides, trained, limit, said, thumbnail_px=SMALL_THUMBNAIL_PX, folder=out
+        )
         if score:
             _count(found)  # refuses before anything is kept
         return found, told
@@ -395,11 +416,14 @@ def shown_of(found: "Found", limit: float, sure_from: float) -> Shown:
     return Shown(matches, sorted(singles, key=lambda single: -(single.probability or 0)))
 
 
-def write_report(shown: Shown, out: Path, *, limit: float, what: str, language: str = "en") -> str:
+def write_report(
+    shown: Shown, out: Path, *, limit: float, what: str, left_out: Sequence[str] = (), language: str = "en"
+) -> str:
     """Write the tables, the contact sheet and the page. Returns where they are.
 
     Args:
         what: was matched, in words.
+        left_out: the names of photos that were not.
     """
     from shoepair.metrics.scores import probability_of
     from shoepair.reports import matches as report
@@ -410,15 +434,16 @@ def write_report(shown: Shown, out: Path, *, limit: float, what: str, language: 
         sheets = report.draw_contact_sheets(out, shown.matches, shown.singles)
         page = out / "match.html"
         pages = write_page(
-            page, shown.matches, shown.singles, gallery=what, threshold=probability_of(limit), language=language
-        )
+            page, shown.matches, shown.singles, gallery=what, left_out=left_out, threshold=probability_of(limit),
+            language=language,
+        )  # fmt: skip
     except OSError as error:
         raise UserError(f"--out {out}: {error.strerror or error}; choose another folder.") from error
     parts = f" and its {len(pages)} parts" if len(pages) > 1 else ""
     return f"Written {out}/match.html{parts}, {', '.join(sheet.name for sheet in sheets)}, pairs.csv, singles.csv"
 
 
-def _record(shown: Shown, found: "Found", limit: float, out: Path) -> dict[str, Any]:
+def _record(shown: Shown, found: "Found", left_out: Sequence[str], limit: float, out: Path) -> dict[str, Any]:
     from shoepair.metrics.scores import probability_of, rounded_probability
 
     def rounded(probability: float | None) -> float | None:
@@ -447,6 +472,7 @@ def _record(shown: Shown, found: "Found", limit: float, out: Path) -> dict[str, 
             }
             for s in shown.singles
         ],
+        "left_out": left_out,
         "written": out.as_posix(),
     }
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from shoepair.data.images import is_sheet, scaled_to_fit
 from shoepair.data.layout import LEFT, RIGHT, files_in
 from shoepair.data.photos import FINER
-from shoepair.errors import UserError
+from shoepair.errors import NothingReadError, UserError
 from shoepair.files import digest, is_file, is_folder, read_rows, spellings, what_instead
 from shoepair.inference.classifier import Square, looked_at, open_photo, squared
 from shoepair.inference.cores import one_core_each
@@ -63,14 +63,16 @@ class Gallery:
         return rows
 
 
-def list_photos(folders: Sequence[Path]) -> list[Path]:
+def list_photos(folders: Sequence[Path]) -> tuple[list[Path], list[Path]]:
     """The files in folders that may be photos, by name; not those in folders below, and no contact sheets.
 
+    Returns:
+        The photos, and those that no network can be shown, which stderr says as well.
     Raises:
         UserError: if a folder is not there or holds none.
     """
     Image.init()
-    paths = []
+    paths, left_out = [], []
     for folder in {os.path.realpath(folder): folder for folder in reversed(folders)}.values():
         if not is_folder(folder):
             raise UserError(f"{folder}: no such folder.")
@@ -90,11 +92,12 @@ def list_photos(folders: Sequence[Path]) -> list[Path]:
             if wrong is None:
                 found.append(path)
             else:
+                left_out.append(path)
                 say_aside(f"Left out {path}: {wrong}.")
         if not found:
             raise UserError(f"{folder}: there is no photo in it; expected files such as shoe.jpg, one for each shoe.")
         paths += found
-    return paths
+    return paths, left_out
 
 
 def _without_copies(paths: Sequence[Path]) -> list[Path]:
@@ -207,7 +210,7 @@ def read_gallery(
         descriptors.append(photos.descriptors)
         kept += photos.rows
     if gallery is None:
-        raise UserError(f"{paths[0].parent}: none of its {len(paths)} photos can be read as an image.")
+        raise NothingReadError(f"{paths[0].parent}: none of its {len(paths)} photos can be read as an image.")
     return replace(
         gallery,
         paths=[paths[row] for row in kept],

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from scipy.sparse import csr_array
 
-from shoepair.errors import UserError
+from shoepair.errors import NothingReadError, UserError
 from shoepair.files import in_utf8, read_rows, spellings
 from shoepair.inference.assignment import Match, find_matches, nearest, still_possible
 from shoepair.inference.gallery import Gallery, encode_photos
@@ -204,7 +204,7 @@ def _read_new(
     for encoded in encode_photos([photo.path for photo in new], trained, thumbnail_px):
         shoes += store.add(new, new_sides, encoded)
     if not shoes:
-        raise UserError(f"{paths[0].parent}: none of its {len(paths)} photos can be read as an image.")
+        raise NothingReadError(f"{paths[0].parent}: none of its {len(paths)} photos can be read as an image.")
     return shoes
 
 

@@ -28,6 +28,7 @@ from shoepair.texts import DEFAULT, Texts, counted, load_texts
 PAGES = Path(__file__).parent / "pages"
 ONE_PAGE = 500  # shoes, up to which there is one page with its pictures inside
 THUMBNAIL_PX, SMALL_THUMBNAIL_PX = 360, 144  # in one page pictures are enlarged as they are, in parts as the photos are
+LEFT_OUT_NAMED = 20  # of more photos, only how many
 PAIRS_A_PART, SINGLES_A_PART = 200, 400
 UNSURE_MARGIN = 1.0  # a runner-up, or the threshold, whose odds are within a factor of e: the pair may well be wrong
 
@@ -44,6 +45,7 @@ def write_page(
     *,
     gallery: str,
     threshold: float,
+    left_out: Sequence[str] = (),
     language: str = DEFAULT,
 ) -> list[Path]:
     """One page of up to ONE_PAGE shoes, or its parts: pairs in the order given, then single shoes.
@@ -52,6 +54,7 @@ def write_page(
         path: of the page, or of its first part; the others are `<stem>_2.html`, ..., their pictures in `<stem>_photos`.
         gallery: what was matched, in words.
         threshold: the probability that a pair must reach.
+        left_out: names of photos that were not matched.
     Returns:
         The pages that were written. Those of an earlier heap are removed.
     """
@@ -61,6 +64,7 @@ def write_page(
     texts = load_texts(language)
     whole = _whole(matches, singles, texts, threshold) | {
         "language": language, "embedded": embedded, "title": texts["match"]["title"].format(gallery=gallery),
+        "left_out": left_out[:LEFT_OUT_NAMED], "num_more_left_out": len(left_out[LEFT_OUT_NAMED:]),
     }  # fmt: skip
     template = templates_in(PAGES).get_template("match.html")
     files = [_part_path(path, number) for number in range(1, len(parts) + 1)]

@@ -3,8 +3,8 @@ import { ask } from "./app.js";
 
 export async function judge(photos, signal) {
   const { upload } = await ask("POST", "/uploads", { signal });
-  const sent = ["left", "right"].map((name) =>
-    ask("PUT", `/uploads/${upload}`, { values: { name }, body: photos[name], signal }),
+  const sent = ["left", "right"].map((side) =>
+    ask("PUT", `/uploads/${upload}`, { values: { side }, body: photos[side], signal }),
   );
   try {
     await Promise.all(sent);
