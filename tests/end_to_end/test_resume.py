@@ -86,6 +86,25 @@ def test_a_checkpoint_is_the_old_one_or_the_whole_new_one(tmp_path: Path, monkey
     assert [path.name for path in file.parent.iterdir()] == ["last.ckpt"]
 
 
+def test_workers_that_run_ahead_begin_with_the_epoch_that_comes_next(
+    shoepair: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = (*FOUR, "data.num_workers=1")  # onecycle counts the steps, for which the loaders are made early
+    assert shoepair(*settings, "hydra.run.dir=outputs/whole").code == 0
+    stop_in(3, monkeypatch, shoepair, *settings, "hydra.run.dir=outputs/halves")
+    assert shoepair("resume=outputs/halves").code == 0
+    whole, halves = (weights(Path(f"outputs/{name}/checkpoints/last.ckpt")) for name in ("whole", "halves"))
+    assert all(torch.equal(value, whole[key]) for key, value in halves.items())
+
+
+def test_a_run_goes_on_without_the_one_that_it_began_with(shoepair: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert shoepair(*FOUR, "hydra.run.dir=outputs/first").code == 0
+    stop_in(3, monkeypatch, shoepair, *FOUR, "init_from=outputs/first", "hydra.run.dir=outputs/second")
+    shutil.rmtree("outputs/first")
+    outcome = shoepair("resume=outputs/second")
+    assert outcome.code == 0, outcome.err
+
+
 def test_a_broken_last_checkpoint_is_one_line_and_in_a_sweep_a_new_start(
     shoepair: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:

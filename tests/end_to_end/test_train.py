@@ -376,6 +376,9 @@ def test_a_diverged_run_fails_and_says_so(shoepair: Command, tmp_path: Path) -> 
     record = json.loads((tmp_path / "outputs/lost/status.json").read_text())
     assert record["status"] == "failed" and "Diverged" in record["reason"]
     assert not (tmp_path / "outputs/lost/results.json").exists()
+    last_step = ("+trainer.limit_train_batches=1", "trainer.max_epochs=1", "optimizer.lr=1e30", "scheduler=constant")
+    outcome = shoepair(*TINY, *last_step)
+    assert outcome.code == 1 and outcome.err.startswith("shoepair: the validation loss is nan in epoch 1: lower")
 
 
 def test_a_multirun_trains_every_combination_without_tests(shoepair: Command, tmp_path: Path) -> None:
@@ -408,6 +411,20 @@ def test_every_optimizer_trains_with_every_scheduler(
     lr = 1e-2 if optimizer == "sgd" else 1e-3
     expected = {"constant": (1, 1), "cosine": (1, 0.5), "onecycle": (1 / 25, 0.283), "plateau": (1, 1)}[scheduler]
     assert (first / lr, second / lr) == pytest.approx(expected, rel=1e-2)
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "optimizer._target_=torch.optim.Adagrad ~optimizer.betas",
+        "optimizer=sgd ~optimizer.momentum ~optimizer.nesterov",
+    ],
+)
+def test_an_optimizer_without_momentum_is_given_none(shoepair: Command, typed: str) -> None:
+    outcome = shoepair(*TINY, *typed.split(), "trainer.max_epochs=1", "test=false", "hydra.run.dir=outputs/run")
+    assert outcome.code == 0, outcome.err
+    (state,) = torch.load("outputs/run/checkpoints/last.ckpt")["optimizer_states"]
+    assert not state["param_groups"][0].get("momentum") and "base_momentum" not in state["param_groups"][0]
 
 
 @pytest.mark.parametrize("override", ["+trainer.limit_train_batches=1", "trainer.gradient_clip_val=0.5",

@@ -16,7 +16,7 @@ def test_the_momentum_of_a_cycle_is_the_optimizers() -> None:
     """torch's own are 0.85 and 0.95, which is what an optimizer of 0.9 gets."""
     assert momentum_cycle({"betas": [0.9, 0.999]}) == {"base_momentum": 0.85, "max_momentum": 0.95}
     assert momentum_cycle({"momentum": 0.5}) == {"base_momentum": 0.45, "max_momentum": 0.55}
-    assert momentum_cycle({"momentum": 0.0}) == {"cycle_momentum": False} and momentum_cycle({}) == {}
+    assert momentum_cycle({"momentum": 0.0}) == momentum_cycle({}) == {"cycle_momentum": False}
     assert momentum_cycle({"betas": [0.99, 0.999]})["max_momentum"] < 1
 
 

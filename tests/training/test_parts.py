@@ -77,6 +77,10 @@ def test_a_callback_is_added_by_a_file(shoepair: Command, tmp_path: Path) -> Non
             ["+callbacks.es={_target_: lightning.pytorch.callbacks.EarlyStopping, monitor: val/nosuch}"],
             "callbacks.es: lightning.pytorch.callbacks.EarlyStopping failed (RuntimeError: Early stopping conditioned",
         ),
+        (
+            ["+callbacks.end={_target_: lightning.pytorch.callbacks.Timer, duration: '00:00:00:00'}"],
+            "outputs/run/checkpoints/best.ckpt: no such file",
+        ),
         (["logger=csv", "+logger.csv.flush_logs_every_n_steps=0"], "logger.csv: lightning.pytorch.loggers.CSVLogger"),
         (["logger=csv", "logger.csv.name=5"], "logger.csv: lightning.pytorch.loggers.CSVLogger failed (TypeError: "),
     ],
@@ -86,6 +90,15 @@ def test_what_fails_in_a_part_of_somebody_elses_is_one_line_that_names_it(
 ) -> None:
     outcome = shoepair(*RUN, *typed)
     assert outcome.code == 2 and said in outcome.err and outcome.err.count("\n") == 1, outcome.err
+
+
+def test_what_is_averaged_by_a_callback_is_what_is_kept(shoepair: Command) -> None:
+    average = "+callbacks.ema={_target_: lightning.pytorch.callbacks.EMAWeightAveraging, decay: 0.9}"
+    outcome = shoepair(*RUN, "keep=last", "trainer.max_epochs=2", average)
+    assert outcome.code == 0, outcome.err
+    (shown,) = re.findall(r"Epoch 2/2 .*val: loss ([\d.]+)", outcome.out)
+    results = json.loads(Path("outputs/run/results.json").read_text())
+    assert f"{results['splits']['val']['loss']:.4f}" == shown
 
 
 def test_arguments_of_somebody_elses_classes_may_have_any_names(shoepair: Command) -> None:

@@ -41,6 +41,8 @@ def test_a_persons_own_experiment_can_be_checked(shoepair: Command, tmp_path: Pa
     outcome = shoepair("--config-dir", "mine", "experiment=wild", "mode=sanity", "--cfg", "job")
     assert "dropout: 0.0" in outcome.out and "augment: null" in outcome.out and "batch_size: 12" in outcome.out
     assert "ConstantLR" in outcome.out and "name: single" in outcome.out
+    outcome = shoepair("mode=sanity", "augment=harsh")
+    assert outcome.code == 2 and outcome.err.startswith("shoepair: augment=harsh: expected none, since mode=sanity")
 
 
 @pytest.mark.parametrize(

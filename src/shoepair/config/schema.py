@@ -146,7 +146,7 @@ class SchedulerSettings(OpenSection):
     target: ClassName = key("The class.", alias="_target_")
     interval: Literal["epoch", "step"] = key("When the learning rate changes.")
     factor: Annotated[float, Ge(1e-6), Le(1)] = key(
-        "Factor of the learning rate, in constant and plateau.", default=1.0
+        "Of plateau: what the rate is multiplied by when it falls; of constant: 1.", default=1.0
     )
     patience: Annotated[int, Ge(0), Le(1_000_000)] = key(
         "Of plateau: epochs without progress before the rate falls.", default=0
@@ -157,7 +157,7 @@ class SchedulerSettings(OpenSection):
     total_steps: Annotated[int, Ge(1), Le(10**12)] | None = key(
         "Of onecycle: steps (or epochs, see interval) of the whole schedule; null: all of the run.", default=None
     )
-    pct_start: Chance = key("Of onecycle: the part of the steps in which the rate rises.", default=0.3)
+    pct_start: Proportion = key("Of onecycle: the part of the steps in which the rate rises.", default=0.3)
     div_factor: Weight = key("Of onecycle: max_lr / the first rate.", default=25.0)
     final_div_factor: Annotated[float, Ge(1e-6), Le(1e30)] = key(
         "Of onecycle: the first rate / the last one.", default=1e4

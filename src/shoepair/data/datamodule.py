@@ -85,6 +85,7 @@ class ShoePairDataModule(LightningDataModule):
         pairs: of the splits that are evaluated.
         embeddings: of each split, after cache_embeddings().
         cut_outs: of the training shoes with their changed copies, after cut_out() that made some.
+        first_epoch: epochs that a resumed run has behind it.
     """
 
     def __init__(self, settings: DataSettings, seed: int) -> None:
@@ -97,6 +98,7 @@ class ShoePairDataModule(LightningDataModule):
         self.pairs: dict[str, Pairs] = {}
         self.embeddings: dict[str, Views] = {}
         self.cut_outs: Views | None = None
+        self.first_epoch = 0
         self.num_copies = 0
         self.encodes_cut_outs = False
 
@@ -213,8 +215,8 @@ class ShoePairDataModule(LightningDataModule):
     def train_dataloader(self) -> Batches:
         if self.trainer is not None:
             self.training_batches.set_rank(*self._rank())
-            # A resumed run fetches its first batch before Lightning sets the epoch.
-            self.training_batches.set_epoch(self.trainer.fit_loop.epoch_progress.current.processed)  # type: ignore[attr-defined]
+            # A resumed run fetches its first batch before Lightning sets the epoch; workers, even before it knows it.
+            self.training_batches.set_epoch(self.first_epoch)
         return self._loader("train", self.training_batches)
 
     def val_dataloader(self) -> Batches:

@@ -59,7 +59,13 @@ def read_settings(config: DictConfig, names: NamesOfRuns | None = None) -> Train
     """The settings of the command that a configuration (with Hydra's part) was composed for; see below."""
     # Not hydra.job.name: Lightning gives the processes of ddp another one.
     is_evaluation = config.hydra.job.config_name == "evaluate"
-    return evaluate_settings(config, names) if is_evaluation else train_settings(config, names)
+    if is_evaluation:
+        return evaluate_settings(config, names)
+    settings = train_settings(config, names)
+    augment = next((o for o in reversed(config.hydra.overrides.task) if o.startswith("augment=")), "augment=none")
+    if settings.mode == "sanity" and settings.data.augment is None and augment != "augment=none":
+        raise UserError(f"{augment}: expected none, since mode=sanity trains on the photos as they are.")
+    return settings
 
 
 def train_settings(config: DictConfig, names: NamesOfRuns | None = None) -> TrainSettings:
@@ -79,7 +85,7 @@ def train_settings(config: DictConfig, names: NamesOfRuns | None = None) -> Trai
         check_photo_root(data.root)
     if isinstance(data, TableSettings):
         check_table(data.file)
-    if settings.init_from is not None:
+    if settings.init_from is not None and settings.resume is None:  # a run that goes on has weights of its own
         file = file_of(settings.init_from, settings.output_dir, "init_from")
         settings = settings.model_copy(update={"init_from": file})
     beside = getattr(settings.approach, "ensemble_with", None)

@@ -1,6 +1,6 @@
 """How sure a network may be: a temperature for its logits, and a threshold for a wanted false match rate.
 
-Both come from validation pairs. Numbers only: which pairs are scored stands in train.py.
+Both come from validation pairs. Numbers only: which pairs are scored stands in training/predictions.py.
 """
 
 import math

@@ -7,8 +7,9 @@ What it buys, on two cores, channels-last format included (`make bench`): an epo
 network takes 0.47 of the time that torch's layers take, and 0.64 of the dual one, which has no norm; in bfloat16 0.37
 instead of 0.66, and 0.42 instead of 0.98.
 
-What it costs: a gradient written by hand, sums in another order than torch's (equal within float32's rounding, see
-tests/models/test_stages.py). A graph that is exported has torch's own layers.
+What it costs: a gradient written by hand, sums in another order than torch's (equal within float32's rounding
+where a channel's mean is not a hundred times its spread, see tests/models/test_stages.py). A graph that is exported has
+torch's own layers.
 
 When it can go: when `make bench` is no slower with nn.BatchNorm2d, nn.ReLU and nn.MaxPool2d in convolution_stages.
 """

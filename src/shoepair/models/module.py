@@ -62,7 +62,7 @@ class PairModule(LightningModule):
             },
             prefix="val/",
         )
-        self.val_loss = MeanMetric(nan_strategy="disable")  # a diverged run is told apart by its training loss
+        self.val_loss = MeanMetric(nan_strategy="disable")  # StopOnDivergence says it
         self.val_num_pairs = SumMetric()
         self.config: dict[str, Any] = {}
         self.hflip = False
@@ -141,10 +141,11 @@ class PairModule(LightningModule):
             settings["total_steps"] = self._total_steps(settings["total_steps"], interval)
         if "max_lr" in settings:  # as many as there are groups, in the same proportions
             settings["max_lr"] = [settings["max_lr"] * group["lr"] for group in self.network.parameter_groups(lr=1.0)]
-        if settings["_target_"].endswith(".OneCycleLR"):
-            settings = momentum_cycle(self.hparams["optimizer"]) | settings
-        _rehearse(self.hparams["optimizer"], settings, groups, self.device)
         optimizer = _instantiate("optimizer", self.hparams["optimizer"], groups)
+        if settings["_target_"].endswith(".OneCycleLR"):
+            _refuse_short_rise(settings)
+            settings = momentum_cycle(optimizer.defaults) | settings
+        _rehearse(self.hparams["optimizer"], settings, groups, self.device)
         scheduler = _instantiate("scheduler", settings, optimizer)
         lr_scheduler: LRSchedulerConfigType = {"scheduler": scheduler, "interval": interval}
         if isinstance(scheduler, ReduceLROnPlateau):
@@ -181,18 +182,29 @@ class DualImageModule(PairModule):
         return [left, right]
 
 
-def momentum_cycle(optimizer: Mapping[str, Any]) -> dict[str, Any]:
+def momentum_cycle(defaults: Mapping[str, Any]) -> dict[str, Any]:
     """What OneCycleLR is to do with the momentum, or the first of the betas: as the learning rate rises, down from
     MOMENTUM_CYCLE above the optimizer's to as much below. Of itself it takes 0.95 and 0.85, whatever the optimizer has.
+
+    Args:
+        defaults: of the optimizer, as torch has it.
     """
-    betas = optimizer.get("betas")
-    momentum = betas[0] if betas else optimizer.get("momentum")
-    if momentum is None:
-        return {}
+    betas = defaults.get("betas")
+    momentum = betas[0] if betas else defaults.get("momentum") or 0.0
     if momentum < MOMENTUM_CYCLE:
         return {"cycle_momentum": False}
     highest = min(round(momentum + MOMENTUM_CYCLE, 6), (1 + momentum) / 2)
     return {"base_momentum": round(momentum - MOMENTUM_CYCLE, 6), "max_momentum": highest}
+
+
+def _refuse_short_rise(scheduler: Mapping[str, Any]) -> None:
+    """Raises UserError where OneCycleLR would divide by 0, the number of steps after the first one of its rise."""
+    steps, rise = scheduler.get("total_steps"), scheduler.get("pct_start")
+    if steps is not None and rise is not None and float(rise * steps) == 1.0:
+        raise UserError(
+            f"scheduler.pct_start={rise:g}: of {steps} steps that is one, and OneCycleLR cannot rise in "
+            "one; take another."
+        )
 
 
 def _instantiate(section: str, settings: Mapping[str, Any], subject: Any) -> Any:
@@ -208,8 +220,10 @@ def _instantiate(section: str, settings: Mapping[str, Any], subject: Any) -> Any
 def _rehearse(
     optimizer: Mapping[str, Any], scheduler: Mapping[str, Any], groups: list[dict[str, Any]], device: torch.device
 ) -> None:
-    """Some steps with one weight for each group, since many a value is refused in a step only. Raises UserError."""
-    weights = [torch.zeros(1, device=device, requires_grad=True) for _ in groups]
+    """Some steps with a few weights for each group, laid as a convolution's, since many a value is refused in a step
+    only. Raises UserError."""
+    laid = torch.zeros(2, 2, 2, 2, device=device).to(memory_format=torch.channels_last)
+    weights = [laid.clone().requires_grad_() for _ in groups]
     trial = _instantiate("optimizer", optimizer, [g | {"params": [w]} for g, w in zip(groups, weights, strict=True)])
     schedule = _instantiate("scheduler", scheduler, trial)
 

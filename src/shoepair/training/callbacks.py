@@ -83,12 +83,13 @@ class StopOnDivergence(Callback):
     """Ends a run whose loss is no longer a number, instead of letting it finish with a meaningless network."""
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        loss = float(trainer.callback_metrics["train/loss"])
-        if not math.isfinite(loss):
-            raise Diverged(
-                f"the training loss is {loss} in epoch {trainer.current_epoch + 1}: lower optimizer.lr, "
-                "or set trainer.gradient_clip_val"
-            )
+        for what, name in (("training", "train/loss"), ("validation", "val/loss")):  # a last step shows in the second
+            loss = float(trainer.callback_metrics[name])
+            if not math.isfinite(loss):
+                raise Diverged(
+                    f"the {what} loss is {loss} in epoch {trainer.current_epoch + 1}: lower optimizer.lr, "
+                    "or set trainer.gradient_clip_val"
+                )
 
 
 class EarlyStop(EarlyStopping):

@@ -129,7 +129,7 @@ def build_module(settings: TrainSettings) -> PairModule:
         module.network.load_member(beside.network_weights)
     module.config = settings.plain()
     module.hflip = settings.tta_hflip
-    if settings.init_from is not None:
+    if settings.init_from is not None and settings.resume is None:
         start_from(module, settings.init_from)
     return module
 

@@ -15,6 +15,12 @@ from shoepair.models.module import PairModule
 def refuse_unfit(settings: TrainSettings, data: ShoePairDataModule, module: PairModule, trainer: Trainer) -> None:
     """Raise a UserError where a training would end in its first epoch, or never."""
     _refuse_one_kind(data)
+    optimizer, of_trainer = settings.optimizer.plain(), settings.trainer.plain()
+    if optimizer.get("fused") and of_trainer["gradient_clip_val"] is not None and trainer.precision != "32-true":
+        raise UserError(
+            f"optimizer.fused=true: expected false, since with trainer.precision={trainer.precision} Lightning cannot "
+            "clip the gradients of a fused optimizer; or trainer.gradient_clip_val=null."
+        )
     of_training, of_validation = _batches(settings, data)
     for key, limit, batches in (
         ("limit_train_batches", settings.trainer.limit_train_batches, of_training),
@@ -25,7 +31,8 @@ def refuse_unfit(settings: TrainSettings, data: ShoePairDataModule, module: Pair
             raise UserError(f"trainer.{key}={limit:g}: that is less than one of {len(batches)} batches.")
         del batches[used:]
     num_processes = trainer.world_size
-    _refuse_too_many(settings, num_processes, min(of_training + of_validation), trainer)
+    _refuse_too_many(settings, num_processes, trainer)
+    _refuse_small_batches(settings, num_processes, min(of_training), min(of_validation))
     _refuse_single_pairs(settings, of_training, num_processes, module)
     _refuse_too_large(settings, max(of_training) // num_processes, trainer)
 
@@ -54,15 +61,27 @@ def _batches(settings: TrainSettings, data: ShoePairDataModule) -> tuple[list[in
     return sizes[0], sizes[1]
 
 
-def _refuse_too_many(settings: TrainSettings, num_processes: int, fewest_pairs: int, trainer: Trainer) -> None:
+def _refuse_too_many(settings: TrainSettings, num_processes: int, trainer: Trainer) -> None:
     devices = in_line(settings.trainer.devices)
     if num_processes > 1 and trainer.strategy.root_device.type == "cpu" and num_processes > (os.cpu_count() or 1):
         raise UserError(f"trainer.devices={devices}: expected at most {os.cpu_count()}, the cores of this machine.")
-    if num_processes > fewest_pairs:
-        raise UserError(
-            f"trainer.devices={devices}: expected at most {fewest_pairs}, the pairs of the smallest batch, since each "
-            "process takes a part of every batch; data.drop_last=true leaves a small last one out."
-        )
+
+
+def _refuse_small_batches(settings: TrainSettings, num_processes: int, of_training: int, of_validation: int) -> None:
+    """Each process takes a part of every batch."""
+    for what, fewest_pairs, remedy in (
+        (
+            "training",
+            of_training,
+            "take another data.batch_size, or data.drop_last=true, which leaves the last one out",
+        ),
+        ("validation", of_validation, "take another data.batch_size"),
+    ):
+        if num_processes > fewest_pairs:
+            raise UserError(
+                f"trainer.devices={in_line(settings.trainer.devices)}: expected at most {fewest_pairs}, the pairs of "
+                f"the smallest batch in {what}, since each process takes a part of every batch; {remedy}."
+            )
 
 
 def _refuse_single_pairs(

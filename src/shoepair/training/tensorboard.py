@@ -170,7 +170,7 @@ class HyperparameterRow(Callback):
             return
         end = SessionEndInfo(status=Status.Value(status), end_time_secs=time.time())
         _write_record(trainer, "session_end_info", HParamsPluginData(session_end_info=end))
-        writer.flush()
+        writer.close()  # or its thread would live as long as the process
         self.is_open = False
 
 
@@ -282,7 +282,7 @@ def _write_record(trainer: Trainer | Logs, name: str, data: HParamsPluginData) -
 def _write(trainer: Trainer | Logs, summary: Summary, epoch: int | None = None) -> None:
     writer = writer_of(trainer)
     if writer is not None:
-        writer.file_writer.add_summary(summary, epoch)
+        writer._get_file_writer().add_summary(summary, epoch)  # None after the log was closed
 
 
 def writer_of(trainer: Trainer | Logs) -> Any | None:

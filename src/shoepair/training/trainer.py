@@ -10,7 +10,7 @@ from lightning.fabric.plugins.environments.cluster_environment import ClusterEnv
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.callbacks import Callback, WeightAveraging
 from lightning.pytorch.plugins.io import CheckpointIO
 from lightning.pytorch.profilers import AdvancedProfiler, SimpleProfiler
 from lightning.pytorch.utilities.exceptions import SIGTERMException
@@ -21,6 +21,7 @@ from shoepair.config.typed import as_typed
 from shoepair.data.datamodule import ShoePairDataModule
 from shoepair.errors import UserError, one_line, refused_by_machine
 from shoepair.models.module import PairModule
+from shoepair.runs.checkpoint import read_checkpoint
 from shoepair.runs.folder import TERMINATED, last_checkpoint
 from shoepair.training import parts
 from shoepair.training.callbacks import EarlyStop, FreshStatistics, SeedEveryEpoch, StopOnDivergence, moving_average
@@ -33,17 +34,12 @@ PROFILERS: dict[str, Any] = {"simple": SimpleProfiler, "advanced": AdvancedProfi
 
 def build_trainer(settings: TrainSettings, run_dir: Path, callbacks: list[Callback]) -> Trainer:
     """The Trainer of a run, with the settings of `trainer`, writing into `run_dir` only."""
-    callbacks = [
-        SeedEveryEpoch(settings.seed),
-        FreshStatistics(),
-        *callbacks,
-        *parts.callbacks(settings),
-        StopOnDivergence(),
-        kept_checkpoint(run_dir, settings.keep, weights_only=settings.ema_decay is None),
-        last_epoch_checkpoint(run_dir),
-    ]
+    callbacks = [SeedEveryEpoch(settings.seed), FreshStatistics(), *callbacks, *parts.callbacks(settings)]
+    callbacks.append(StopOnDivergence())
     if settings.ema_decay is not None:
         callbacks.append(moving_average(settings.ema_decay))
+    averaged = any(isinstance(callback, WeightAveraging) for callback in callbacks)  # only whole checkpoints hold them
+    callbacks += [kept_checkpoint(run_dir, settings.keep, weights_only=not averaged), last_epoch_checkpoint(run_dir)]
     if settings.early_stopping.patience is not None:
         callbacks.append(EarlyStop(settings.early_stopping.patience))
     return _trainer(
@@ -111,6 +107,8 @@ def fit(trainer: Trainer, module: PairModule, data: ShoePairDataModule, resume: 
         SystemExit: after SIGTERM, with what a shell says of a process that it ended.
     """
     ckpt_path = None if resume is None else str(last_checkpoint(resume))
+    if ckpt_path is not None:
+        data.first_epoch = read_checkpoint(ckpt_path, key="resume").epoch
     first_epoch = FirstEpoch()
     trainer.callbacks.append(first_epoch)  # type: ignore[attr-defined]
     try:
