@@ -288,8 +288,17 @@ def test_programs_read_json(match: Command, days: Path) -> None:
     assert all(0.01 < pair["probability"] <= 1 for pair in answer["pairs"])
 
 
+def test_a_missed_pair_counts_also_where_its_other_shoe_was_there_before(
+    shoepair: Command, trained: Path, days: Path
+) -> None:
+    strict = ("--store", "stock.db", "--checkpoint", str(trained), "--threshold", "0.999999", "--json", "--score")
+    assert shoepair("match", "monday", *strict).code == 0
+    score = json.loads(shoepair("match", "tuesday", *strict).out)["score"]
+    assert score["found"] < 12 and score["true"] == 12
+
+
 def test_a_score_that_is_refused_changes_nothing(match: Command, days: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(found: object) -> None:  # as for a partner in the store whose name says nothing
+    def refuse(found: object, stored: object) -> None:  # as for a partner in the store whose name says nothing
         raise UserError("--score: other.png does not say whose shoe it is")
 
     assert match("monday", "--store", "stock.db").code == 0

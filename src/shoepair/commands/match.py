@@ -5,6 +5,7 @@ import json
 import math
 import os
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -265,16 +266,16 @@ def match(
     say_which(checkpoint, trained)
     _make_folder(out)
     told: list[str] = []
+    counts = None
     if store is None:
         found = _match_heap(heap, trained, limit, said, out, num_folders=len(folders))
+        counts = _count(found) if score else None
     else:
-        found, told = _match_store(store, undone or Undone(), heap, trained, limit, said, out, score=score)
+        found, told, counts = _match_store(store, undone or Undone(), heap, trained, limit, said, out, score=score)
     lines = [*told, found_line(found, limit)]
     if max_fmr is not None:
         lines.append(threshold_line(trained, limit))
-    counts = None
-    if score:
-        counts = _count(found)
+    if counts is not None:
         lines.append(counts.line())
     shown = shown_of(found, limit, sure_from)
     what = called or ", ".join(map(in_utf8, folders)) or str(store)
@@ -312,10 +313,12 @@ def heap_of(folders: Sequence[Path], sides: str) -> Heap:
     raise UserError(f"--sides {sides}: expected names, unknown, or a CSV file; there is no such file.")
 
 
-def _count(found: "Found") -> "Counts":
+def _count(found: "Found", stored: Sequence[str] = ()) -> "Counts":
     place = {shoe: i for i, shoe in enumerate(found.shoes)}
     pairs = [(place[m.left], place[m.right]) for m in found.matches]
-    return count_right([Path(found.names[shoe]).name for shoe in found.shoes], pairs)
+    names = [found.names[shoe] for shoe in found.shoes]
+    others = set(stored).difference(names)
+    return count_right([Path(name).name for name in names], pairs, [Path(name).name for name in others])
 
 
 def _make_folder(out: Path) -> None:
@@ -339,7 +342,7 @@ def _match_heap(
 def _match_store(
     store: Path, undone: Undone, heap: Heap, trained: "TrainedNetwork", limit: float, said: "Reviewed", out: Path,
     *, score: bool,
-) -> tuple["Found", list[str]]:  # fmt: skip
+) -> tuple["Found", list[str], "Counts | None"]:  # fmt: skip
     from shoepair.inference.matching import match_store
     from shoepair.inference.store import Store
     from shoepair.reports.match_page import SMALL_THUMBNAIL_PX
@@ -349,9 +352,8 @@ def _match_store(
         found = match_store(
             stock, heap.paths, heap.sides, trained, limit, said, thumbnail_px=SMALL_THUMBNAIL_PX, folder=out
         )
-        if score:
-            _count(found)  # refuses before anything is kept
-        return found, told
+        counts = _count(found, stock.names(stock.all())) if score else None  # refuses before anything is kept
+        return found, told, counts
 
 
 def found_line(found: "Found", limit: float) -> str:
@@ -507,13 +509,28 @@ def _share(name: str, share: float) -> str:
     return "" if math.isnan(share) else f" ({name} {100 * share:.1f} %)"
 
 
-def count_right(names: Sequence[str], pairs: Sequence[tuple[int, int]]) -> Counts:
-    """Compare pairs with what the names say: u<person>_<pair>_<side>.... Raises UserError if a name says nothing."""
+def count_right(names: Sequence[str], pairs: Sequence[tuple[int, int]], others: Sequence[str] = ()) -> Counts:
+    """Compare pairs with what the names say: u<person>_<pair>_<side>....
+
+    Args:
+        names: of the shoes whose pairs count.
+        pairs: that were found, by their places in `names`.
+        others: of shoes that may be a partner of one of these.
+    Raises:
+        UserError: if one of `names` says nothing.
+    """
     truth = []
     for name in names:
-        said = re.match(r"(u\d+)_(\d+)_(left|right)", name, re.IGNORECASE)
+        said = _whose(name)
         if said is None:
             raise UserError(f"--score: {name} does not say whose shoe it is; expected names such as u001_1_left_m.jpg.")
-        truth.append((said[1].lower(), said[2]))
-    num_true = len(truth) - len(set(truth))
+        truth.append(said)
+    there = Counter([*truth, *map(_whose, others)])
+    num_true = sum(there[one] - 1 for one in set(truth))
     return Counts(len(pairs), sum(truth[i] == truth[j] for i, j in pairs), num_true)
+
+
+def _whose(name: str) -> tuple[str, str] | None:
+    """The person and the pair that a name says."""
+    said = re.match(r"(u\d+)_(\d+)_(left|right)", name, re.IGNORECASE)
+    return None if said is None else (said[1].lower(), said[2])
