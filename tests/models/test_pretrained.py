@@ -32,9 +32,10 @@ from shoepair.models.encoders import PretrainedEncoder, freeze_before, load_weig
 from shoepair.models.ensemble import Ensemble
 from shoepair.models.local import covered_places, match_local_features, similarities, unpacked
 from shoepair.models.module import DualImageModule
-from shoepair.models.networks import PairNetwork, build_network
+from shoepair.models.networks import PairNetwork, build_network, logit
 from shoepair.models.pretrained import CutOutSiamese, PretrainedSiamese, sharpness
 from shoepair.models.siamese import SiameseNetwork, Standardise
+from shoepair.runs.packaged import PACKAGED
 from shoepair.training.checkpoint import load_module
 
 SMALL = "torchvision/mobilenet_v3_small"
@@ -726,6 +727,32 @@ def test_copies_are_seen_before_training_and_it_is_used_like_any_other(
     photos = sorted(map(str, drawn_photos.rglob("*_1_*.*")))[:2]
     predicted = shoepair("predict", *photos, "--checkpoint", "outputs/run")
     assert predicted.code == 0 and "%" in predicted.out
+
+
+def test_what_a_network_of_cut_outs_says_is_one_more_number(shoepair: Command, drawn_photos: Path) -> None:
+    cut = ["approach.cutout=64", "approach.local_layer=features.8", "approach.hidden_units=null"]
+    cut += ["approach.copies=2", "augment=harsh", "approach.ensemble_with=ready", "ema_decay=0.5"]
+    outcome = shoepair("train", *PRETRAINED, *cut, "hydra.run.dir=outputs/run")
+    assert outcome.code == 0, outcome.err
+    ready, both = load_trained(PACKAGED["ready"]), load_trained("outputs/run/checkpoints/best.ckpt")
+    assert ready.siamese is not None and both.siamese is not None
+    member = both.siamese.get_submodule("members.0.member")
+    for name, value in ready.siamese.state_dict().items():  # it stays as it is, batch norm's statistics as well
+        torch.testing.assert_close(member.state_dict()[name], value, rtol=0, atol=0)
+
+    own: Any = both.siamese.get_submodule("members.0")
+    shoes = torch.rand(8, 4, 64, 64)
+    given: list[torch.Tensor] = []
+    own.local_head.register_forward_pre_hook(lambda head, inputs: given.append(inputs[0]))
+    with torch.no_grad():
+        own(shoes[:4], shoes[4:])
+        seen = nn.functional.interpolate(shoes, (112, 112), mode="bilinear", align_corners=False)
+        said = logit(ready.siamese(seen[:4], seen[4:]))
+    torch.testing.assert_close(given[0][:, -1], said)
+    assert shoepair("match", str(drawn_photos / "test_m"), "--checkpoint", "outputs/run").code == 0
+    assert shoepair("evaluate", "checkpoint=outputs/run").code == 0
+    outcome = shoepair("train", *PRETRAINED, *cut[:3], "approach.ensemble_with=outputs/run")
+    assert outcome.code == 2 and outcome.err.endswith("(approach=dual); it is approach=pretrained.\n")
 
 
 @pytest.mark.parametrize("mode", [(), ("-m", "seed=0,1")])

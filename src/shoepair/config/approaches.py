@@ -164,8 +164,9 @@ class PretrainedSettings(ApproachSettings):
     hidden_units: Units | None = key("Width of each head's hidden layer; null, with cutout: the heads have none.")
     dropout: Proportion = key("Before each of the head's two linear layers; with cutout, before the first head's one.")
     ensemble_with: Place | None = key(
-        "A trained dual network (a run's folder, or a checkpoint) that is trained further beside the encoder, as one "
-        "more head. null: none."
+        "A trained dual network (a run's folder, a checkpoint or ready) that judges with this one. Of whole photos: it "
+        "is trained further, as one more head; of cut-outs: it stays as it is, and its logit is one more number for "
+        "the head on places. null: none."
     )
     ensemble_lr_scale: Weight = key("That network's learning rate = ensemble_lr_scale x optimizer.lr.")
 
@@ -186,7 +187,7 @@ class PretrainedSettings(ApproachSettings):
                 f"approach.hidden_units={in_line(self.hidden_units)}: expected {expected}, since with approach.cutout="
                 f"{in_line(self.cutout)} the heads have {'a' if self.cutout is None else 'no'} hidden layer."
             )
-        of_training = ("unfreeze_from", "ensemble_with", *(("local_layer",) if self.cutout is None else ()))
+        of_training = ("unfreeze_from", *(("ensemble_with", "local_layer") if self.cutout is None else ()))
         for name in of_training:
             if self.frozen and getattr(self, name) is not None:
                 raise UserError(
