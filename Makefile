@@ -33,7 +33,7 @@ format: install  ## puts code into shape
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-wheel:  ## dist/, from the files under version control
+wheel:  ## dist/, from the files that lie here
 	$(PYTHON) -m venv $(VENV)-build && $(VENV)-build/bin/pip install --quiet build && $(VENV)-build/bin/python -m build
 
 # Done once, and again when what is to be installed has changed.

@@ -93,7 +93,8 @@ class BareLoop:
 
 
 class OurEpoch(Callback):
-    """One epoch after the other of what `shoepair train` does, by Lightning's Trainer, each timed from start to end."""
+    """One epoch after the other of our LightningModule in Lightning's Trainer, without log and checkpoints, each timed
+    from start to end."""
 
     def __init__(self, approach: str, datamodule: ShoePairDataModule, precision: Any) -> None:
         self.datamodule = datamodule
@@ -196,7 +197,10 @@ def measure_commands() -> dict[str, float]:
             figures[f"peak memory in MB, original_{approach}"] = round(usage.ru_maxrss / 1024)
 
         sweep = ["-m", "optimizer.lr=3e-4,1e-3", "approach.kernel_size=3,5", "approach.width=4,8", "data.num_people=60"]
-        subprocess.run([*program, "trainer.max_epochs=1", sweep[-1]], check=True, capture_output=True, cwd=folder)
+        sweep.append("trainer.max_epochs=15")
+        subprocess.run(
+            [*program, "trainer.max_epochs=1", "data.num_people=60"], check=True, capture_output=True, cwd=folder
+        )
         started, clock = time.perf_counter(), time.time()
         timed = subprocess.run(
             [sys.executable, "-c", STEPS_TIMED, *sweep, "hydra.sweep.dir=sweep"],
@@ -246,22 +250,6 @@ def measure_growth(num_shoes: int, cache_dir: str) -> dict[str, float]:
     return {"pairs a second": round(num_pairs / seconds), "anonymous memory in MB": int(own.split()[1]) // 1024}
 
 
-def measure_predictions(approach: str) -> dict[str, float]:
-    """Pairs a second through the network, one by one and in batches of 64."""
-    network = build_module(original(approach)).network.eval()
-    figures = {}
-    for size in (1, 64):
-        left, right = torch.rand(size, 3, 224, 224) - 0.5, torch.rand(size, 3, 224, 224) - 0.5
-        with torch.inference_mode():
-            network(left, right)
-            started, num_calls = time.perf_counter(), 0
-            while time.perf_counter() - started < 2:
-                network(left, right)
-                num_calls += 1
-        figures[f"pairs a second, {size} at once"] = round(num_calls * size / (time.perf_counter() - started), 1)
-    return figures
-
-
 def grow_alone(num_shoes: int) -> dict[str, Any]:
     """measure_growth in a process of its own, twice, so that the second finds the collection made."""
     default_cache_dir().mkdir(parents=True, exist_ok=True)  # on a disk, unlike some /tmp
@@ -291,8 +279,6 @@ def main() -> None:
         "commands": measure_commands,
         "epoch, single": lambda: measure_epochs("single", options.epochs),
         "epoch, dual": lambda: measure_epochs("dual", options.epochs),
-        "predictions, single": lambda: measure_predictions("single"),
-        "predictions, dual": lambda: measure_predictions("dual"),
     }
     if options.growth:
         measures = {}

@@ -28,12 +28,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from layers import ALL_AT_ONCE, AS_PHOTOGRAPHED, CONDITIONS, SIDE, Condition, Layers, retaken, take_apart
+from folds import runs_of
+from layers import ALL_AT_ONCE, AS_PHOTOGRAPHED, CONDITIONS, Condition, Layers, layers_of, retaken
 from PIL import Image
 from verdicts import scored
 
 from shoepair import load_classifier
-from shoepair.data.photos import open_upright, to_square
+from shoepair.data.photos import to_square
 from shoepair.files import read_json, write_json
 from shoepair.inference.gallery import list_photos
 from shoepair.inference.network import TrainedNetwork
@@ -59,34 +60,26 @@ def main() -> None:
     parser.add_argument("--report", type=Path, metavar="FILE.json", help="on the other floors; write what is found")
     parser.add_argument("--checkpoint", metavar="PATH", help="the network that judges, instead of each run's own")
     options = parser.parse_args()
-    for folder in options.folds:
-        if not list(folder.glob("*/predictions.csv")):
-            parser.error(f"{folder}: there is no trained run in it")
-    layers = layers_of([options.photos])
+    runs = {folder.parent.name: runs_of(folder) for folder in options.folds}
+    layers = layers_of(list_photos([options.photos])[0])
     side = CHOOSING if options.report is None else REPORTING
     found = {
-        folder.parent.name: measure(folder, layers, side, options.draws, options.checkpoint) for folder in options.folds
+        name: measure(name, of_folds, layers, side, options.draws, options.checkpoint)
+        for name, of_folds in runs.items()
     }
     if options.report is not None:
         record(options.report, found, options.draws)
     print(table(found))
 
 
-def layers_of(folders: list[Path]) -> dict[str, Layers]:
-    """Of every photo, by its name."""
-    paths, _ = list_photos(folders)
-    squares = [torch.tensor(to_square(open_upright(path), SIDE)).float() / 255 for path in paths]
-    return dict(zip((path.stem for path in paths), take_apart(squares), strict=True))
-
-
 def measure(
-    folder: Path, layers: dict[str, Layers], side: int, draws: int, checkpoint: str | None = None
+    network: str, runs: list[Path], layers: dict[str, Layers], side: int, draws: int, checkpoint: str | None = None
 ) -> dict[str, Any]:
     """Condition -> accuracy, its interval over people and that on same and different pairs; all folds together."""
     right: dict[str, list[np.ndarray]] = {}
     sure: dict[str, list[np.ndarray]] = {}
     folds = [
-        (load_classifier(checkpoint or run.parent).trained, read_predictions(run)["val"]) for run in sorted_runs(folder)
+        (load_classifier(checkpoint or run).trained, read_predictions(run / "predictions.csv")["val"]) for run in runs
     ]
     margins: list[float] = []
     for name, condition in CONDITIONS.items():
@@ -100,7 +93,7 @@ def measure(
             for logits, (_, val), margin in zip(found, folds, margins, strict=True):
                 right.setdefault(name, []).append((logits > 0) == (val.label == 1))
                 sure.setdefault(name, []).append(np.abs(logits) >= margin)
-        print(f"{folder.parent.name}, {name}: {time.perf_counter() - started:.0f} s", flush=True)
+        print(f"{network}, {name}: {time.perf_counter() - started:.0f} s", flush=True)
     person = np.concatenate([np.asarray(val.person) for _, val in folds])
     label = np.concatenate([val.label for _, val in folds])
     results = {}
@@ -121,17 +114,13 @@ def measure(
 
 
 def margins_of(folds: list[Predictions], logits: list[np.ndarray]) -> list[float]:
-    """For each fold the margin that the others say; a single one has none to ask."""
+    """For each fold the margin that the others say."""
     margins = []
     for fold in range(len(folds)):
-        others = [i for i in range(len(folds)) if i != fold] or [fold]
+        others = [i for i in range(len(folds)) if i != fold]
         kinds = [np.concatenate([logits[i][folds[i].label == value] for i in others]).tolist() for value in (0, 1)]
         margins.append(Calibration(1.0, *map(tuple, kinds)).margin())
     return margins
-
-
-def sorted_runs(folder: Path) -> list[Path]:
-    return sorted(folder.glob("*/predictions.csv"))
 
 
 def judge(
@@ -222,9 +211,12 @@ def cell(result: dict[str, Any]) -> str:
 
 
 def record(path: Path, found: dict[str, dict[str, Any]], draws: int) -> None:
-    before: dict[str, Any] = read_json(path) or {"looks": 0, "networks": {}}
-    networks = before["networks"] | found
-    write_json(path, {"looks": before["looks"] + 1, "draws": draws, "versions": versions(), "networks": networks})
+    """Each network with how often it was looked at, under this name, in this file."""
+    networks: dict[str, Any] = read_json(path) or {}
+    for name, conditions in found.items():
+        looks = networks.get(name, {"looks": 0})["looks"] + 1
+        networks[name] = {"looks": looks, "draws": draws, "versions": versions(), "conditions": conditions}
+    write_json(path, networks)
 
 
 if __name__ == "__main__":

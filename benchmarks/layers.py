@@ -10,6 +10,7 @@ import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import affine_grid, avg_pool2d, conv2d, grid_sample, interpolate, max_pool2d, pad
 
+from shoepair.data.photos import open_upright, to_square
 from shoepair.models.cutout import CutOut
 
 SIDE = 224
@@ -114,6 +116,12 @@ def take_apart(photos: Sequence[Tensor]) -> list[Layers]:
 
 
 @torch.inference_mode()
+def layers_of(paths: Sequence[Path]) -> dict[str, Layers]:
+    """Of each photo, by its name without ending."""
+    squares = [torch.tensor(to_square(open_upright(path), SIDE)).float() / 255 for path in paths]
+    return dict(zip((path.stem for path in paths), take_apart(squares), strict=True))
+
+
 def retaken(layers: Layers, change: Change, floors: Sequence[Tensor], random: np.random.Generator) -> Image.Image:
     """A photo as it would look, had it been taken otherwise.
 

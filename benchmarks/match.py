@@ -1,41 +1,34 @@
-"""How many pairs `shoepair match` finds in heaps whose names tell the truth, and how its time and memory grow.
+"""How many pairs `shoepair match` finds in heaps whose names tell the truth; match_scale.py says how fast.
 
 python benchmarks/match.py photos/test_m photos/test_w --checkpoint PATH
 python benchmarks/match.py photos/train --checkpoint PATH --validation
 python benchmarks/match.py photos/train --folds outputs/photos/best_pretrained/folds
 python benchmarks/match.py photos/train --folds outputs/photos/best_pretrained/folds --one-floor
 python benchmarks/match.py photos/train --folds outputs/photos/best_pretrained/folds --checkpoint ready --one-floor
-python benchmarks/match.py --checkpoint PATH --growth 500 1000 2000
 """
 
 import argparse
 import itertools
 import math
-import os
 import re
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
-from layers import SIDE, Change, retaken, take_apart
-from PIL import Image
+from folds import runs_of
+from layers import Change, layers_of, retaken
 
 from shoepair import load_classifier
 from shoepair.commands.match import DEFAULT_THRESHOLD, Counts, count_right
 from shoepair.data.pairs import fold_of_people, split_by_person
-from shoepair.data.photos import open_upright, to_square
-from shoepair.data.synthetic.collection import draw_shoes
 from shoepair.inference.assignment import find_matches
 from shoepair.inference.gallery import Gallery, list_photos, read_gallery, sides_from_names
 from shoepair.inference.network import TrainedNetwork, load_trained
 from shoepair.inference.scoring import candidates, score_gallery, symmetric
 from shoepair.reports.tables import markdown_table
 from shoepair.runs.find import find_checkpoint
+from shoepair.runs.folder import best_checkpoint
 
 ALL_THERE = "every partner there"
 DRAWS = 20  # of the shoes that are taken away
@@ -51,17 +44,11 @@ def main() -> None:
         "--one-floor", action="store_true", help="lay all shoes of a heap on the floor of one of its photos"
     )
     parser.add_argument("--threshold", type=float, default=DEFAULT_THRESHOLD, help="default: that of match")
-    parser.add_argument("--growth", nargs="+", type=int, metavar="SHOES", help="time and memory for drawn heaps")
     options = parser.parse_args()
     checkpoint = options.checkpoint or "latest"
-    if options.growth:
-        print(growth(find_checkpoint(checkpoint, "outputs"), options.growth))
-        return
     paths, _ = list_photos(options.folders)
     if options.folds:
-        networks = [load_trained(file) for file in sorted(options.folds.glob("*/checkpoints/best.ckpt"))]
-        if not networks:
-            parser.error(f"--folds {options.folds}: there is no trained run in it")
+        networks = [load_trained(best_checkpoint(run)) for run in runs_of(options.folds)]
         heaps = [(validated_on(trained, paths), trained) for trained in networks]
         if options.checkpoint:
             heaps = [(heap, load_classifier(options.checkpoint).trained) for heap, _ in heaps]
@@ -77,7 +64,7 @@ def main() -> None:
 def on_one_floor(paths: Sequence[Path], folder: Path, seed: int) -> list[Path]:
     """Photos of the same shoes, all of them on the floor of one of the photos."""
     folder.mkdir()
-    photos = take_apart([torch.tensor(to_square(open_upright(path), SIDE)).float() / 255 for path in paths])
+    photos = list(layers_of(paths).values())
     random = np.random.default_rng(seed)
     floor = photos[int(random.integers(len(photos)))].floor
     laid = [folder / f"{path.stem}.png" for path in paths]
@@ -89,6 +76,8 @@ def on_one_floor(paths: Sequence[Path], folder: Path, seed: int) -> list[Path]:
 def validated_on(trained: TrainedNetwork, paths: Sequence[Path]) -> list[Path]:
     """Those of the photos whose people a network validated on."""
     data = trained.config["data"]
+    if data["validate_on_train"]:
+        raise SystemExit("this network was trained on the people that validate it.")
     people = sorted({person_of(path) for path in paths})
     if data["fold"] is not None:
         _, validating = fold_of_people(people, data["folds"], data["fold"])
@@ -161,35 +150,6 @@ def without_partners(names: np.ndarray, seed: int) -> np.ndarray:
     pairs = np.unique(pair)
     taken = [random.choice(np.flatnonzero(pair == p)) for p in random.permutation(pairs)[: len(pairs) // 2]]
     return np.setdiff1d(np.arange(len(names)), taken)
-
-
-def growth(checkpoint: Path, sizes: Sequence[int]) -> str:
-    """Wall time and peak memory of the whole command, sides known and unknown."""
-    rows = []
-    with tempfile.TemporaryDirectory() as place:
-        people = math.ceil(max(sizes) / 6)
-        shoes = draw_shoes(num_people=people, num_test_people=0, image_size=224, seed=1, hardness=0.9)["train"]
-        for size in sizes:
-            folder = Path(place, str(size))
-            folder.mkdir()
-            for image, shoe in zip(shoes.images[:size], shoes.shoes[:size], strict=True):
-                Image.fromarray(image.permute(1, 2, 0).numpy()).save(folder / f"{shoe.name}.jpg", quality=92)
-            for sides in ("names", "unknown"):
-                command = [sys.executable, "-m", "shoepair", "match", str(folder), "--checkpoint", str(checkpoint),
-                           "--sides", sides, "--out", str(folder / "out"), "--score"]  # fmt: skip
-                started = time.perf_counter()
-                process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-                assert process.stdout is not None
-                said = process.stdout.read()
-                _, status, usage = os.wait4(process.pid, 0)
-                assert status == 0, said
-                right = next(line for line in said.splitlines() if line.startswith("Right"))
-                rows.append(
-                    [f"{size} shoes, sides {'known' if sides == 'names' else sides}",
-                     f"{time.perf_counter() - started:.1f} s", f"{usage.ru_maxrss / 1024:.0f} MB",
-                     f"{Path(folder, 'out', 'match.html').stat().st_size / 1e6:.1f} MB", right.removeprefix("Right: ")]
-                )  # fmt: skip
-    return markdown_table(["drawn heap", "time", "peak memory", "page", "right"], rows)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from folds import runs_of
+
 from shoepair.files import read_json
 from shoepair.reports.leaderboard import mean_and_spread
 from shoepair.reports.tables import between, markdown_table
@@ -35,28 +37,15 @@ class Row:
     Attributes:
         name: of its line; its folder's with _ for what is no letter.
         overrides: what is typed for it, besides data, folds and folders.
-        lost: it stands in the second table, of what was tried and not kept; the test people are not looked at.
     """
 
     name: str
     overrides: Sequence[str]
-    lost: bool = False
 
     @property
     def folder(self) -> str:
         return re.sub(r"\W+", "_", self.name)
 
-
-FROZEN = (
-    "approach.cutout=null",
-    "approach.local_layer=null",
-    "approach.copies=0",
-    "augment=flips",
-    "data.augment.rot180=0",
-    "trainer.max_epochs=30",
-    "optimizer.lr=1e-3",
-    "ema_decay=0.99",
-)
 
 ROWS = (
     Row("best_pretrained", ["experiment=best_pretrained"]),
@@ -65,11 +54,6 @@ ROWS = (
     Row("histogram", ["approach=histogram", "keep=last"]),
     Row("original_dual", ["experiment=original_dual", "keep=last"]),
     Row("original_single", ["experiment=original_single", "keep=last"]),
-    Row(
-        "pretrained, frozen, whole photos",
-        ["experiment=best_pretrained", *FROZEN],
-        lost=True,
-    ),
 )
 KINDS = ("accuracy_same", "accuracy_different")
 
@@ -96,7 +80,7 @@ def measure(row: Row, photos: Path, out: Path, *, weights: str | None, test: boo
     if weights is not None and any("pretrained" in override for override in overrides):
         overrides.append(f"approach.weights={weights}")
     run(["sweep=folds", *overrides, f"hydra.sweep.dir={out / row.folder / 'folds'}"])
-    if test and not row.lost:
+    if test:
         once([*overrides, "data.validate_on_train=true", "test=true"], out / row.folder / "all")
 
 
@@ -118,20 +102,19 @@ def run(overrides: Sequence[str]) -> None:
 
 
 def tables(rows: Sequence[Row], out: Path) -> str:
-    """The table of what is kept and, if there is any, that of what lost; best cross-validation first."""
+    """Best cross-validation first; of a row that is measured in part, nothing."""
     settings: dict[str, Setting] = {}
     for row in rows:
         runs = read_runs([out / row.folder / "folds"])[0] if (out / row.folder / "folds").is_dir() else []
         if runs and all(run.status.name == COMPLETED for run in runs):
+            runs_of(out / row.folder / "folds")
             (settings[row.name],) = gather(runs)
     rows = sorted((row for row in rows if row.name in settings), key=lambda row: -(settings[row.name].mean() or 0))
     if not rows:
         return "Nothing is measured yet."
-    parts = [table([row for row in rows if not row.lost], settings, out, rows[0].name)]
-    if any(row.lost for row in rows):
-        parts += ["What lost:", table([row for row in rows if row.lost], settings, out, rows[0].name)]
     device = settings[rows[0].name].completed[0].results["device"]
-    return "\n\n".join([*parts, f"Accuracy in percent; intervals over people; on {device}."])
+    found = table(rows, settings, out, rows[0].name)
+    return f"{found}\n\nAccuracy in percent; intervals over people; on {device}."
 
 
 def table(rows: Sequence[Row], settings: dict[str, Setting], out: Path, best: str) -> str:

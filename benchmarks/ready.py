@@ -18,14 +18,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from conditions import CHOOSING, judge, layers_of
-from layers import AS_PHOTOGRAPHED, CONDITIONS, Layers
+from conditions import CHOOSING, judge
+from layers import AS_PHOTOGRAPHED, CONDITIONS, Layers, layers_of
 from scipy.optimize import minimize
 from verdicts import scored
 
 from shoepair import load_classifier
 from shoepair.data.layout import LEFT, RIGHT
 from shoepair.files import write_json
+from shoepair.inference.gallery import list_photos
 from shoepair.metrics.predictions import Predictions
 from shoepair.training.environment import versions
 
@@ -41,7 +42,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, metavar="FILE.json")
     options = parser.parse_args()
     trained = load_classifier(options.checkpoint).trained
-    layers = layers_of(options.photos)
+    layers = layers_of(list_photos(options.photos)[0])
     folds = pairs_of_folds(layers)
     logits = {}
     for name, condition in CONDITIONS.items():

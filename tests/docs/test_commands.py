@@ -54,11 +54,10 @@ def shortened(command: str, drawn_photos: Path, trained: Path) -> list[str]:
     words = shlex.split(command.replace("data.root=photos", f"data.root={drawn_photos}"))[1:]
     if words[0] != "train":
         shutil.copytree(trained.parent, "outputs")
-        words = [word.replace("train_fraction=0.02", "train_fraction=0.3") for word in words]  # one of four people
         words = [word.replace("data.fold=0,1,2,3,4", "data.fold=0,1") for word in words]
         if "data.fold=0,1" in words:
             words.append("data.folds=2")
-        return [*words, "--checkpoint", "ready"] if "--explain" in words and words[0] == "predict" else words
+        return words
     on_photos = "data=photos" in words
     tiny = [setting for setting in TINY if "num_test_people" not in setting or not on_photos]
     if "mode=sanity" in words:  # it must learn, so it keeps its epochs and its network

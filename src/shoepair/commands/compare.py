@@ -25,7 +25,7 @@ def main(arguments: Sequence[str]) -> None:
         prog="shoepair compare",
         description="Compare the training runs in folders, best validation accuracy first. Runs that differ in seed or "
         "fold only are gathered: mean, standard deviation, and a 95 % interval over people. Writes leaderboard.md, "
-        "leaderboard.csv (one row for each run) and leaderboard.png beside the runs.",
+        "leaderboard.csv (one row for each run) and, of two settings or more, leaderboard.png beside the runs.",
         epilog="Example: shoepair compare outputs",
     )
     parser.add_argument("folders", nargs="+", metavar="FOLDER", help="a run's folder, or any folder above run folders")
