@@ -82,6 +82,8 @@ def test_every_command_runs(
     monkeypatch.chdir(tmp_path)
     write_example_experiment(tmp_path)
     lay_out_photos(drawn_photos)
+    if "drawn/train" in command:
+        shutil.copytree(drawn_photos, "drawn")
     words = shortened(command, drawn_photos, trained)
     if "--max-fmr" in words:  # twelve different pairs of two people may support no lower one
         words[words.index("--max-fmr") + 1] = "0.8"
