@@ -12,6 +12,7 @@ import subprocess
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,11 @@ def test_each_end_and_each_choice_of_a_space_is_looked_at() -> None:
         (["hydra.sweeper.n_jobs=-1"], "hydra.sweeper.n_jobs=-1: expected a whole number from 1"),
         (["hydra.sweeper.max_failure_rate=-1"], "hydra.sweeper.max_failure_rate=-1.0: expected a number from 0 to 1"),
         (["hydra.sweeper.storage=sqlite:///o.db"], "hydra.sweeper.storage=sqlite:///o.db: type sweep.storage=URL"),
+        *(
+            []
+            if find_spec("cmaes")
+            else [(["hydra/sweeper/sampler=cmaes"], "needs cmaes, which is not installed: pip")]
+        ),
         (["hydra.sweeper.direction=minimize"], "hydra.sweeper.direction=minimize: expected maximize"),
         (["hydra.sweeper.direction=[maximize,minimize]"], "expected maximize"),
         ([*ONE_EACH, "approach.bins=4"], "the search has nothing to choose from"),

@@ -10,6 +10,7 @@ import json
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -204,6 +205,9 @@ def _check_sweeper(config: DictConfig) -> None:
         raise UserError(
             f"hydra.sweeper.direction={in_line(sweeper.direction)}: expected maximize: of the validation accuracy."
         )
+    sampler = str(sweeper.sampler.get("_target_"))
+    if sampler.endswith(".CmaEsSampler") and find_spec("cmaes") is None:  # Optuna notices in the second trial
+        raise UserError(f"hydra.sweeper.sampler: {sampler} needs cmaes, which is not installed: pip install cmaes")
 
 
 def space_of(config: DictConfig) -> tuple[dict[str, BaseDistribution], list[str]]:
