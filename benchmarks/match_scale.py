@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,11 +24,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from shoepair import load_classifier
 from shoepair.data.photos import read_square
 from shoepair.data.shoes import Shoe
 from shoepair.data.synthetic.collection import SHOES_PER_PERSON, draw_one, on_all_cores, shoes_of
 from shoepair.files import read_json, replacing, write_json
 from shoepair.reports.tables import markdown_table
+from shoepair.training.environment import versions
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results" / "match.json"
 SEED, HARDNESS = 0, 0.95  # as data=synthetic and `shoepair draw` have them
@@ -78,6 +80,7 @@ def main() -> None:
     parser.add_argument("--table", action="store_true", help="only the table and the plot of what was measured")
     options = parser.parse_args()
     rows: dict[str, Callable[[], Row]] = {}
+    judges = {"dual": options.dual, "pretrained": options.pretrained, "12MP": None}  # the others: --checkpoint
     if not options.table:
         if options.checkpoint is None:
             parser.error("--checkpoint: expected the folder of a default run")
@@ -91,9 +94,13 @@ def main() -> None:
         rows["12MP"] = partial(read_large, options.work)
     for name, measure in rows.items():
         done = read_json(options.results) or {}
-        if (name in done and not options.again) or (options.only and name not in options.only):
+        if options.only and name not in options.only:
             continue
-        done[name] = asdict(measure())
+        judge = judges.get(name, options.checkpoint)
+        made_by = {"network": judge and load_classifier(judge).trained.fingerprint, "versions": versions()}
+        if name in done and done[name].get("network") in (None, made_by["network"]) and not options.again:
+            continue
+        done[name] = asdict(measure()) | made_by
         write_json(options.results, done)
         print(name, done[name], flush=True)
     done = read_json(options.results) or {}
@@ -192,7 +199,7 @@ def table(rows: dict[str, dict[str, Any]]) -> str:
     lines = []
     order = [*map(str, SIZES), *WORDS]
     for name, values in sorted(rows.items(), key=lambda row: order.index(row[0])):
-        row = Row(**values)
+        row = Row(**{field.name: values[field.name] for field in fields(Row)})
         precision = "" if not row.found else f"{100 * (row.right or 0) / row.found:.1f}"
         recall = "" if not row.true else f"{100 * (row.right or 0) / row.true:.1f}"
         memory = f"{row.memory_mb / 1000:.2f} GB" if row.memory_mb else ""
