@@ -115,13 +115,13 @@ def take_apart(photos: Sequence[Tensor]) -> list[Layers]:
     return layers
 
 
-@torch.inference_mode()
 def layers_of(paths: Sequence[Path]) -> dict[str, Layers]:
     """Of each photo, by its name without ending."""
     squares = [torch.tensor(to_square(open_upright(path), SIDE)).float() / 255 for path in paths]
     return dict(zip((path.stem for path in paths), take_apart(squares), strict=True))
 
 
+@torch.inference_mode()
 def retaken(layers: Layers, change: Change, floors: Sequence[Tensor], random: np.random.Generator) -> Image.Image:
     """A photo as it would look, had it been taken otherwise.
 

@@ -98,7 +98,7 @@ def main() -> None:
             continue
         judge = judges.get(name, options.checkpoint)
         made_by = {"network": judge and load_classifier(judge).trained.fingerprint, "versions": versions()}
-        if name in done and done[name].get("network") in (None, made_by["network"]) and not options.again:
+        if name in done and done[name].get("network") == made_by["network"] and not options.again:
             continue
         done[name] = asdict(measure()) | made_by
         write_json(options.results, done)

@@ -17,6 +17,7 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -107,8 +108,9 @@ def tables(rows: Sequence[Row], out: Path) -> str:
     for row in rows:
         runs = read_runs([out / row.folder / "folds"])[0] if (out / row.folder / "folds").is_dir() else []
         if runs and all(run.status.name == COMPLETED for run in runs):
-            runs_of(out / row.folder / "folds")
-            (settings[row.name],) = gather(runs)
+            with suppress(SystemExit):
+                runs_of(out / row.folder / "folds")
+                (settings[row.name],) = gather(runs)
     rows = sorted((row for row in rows if row.name in settings), key=lambda row: -(settings[row.name].mean() or 0))
     if not rows:
         return "Nothing is measured yet."

@@ -10,12 +10,14 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+from lightning import LightningModule, Trainer
 from PIL import Image
 from real_browser import browser, chromium  # noqa: F401 - fixtures
 from small_server import served  # noqa: F401 - a fixture
 
 from shoepair.cli import main
 from shoepair.data.synthetic.collection import draw_shoes
+from shoepair.training.callbacks import StopOnDivergence
 
 REAL_PHOTOS = Path(__file__).parents[2] / "shared" / "photos"
 
@@ -106,3 +108,15 @@ def real_photos() -> Path:
     if not REAL_PHOTOS.is_dir():
         pytest.skip(f"there are no real photos at {REAL_PHOTOS}")
     return REAL_PHOTOS
+
+
+def stop_in(epoch: int, monkeypatch: pytest.MonkeyPatch, shoepair: Command, *typed: str) -> None:
+    """A run that dies in the middle of an epoch, counted from 1."""
+
+    def stop(self: StopOnDivergence, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.current_epoch == epoch - 1:
+            raise ZeroDivisionError
+
+    with monkeypatch.context() as patched, pytest.raises(ZeroDivisionError):
+        patched.setattr(StopOnDivergence, "on_train_epoch_end", stop)
+        shoepair(*typed)

@@ -302,11 +302,13 @@ def test_what_cannot_be_read_is_left_out_and_named(shoepair: Command, trained: P
     Path("heap/only.png").write_bytes(shoe.read_bytes())
     Path("heap/phone.heic").write_bytes(b"of another kind")
     Path("heap/zz.png").write_bytes(shoe.read_bytes())
+    Path("heap/zzz.png").symlink_to("only.png")
     outcome = shoepair("match", "heap", "--checkpoint", str(trained))
     assert outcome.code == 0 and outcome.out.startswith("1 shoe, no side known: 0 pairs, 1 single shoe")
     assert "Left out heap/broken.jpg: this cannot be read as an image" in outcome.err and "notes" not in outcome.err
     page = Path("outputs/match/match.html").read_text()
-    assert "are the same photo as another: phone.heic, broken.jpg, zz.png." in page
+    assert "are the same photo as another: phone.heic, broken.jpg, zz.png, zzz.png." in page
+    Path("heap/zzz.png").unlink()
     for _ in range(2):
         stored = shoepair("match", "heap", "--store", "stock.db", "--json", "--checkpoint", str(trained))
         assert json.loads(stored.out)["left_out"] == ["phone.heic", "broken.jpg", "zz.png"]

@@ -127,7 +127,6 @@ MISTAKES = [
     ("approach.width=1024 approach.stages=8 data.image_size=256", "approach=dual: these settings make a network of"),
     ("scheduler=constant scheduler.factor=0.5", "scheduler.factor=0.5: expected 1, since ConstantLR lowers the rate"),
     ("scheduler.pct_start=1", "scheduler.pct_start=1: expected a number from 0 to 1 (not included)."),
-    ("trainer.gradient_clip_val=0", "trainer.gradient_clip_val=0: expected a number from 0 (not included) to 1e+30"),
     ("+trainer.gradient_clip_algorithm=value", "trainer.gradient_clip_algorithm=value: expected a trainer"),
     ("trainer.accelerator=hpu", "trainer.accelerator=hpu: expected one of auto, cpu, gpu, cuda, mps, tpu."),
     ("trainer.devices=1000", "trainer.devices=1000: expected auto, -1, a number of devices"),

@@ -13,31 +13,17 @@ from typing import BinaryIO
 
 import pytest
 import torch
-from conftest import TINY, Command
+from conftest import TINY, Command, stop_in
 from hypothesis import given
 from hypothesis import strategies as st
-from lightning import LightningModule, Trainer
 
 from shoepair.config.typed import as_typed, quoted
 from shoepair.launch.hydra_private import parse_overrides, text_of
 from shoepair.launch.job import where_it_was
-from shoepair.training.callbacks import StopOnDivergence
 from shoepair.training.checkpoint import CheckpointFiles
 
 PROGRAM = Path(sys.executable).with_name("shoepair")
 FOUR = (*TINY, "trainer.max_epochs=4", "optimizer.lr=1e-2", "test=false")
-
-
-def stop_in(epoch: int, monkeypatch: pytest.MonkeyPatch, shoepair: Command, *typed: str) -> None:
-    """A run that dies in the middle of an epoch, counted from 1."""
-
-    def stop(self: StopOnDivergence, trainer: Trainer, pl_module: LightningModule) -> None:
-        if trainer.current_epoch == epoch - 1:
-            raise ZeroDivisionError
-
-    with monkeypatch.context() as patched, pytest.raises(ZeroDivisionError):
-        patched.setattr(StopOnDivergence, "on_train_epoch_end", stop)
-        shoepair(*typed)
 
 
 def weights(file: Path) -> dict[str, torch.Tensor]:

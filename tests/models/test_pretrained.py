@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import TINY, Command
+from conftest import TINY, Command, stop_in
 from settings import network_settings
 from torch import nn
 from torchvision.models import MobileNet_V3_Small_Weights, get_model
@@ -751,8 +751,27 @@ def test_what_a_network_of_cut_outs_says_is_one_more_number(shoepair: Command, d
     torch.testing.assert_close(given[0][:, -1], said)
     assert shoepair("match", str(drawn_photos / "test_m"), "--checkpoint", "outputs/run").code == 0
     assert shoepair("evaluate", "checkpoint=outputs/run").code == 0
+    config = json.loads(Path("outputs/run/config.json").read_text())
+    assert config["approach"]["ensemble_with"] == "ready"  # not where it is installed here
     outcome = shoepair("train", *PRETRAINED, *cut[:3], "approach.ensemble_with=outputs/run")
     assert outcome.code == 2 and outcome.err.endswith("(approach=dual); it is approach=pretrained.\n")
+
+
+def test_a_run_goes_on_without_the_network_beside_it(shoepair: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    small = ("approach.width=2", "approach.cutout=32", "data.image_size=64")
+    assert shoepair(*TINY, "approach=dual", *small, "hydra.run.dir=outputs/member").code == 0
+    cut = ["approach.cutout=64", "approach.local_layer=features.8", "approach.hidden_units=null", "ema_decay=0.5"]
+    cut += ["approach.ensemble_with=outputs/member", "trainer.max_epochs=4", "approach.weights=w.pth"]
+    torch.manual_seed(0)
+    torch.save(get_model("mobilenet_v3_small").state_dict(), "w.pth")
+    settings = [*(one for one in PRETRAINED if "weights" not in one), *cut]
+    assert shoepair("train", *settings, "hydra.run.dir=outputs/whole").code == 0
+    stop_in(3, monkeypatch, shoepair, "train", *settings, "hydra.run.dir=outputs/halves")
+    shutil.rmtree("outputs/member")
+    outcome = shoepair("train", "resume=outputs/halves")
+    assert outcome.code == 0, outcome.err
+    whole, halves = (torch.load(f"outputs/{name}/checkpoints/last.ckpt")["state_dict"] for name in ("whole", "halves"))
+    assert all(torch.equal(value, whole[name]) for name, value in halves.items())
 
 
 @pytest.mark.parametrize("mode", [(), ("-m", "seed=0,1")])

@@ -3,11 +3,10 @@
 import argparse
 import json
 import math
-import os
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -166,11 +165,6 @@ class Heap:
     sides: Sequence[str | None]
     left_out: Sequence[Path] = ()
 
-    def not_in(self, found: "Found") -> list[Path]:
-        """What was left out, when the photos were read as well: what cannot be read, and copies of others."""
-        read = {os.path.realpath(path) for path in found.gallery.paths if path is not None}
-        return [*self.left_out, *(path for path in self.paths if os.path.realpath(path) not in read)]
-
 
 @dataclass(frozen=True)
 class Answer:
@@ -279,7 +273,7 @@ def match(
         lines.append(counts.line())
     shown = shown_of(found, limit, sure_from)
     what = called or ", ".join(map(in_utf8, folders)) or str(store)
-    left_out = matching.names_of(heap.not_in(found), len(folders))
+    left_out = matching.names_of([*heap.left_out, *found.left_out], len(folders))
     lines.append(write_report(shown, out, limit=limit, what=what, left_out=left_out, language=language))
     record = _record(shown, found, left_out, limit, out) | (undone.record() if undone else {})
     return Answer(lines, record | ({} if counts is None else {"score": asdict(counts)}))
@@ -336,7 +330,9 @@ def _match_heap(
     from shoepair.reports.match_page import thumbnail_px
 
     gallery = read_gallery(heap.paths, heap.sides, trained, thumbnail_px(len(heap.paths)), out)
-    return match_gallery(gallery, names_of(gallery.paths, num_folders), trained, limit, said)
+    found = match_gallery(gallery, names_of(gallery.paths, num_folders), trained, limit, said)
+    read = set(gallery.paths)
+    return replace(found, left_out=[path for path in heap.paths if path not in read])
 
 
 def _match_store(

@@ -192,7 +192,7 @@ class PretrainedSettings(ApproachSettings):
             if self.frozen and getattr(self, name) is not None:
                 raise UserError(
                     f"approach.frozen=true: expected false, since with approach.{name}={getattr(self, name)} more than "
-                    "the head is trained."
+                    f"the head is trained; or approach.{name}=null."
                 )
 
     def check_files(self) -> None:
@@ -223,7 +223,7 @@ class NetworkSettings(Section):
     Attributes:
         approach: the settings of its approach.
         image_size: side of the square images that it sees, in pixels.
-        member: the network that is trained further beside it (approach.ensemble_with), if there is one.
+        member: the network that judges with it (approach.ensemble_with), if there is one.
     """
 
     approach: InstanceOf[ApproachSettings]

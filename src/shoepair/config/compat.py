@@ -33,6 +33,7 @@ RENAMED_VALUES = {("data.negatives", "fresh"): "resampled"}
 RENAMED_OPTIONS = {("augment", "default"): "flips"}  # choices of a group
 # Keys of `train` that may name runs; the preflight makes them files, which every older run did for itself.
 NAMES_OF_RUNS = ("init_from", "approach.ensemble_with")
+OUR_READY = "/shoepair/models/ready.ckpt"  # how older runs wrote `ready`, by where it was installed
 
 
 def with_todays_keys(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -47,6 +48,8 @@ def with_todays_keys(config: Mapping[str, Any]) -> dict[str, Any]:
             if key != before and key in NAMES_OF_RUNS and not value.endswith(".ckpt"):
                 value = f"{value.rstrip('/')}/checkpoints/best.ckpt"
             value = RENAMED_VALUES.get((key, value), value)
+            if key in NAMES_OF_RUNS and value.endswith(OUR_READY):
+                value = "ready"
         flat[key] = value
     if flat.get("approach.name") == "pretrained" and flat.get("approach.cutout") is not None:
         flat["approach.hidden_units"] = None  # which it did not have then either, whatever was typed

@@ -166,14 +166,14 @@ def _check_together(settings: TrainSettings) -> None:
 
 def _check_optimizer(settings: TrainSettings) -> None:
     optimizer, scheduler = settings.optimizer, settings.scheduler
-    of_trainer = settings.trainer.plain()
-    if "gradient_clip_algorithm" in of_trainer and of_trainer["gradient_clip_val"] is None:
+    of_trainer, is_new = settings.trainer.plain(), settings.resume is None  # what was begun once goes on
+    if is_new and "gradient_clip_algorithm" in of_trainer and of_trainer["gradient_clip_val"] is None:
         raise UserError(
             f"trainer.gradient_clip_algorithm={of_trainer['gradient_clip_algorithm']}: expected a "
             "trainer.gradient_clip_val as well, without which nothing is clipped."
         )
     steps_are_typed = "total_iters" in scheduler.plain()
-    if _class_name(scheduler.target) == "ConstantLR" and scheduler.factor != 1 and not steps_are_typed:
+    if is_new and _class_name(scheduler.target) == "ConstantLR" and scheduler.factor != 1 and not steps_are_typed:
         raise UserError(
             f"scheduler.factor={scheduler.factor:g}: expected 1, since ConstantLR lowers the rate for some steps only; "
             "lower optimizer.lr instead."

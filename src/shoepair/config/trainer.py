@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le
 
-from shoepair.config.values import Allowed, Count, Devices, Section, key
+from shoepair.config.values import Allowed, Count, Devices, Rate, Section, key
 
 
 class DeviceSettings(Section):
@@ -36,7 +36,7 @@ class TrainerSettings(DeviceSettings):
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = key(
         "auto: bf16-mixed where the device computes in bfloat16 (some CPUs, most GPUs), else 32-true."
     )
-    gradient_clip_val: Annotated[float, Gt(0), Le(1e30)] | None = key("The largest norm of the gradient; null: any.")
+    gradient_clip_val: Rate | None = key("The largest norm of the gradient; null or 0: any.")
     accumulate_grad_batches: Count = key("Batches whose gradients are added before each step.")
     gradient_clip_algorithm: Literal["norm", "value"] = key(
         "value: gradient_clip_val is of each number of the gradient.", default="norm"

@@ -37,6 +37,7 @@ class Found:
         shoes: which of them were asked for.
         matches: pairs with one of these at least, most doubtful first.
         singles: those of these that stayed single.
+        left_out: photos that cannot be read, and copies of others.
     """
 
     gallery: Gallery
@@ -44,6 +45,7 @@ class Found:
     shoes: list[int]
     matches: list[Match]
     singles: list[Single]
+    left_out: Sequence[Path] = ()
 
 
 @dataclass(frozen=True)
@@ -167,7 +169,7 @@ def match_store(
     Raises:
         UserError: if there is no shoe, or for a name in `reviewed` of none.
     """
-    asked = _read_new(store, paths, sides, trained, thumbnail_px) if len(paths) else store.all()
+    asked, left_out = _read_new(store, paths, sides, trained, thumbnail_px) if len(paths) else (store.all(), [])
     if not asked:
         raise UserError(f"--store {store.path}: it holds no shoe; name a folder with photos.")
     right, wrong = _numbered(reviewed, store.shoe_named)
@@ -189,23 +191,25 @@ def match_store(
     named = [_renumbered(match, shoes) for match in found]
     store.remember(named, scores, shoes)
     singles = _singles(range(len(shoes)), found, still_possible(scores, wanted, refused))
-    return _found(store, set(asked), named, singles, shoes, threshold)
+    return replace(_found(store, set(asked), named, singles, shoes, threshold), left_out=left_out)
 
 
 def _read_new(
     store: Store, paths: Sequence[Path], sides: Sequence[str | None], trained: TrainedNetwork, thumbnail_px: int
-) -> list[int]:
-    """The shoes of photos, in the store's numbers."""
+) -> tuple[list[int], list[Path]]:
+    """The shoes of photos, in the store's numbers; and the photos of which there is none."""
     known, new = store.recognise(paths)
     store.name_sides((shoe, side) for shoe, side in zip(known, sides, strict=True) if shoe is not None)
     shoes = list(dict.fromkeys(shoe for shoe in known if shoe is not None))
+    read = {path for path, shoe in zip(paths, known, strict=True) if shoe is not None}
     of_path = dict(zip(paths, sides, strict=True))
     new_sides = [of_path[photo.path] for photo in new]
     for encoded in encode_photos([photo.path for photo in new], trained, thumbnail_px):
         shoes += store.add(new, new_sides, encoded)
+        read |= {new[row].path for row in encoded.rows}
     if not shoes:
         raise NothingReadError(f"{paths[0].parent}: none of its {len(paths)} photos can be read as an image.")
-    return shoes
+    return shoes, [path for path in paths if path not in read]
 
 
 def _with_earlier(scores: csr_array, earlier: Sequence[tuple[int, int, float]]) -> csr_array:

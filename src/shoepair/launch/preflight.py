@@ -78,22 +78,25 @@ def train_settings(config: DictConfig, names: NamesOfRuns | None = None) -> Trai
             there.
     """
     settings = read_train_settings(plain_values(config))
-    file_of = names.find_file if names else find_file
     data = settings.data
     settings.approach.check_files()
     if isinstance(data, PhotosSettings) and not data.download:
         check_photo_root(data.root)
     if isinstance(data, TableSettings):
         check_table(data.file)
-    if settings.init_from is not None and settings.resume is None:  # a run that goes on has weights of its own
-        file = file_of(settings.init_from, settings.output_dir, "init_from")
-        settings = settings.model_copy(update={"init_from": file})
+    if settings.resume is not None:  # a run that goes on has weights of its own
+        return settings
+
+    def file_of(name: str, key: str) -> str:
+        file = (names.find_file if names else find_file)(name, settings.output_dir, key)
+        return name if name in PACKAGED else file  # which lies elsewhere in each installation
+
+    if settings.init_from is not None:
+        settings = settings.model_copy(update={"init_from": file_of(settings.init_from, "init_from")})
     beside = getattr(settings.approach, "ensemble_with", None)
     if beside is not None:
-        beside = file_of(beside, settings.output_dir, "approach.ensemble_with")
-        settings = settings.model_copy(
-            update={"approach": settings.approach.model_copy(update={"ensemble_with": beside})}
-        )
+        approach = settings.approach.model_copy(update={"ensemble_with": file_of(beside, "approach.ensemble_with")})
+        settings = settings.model_copy(update={"approach": approach})
     return settings
 
 

@@ -176,7 +176,7 @@ class CutOutSiamese(SiameseNetwork):
         left, right = self.local_features(one), self.local_features(other)
         agreed = [agreement(left, right, similarities(left, right)), expected]
         if self.member is not None:
-            said = self.member.compare(*(shoe[:, -self.num_of_member :].float() for shoe in (one, other)))
+            said = self.member.compare(*(shoe[:, -self.num_of_member :] for shoe in (one, other)))
             agreed.append((said[:, 1] - said[:, 0])[:, None])
         return torch.stack([outputs, self.local_head(torch.cat(agreed, dim=1))])
 

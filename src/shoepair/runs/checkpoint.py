@@ -12,6 +12,7 @@ from shoepair.config.compat import with_todays_names
 from shoepair.config.read import read_network_settings
 from shoepair.errors import UserError
 from shoepair.metrics.calibration import Calibration
+from shoepair.runs.packaged import PACKAGED, packaged_checkpoint
 from shoepair.runs.read import plain_config
 
 CALIBRATION = "calibration"  # its key in a checkpoint; older ones and those of the sanity mode have none
@@ -52,12 +53,15 @@ def read_checkpoint(path: str | Path, key: str = "checkpoint") -> Checkpoint:
     Only plain values and tensors are read (`weights_only=True`): a file cannot run code.
 
     Args:
+        path: a file, or the name of a network that comes with shoepair.
         key: what the setting is called, for the error.
     Raises:
         UserError: if the file is not there or is no checkpoint of shoepair.
     """
     import torch
 
+    if path in PACKAGED:
+        path = packaged_checkpoint(str(path), key)
     if not Path(path).is_file():
         raise UserError(f"{key}={path}: no such file.")
     with being_a_checkpoint(path, key):

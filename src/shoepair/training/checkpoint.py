@@ -19,6 +19,7 @@ from shoepair.files import replacing
 from shoepair.metrics.calibration import Calibration
 from shoepair.models.module import PairModule
 from shoepair.runs.checkpoint import CALIBRATION, Checkpoint, being_a_checkpoint, read_checkpoint
+from shoepair.runs.folder import last_checkpoint
 
 log = logging.getLogger(__name__)
 
@@ -117,12 +118,10 @@ def build_module(settings: TrainSettings) -> PairModule:
     Raises:
         UserError: if these cannot be used.
     """
-    beside = member_of(settings)
-    network = NetworkSettings(
-        approach=settings.approach,
-        image_size=settings.data.image_size,
-        member=None if beside is None else beside.network,
-    )
+    begun = None if settings.resume is None else read_checkpoint(last_checkpoint(settings.resume), key="resume")
+    beside = member_of(settings) if begun is None else None
+    member = beside.network if beside is not None else begun.network.member if begun is not None else None
+    network = NetworkSettings(approach=settings.approach, image_size=settings.data.image_size, member=member)
     module: PairModule = approach_named(settings.approach.name).build_module(
         network.plain(), settings.optimizer.plain(), settings.scheduler.plain(), settings.negative_weight
     )
@@ -130,7 +129,9 @@ def build_module(settings: TrainSettings) -> PairModule:
         module.network.load_member(beside.network_weights)
     module.config = settings.plain()
     module.hflip = settings.tta_hflip
-    if settings.init_from is not None and settings.resume is None:
+    if begun is not None:  # some of it is asked before Lightning takes up where the run was
+        module.load_state_dict(dict(begun.state_dict))
+    elif settings.init_from is not None:
         start_from(module, settings.init_from)
     return module
 

@@ -20,7 +20,7 @@ def known_people(settings: TrainSettings, data: ShoePairDataModule) -> Iterator[
         return
     beside = getattr(settings.approach, "ensemble_with", None)
     for key, path in (("init_from", settings.init_from), ("approach.ensemble_with", beside)):
-        if path is None or (settings.resume is not None and not Path(path).exists()):  # it may be gone since
+        if path is None or settings.resume is not None:  # it may be gone since, and was said at the beginning
             continue
         theirs = read_checkpoint(path, key).config
         with being_a_checkpoint(path, key):

@@ -24,7 +24,7 @@ from shoepair.errors import UserError
 from shoepair.files import replacing
 from shoepair.runs.checkpoint import CALIBRATION, Checkpoint, read_checkpoint
 from shoepair.runs.find import find_checkpoint
-from shoepair.runs.packaged import ENCODER, READY, name_of
+from shoepair.runs.packaged import ENCODER, READY
 from shoepair.terminal import say
 
 
@@ -76,7 +76,7 @@ def packed(checkpoint: Checkpoint) -> dict[str, Any]:
     if config["data"]["name"] != "synthetic" or config["init_from"] is not None:
         raise UserError("expected a run on drawn shoes alone: data=synthetic, and init_from=null.")
     beside = config["approach"].get("ensemble_with")
-    if beside is not None and name_of(Path(beside)) != READY:
+    if beside not in (None, READY):
         raise UserError(f"expected approach.ensemble_with=null or {READY}, not {beside}, which photos may have taught.")
     on_photos = ON_PHOTOS.get(config["approach"]["name"])
     if on_photos is None:
@@ -86,7 +86,7 @@ def packed(checkpoint: Checkpoint) -> dict[str, Any]:
     content["state_dict"] = _halved(_shifted(checkpoint.state_dict, on_photos))
     for approach in (content["config"]["approach"], content["hyper_parameters"]["network"]["approach"]):
         if "weights" in approach:
-            approach |= {"weights": "default", "ensemble_with": beside and READY}
+            approach["weights"] = "default"
     different, same = (
         tuple(logit - on_photos.shift for logit in logits) for logits in (calibration.different, calibration.same)
     )
