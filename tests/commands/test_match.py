@@ -338,6 +338,16 @@ def test_a_mistake_in_matching_is_one_line(shoepair: Command, trained: Path, typ
     assert outcome.code == 2 and outcome.err.splitlines()[-1].startswith(f"shoepair: {said}")
 
 
+def test_of_two_copies_the_one_whose_name_says_its_side_stays(
+    shoepair: Command, trained: Path, drawn_photos: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(drawn_photos / "test_m", heap := tmp_path / "heap")
+    for path in list(heap.glob("*_left_*")):
+        shutil.copy(path, heap / f"a {path.stem[:6]}.png")
+    outcome = shoepair("match", "heap", "--checkpoint", str(trained))
+    assert outcome.out.startswith("6 shoes, all sides known"), outcome.out
+
+
 def test_a_copy_of_a_photo_is_left_out_and_a_contact_sheet_is_no_photo(
     shoepair: Command, trained: Path, drawn_photos: Path, tmp_path: Path
 ) -> None:

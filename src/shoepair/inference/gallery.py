@@ -4,7 +4,7 @@ import contextlib
 import io
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -100,15 +100,19 @@ def list_photos(folders: Sequence[Path]) -> tuple[list[Path], list[Path]]:
     return paths, left_out
 
 
-def _without_copies(paths: Sequence[Path]) -> list[Path]:
-    """A shoe would be the best partner of its own copy. What is left out is said on stderr."""
+def _without_copies(side_of: Mapping[Path, str | None]) -> list[Path]:
+    """A shoe would be the best partner of its own copy. Of those that are the same, one whose side is known stays; what
+    is left out is said on stderr.
+    """
+    paths = list(side_of)
     of_size: dict[int, list[Path]] = {}
     for path in paths:
         with contextlib.suppress(OSError):
             of_size.setdefault(path.stat().st_size, []).append(path)
     first: dict[str, Path] = {}
     copies: dict[Path, Path] = {}
-    for path in (path for alike in of_size.values() if len(alike) > 1 for path in alike):
+    several = (alike for alike in of_size.values() if len(alike) > 1)
+    for path in (path for alike in several for path in sorted(alike, key=lambda one: side_of[one] is None)):
         with contextlib.suppress(OSError):  # it is left out when it is read
             content = digest([path.read_bytes()])
             if (known := first.setdefault(content, path)) != path:
@@ -195,7 +199,7 @@ def read_gallery(
         UserError: if nothing is left.
     """
     side_of = dict(zip(paths, sides, strict=True))
-    paths = _without_copies(paths)
+    paths = _without_copies(side_of)
     gallery: Gallery | None = None
     kept: list[int] = []
     descriptors = []
