@@ -16,7 +16,7 @@ def refuse_unfit(settings: TrainSettings, data: ShoePairDataModule, module: Pair
     """Raise a UserError where a training would end in its first epoch, or never."""
     _refuse_one_kind(data)
     optimizer, of_trainer = settings.optimizer.plain(), settings.trainer.plain()
-    if optimizer.get("fused") and of_trainer["gradient_clip_val"] is not None and trainer.precision != "32-true":
+    if optimizer.get("fused") and of_trainer["gradient_clip_val"] and trainer.precision != "32-true":
         raise UserError(
             f"optimizer.fused=true: expected false, since with trainer.precision={trainer.precision} Lightning cannot "
             "clip the gradients of a fused optimizer; or trainer.gradient_clip_val=null."
