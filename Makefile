@@ -46,7 +46,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 
 docs: install  ## the pages that are written from the code
 	$(BIN)/python docs/write_configuration.py
-	$(BIN)/python docs/write_readme.py
+	$(BIN)/python docs/write_results.py
 
 pictures: install  ## the pictures of pages in docs/, of drawn shoes; needs playwright and Chromium
 	$(BIN)/python docs/take_pictures.py

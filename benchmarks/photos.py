@@ -3,6 +3,7 @@
 python benchmarks/photos.py photos                      # trains what is missing, then prints the table
 python benchmarks/photos.py photos --only best_dual     # some rows only
 python benchmarks/photos.py photos --test               # also trains on everybody of train, looks at the tests once
+python benchmarks/photos.py photos --report docs/results/photos.json    # writes what is found, then `make docs`
 
 Each row is a setting that was fixed beforehand. A fold's figure is that of the last epoch or of averaged weights, never
 of an epoch that was chosen on the fold. A test figure comes from the same settings, trained once on everybody of train.
@@ -20,10 +21,11 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from folds import runs_of
 
-from shoepair.files import read_json
+from shoepair.files import read_json, write_json
 from shoepair.reports.leaderboard import mean_and_spread
 from shoepair.reports.tables import between, markdown_table
 from shoepair.runs.folder import COMPLETED, read_status
@@ -57,6 +59,7 @@ ROWS = (
     Row("original_single", ["experiment=original_single", "keep=last"]),
 )
 KINDS = ("accuracy_same", "accuracy_different")
+TESTS = ("test_m", "test_w", "test")
 
 
 def main() -> None:
@@ -67,12 +70,16 @@ def main() -> None:
     parser.add_argument("--test", action="store_true", help="the test people as well; settings were chosen before")
     parser.add_argument("--table", action="store_true", help="train nothing: the table of what is there")
     parser.add_argument("--weights", metavar="FILE", help="of the pretrained rows' encoder; default: its library's own")
+    parser.add_argument("--report", type=Path, metavar="FILE.json", help="write what is found of all rows")
     options = parser.parse_args()
     rows = [row for row in ROWS if options.only is None or row.name in options.only]
     if not options.table:
         for row in rows:
             measure(row, options.photos, options.out, weights=options.weights, test=options.test)
-    print(tables(rows, options.out))
+    found = results_of(rows, options.out)
+    if options.report is not None:
+        write_json(options.report, found)
+    print(table(found) if found else "Nothing is measured yet.")
 
 
 def measure(row: Row, photos: Path, out: Path, *, weights: str | None, test: bool) -> None:
@@ -102,8 +109,8 @@ def run(overrides: Sequence[str]) -> None:
     subprocess.run(command, check=True)
 
 
-def tables(rows: Sequence[Row], out: Path) -> str:
-    """Best cross-validation first; of a row that is measured in part, nothing."""
+def results_of(rows: Sequence[Row], out: Path) -> dict[str, Any]:
+    """What is known of each row, best cross-validation first; of a row that is measured in part, nothing."""
     settings: dict[str, Setting] = {}
     for row in rows:
         runs = read_runs([out / row.folder / "folds"])[0] if (out / row.folder / "folds").is_dir() else []
@@ -112,41 +119,57 @@ def tables(rows: Sequence[Row], out: Path) -> str:
                 runs_of(out / row.folder / "folds")
                 (settings[row.name],) = gather(runs)
     rows = sorted((row for row in rows if row.name in settings), key=lambda row: -(settings[row.name].mean() or 0))
-    if not rows:
-        return "Nothing is measured yet."
-    device = settings[rows[0].name].completed[0].results["device"]
-    found = table(rows, settings, out, rows[0].name)
-    return f"{found}\n\nAccuracy in percent; intervals over people; on {device}."
+    return {row.name: result_of(row, settings[row.name], settings[rows[0].name], out) for row in rows}
 
 
-def table(rows: Sequence[Row], settings: dict[str, Setting], out: Path, best: str) -> str:
+def result_of(row: Row, setting: Setting, best: Setting, out: Path) -> dict[str, Any]:
+    difference = setting.difference_to(best) if setting is not best else None
+    of_test = read_json(out / row.folder / "all" / "results.json")
+    first = setting.completed[0].results
+    return {
+        "typed": " ".join(row.overrides),
+        "num_parameters": first["num_parameters"],
+        "accuracy_of_folds": setting.figures("val", "accuracy"),
+        "interval": setting.interval,
+        "to_the_best": difference and {"difference": difference[0], "interval": difference[1]},
+        **{kind: setting.mean("val", kind) for kind in KINDS},
+        "tests": of_test and {split: of_test["splits"][split] for split in TESTS},
+        "seconds_of_a_fold": statistics.fmean(run.results["seconds"] for run in setting.completed),
+        "device": first["device"],
+        "versions": first["versions"],
+    }
+
+
+def table(found: dict[str, Any]) -> str:
+    """Accuracy in percent; intervals over people."""
     header = ["network", "typed", "parameters", "cross-validation", "95 % interval", "to the best", "same / different",
-              "test_m", "test_w", "both (95 % interval)", "same / different", "seconds"]  # fmt: skip
+              "test_m", "test_w", "both (95 % interval)", "same / different", "seconds", "on"]  # fmt: skip
     lines = []
-    for row in rows:
-        setting = settings[row.name]
-        difference = setting.difference_to(settings[best]) if row.name != best else None
-        tested = read_json(out / row.folder / "all" / "results.json") or {}
-        splits = tested.get("splits", {})
-        test = splits.get("test")
+    for name, result in found.items():
+        difference, tests = result["to_the_best"], result["tests"]
         lines.append([
-            row.name,
-            f"`{' '.join(row.overrides)}`",
-            f"{setting.completed[0].results['num_parameters']:,}",
-            mean_and_spread(setting.figures("val", "accuracy")),
-            between(setting.interval),
-            "-" if difference is None else f"{100 * difference[0]:+.1f} ({between(difference[1])})",
-            " / ".join(percent(setting.mean("val", kind)) for kind in KINDS),
-            *(percent(splits[split]["accuracy"]) if split in splits else "-" for split in ("test_m", "test_w")),
-            f"{percent(test['accuracy'])} ({between(test['interval'])})" if test else "-",
-            " / ".join(percent(test[kind]) for kind in KINDS) if test else "-",
-            f"{statistics.fmean(run.results['seconds'] for run in setting.completed):.0f}",
+            name,
+            f"`{result['typed']}`",
+            f"{result['num_parameters']:,}",
+            mean_and_spread(result["accuracy_of_folds"]),
+            between(result["interval"]),
+            f"{100 * difference['difference']:+.1f} ({between(difference['interval'])})" if difference else "-",
+            kinds(result),
+            *(percent(tests[split]["accuracy"]) if tests else "-" for split in TESTS[:2]),
+            f"{percent(tests['test']['accuracy'])} ({between(tests['test']['interval'])})" if tests else "-",
+            kinds(tests["test"]) if tests else "-",
+            f"{result['seconds_of_a_fold']:.0f}",
+            result["device"],
         ])  # fmt: skip
     return markdown_table(header, lines)
 
 
-def percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.1f}"
+def kinds(result: dict[str, Any]) -> str:
+    return " / ".join(percent(result[kind]) for kind in KINDS)
+
+
+def percent(value: float) -> str:
+    return f"{100 * value:.1f}"
 
 
 if __name__ == "__main__":
