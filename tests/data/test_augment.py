@@ -7,7 +7,7 @@ from PIL import Image
 from settings import augment_settings
 
 from shoepair.config.schema import AugmentSettings
-from shoepair.data.augment import Augmentation, compressed
+from shoepair.data.augment import Augmentation, Camera, compressed
 
 
 @pytest.fixture
@@ -193,6 +193,17 @@ def test_of_photos_of_one_camera_all_are_worse_alike() -> None:
     changed = [(x != photos.repeat(50, 1, 1, 1)).flatten(1).any(1) for x in (left, right)]
     assert (changed[0] | changed[1]).all()  # of half of the pairs both
     assert 0.4 < (changed[0] & changed[1]).float().mean() < 0.6 and 0.6 < changed[0].float().mean() < 0.9
+
+
+def test_what_a_camera_takes_is_else_as_it_was_where_that_is_asked_for() -> None:
+    torch.manual_seed(0)
+    augmentation = Augmentation(augment_settings(exposure=0.5))
+    photos = torch.rand(8, 3, 32, 32) - 0.5
+    still = Camera(1.0, *(torch.full((1, 1, 1, 1), value) for value in (0.0, 0.0, 100.0)))  # loses next to nothing
+    taken, changed = augmentation.copies(photos, [still, None], by_camera_alone=True)
+    assert (taken - photos).abs().mean() < 0.01 < (changed - photos).abs().mean()
+    both, _ = augmentation.copies(photos, [still, None])
+    assert (both - photos).abs().mean() > 0.01
 
 
 def test_of_half_of_the_cut_outs_with_a_part_hidden_no_shoe_is_found_there() -> None:

@@ -25,13 +25,13 @@ def some_shoes(num: int, seed: int, *, counts: bool) -> LocalFeatures:
     return unpacked(local_descriptors(maps, searched, there), CHANNELS, covers=counts)
 
 
-def agreed(one: LocalFeatures, other: LocalFeatures) -> torch.Tensor:
-    return agreement(one, other, similarities(one, other))
+def agreed(one: LocalFeatures, other: LocalFeatures, *quantiles: float) -> torch.Tensor:
+    return agreement(one, other, similarities(one, other), quantiles)
 
 
 def test_agreement_is_what_loops_over_places_find() -> None:
     one, other = some_shoes(5, 0, counts=True), some_shoes(5, 1, counts=True)
-    found = agreed(one, other).numpy()
+    found = agreed(one, other, 0.5, 0.0).numpy()
     assert one.counts is not None and other.counts is not None
     for pair in range(5):
         a = one.searched[pair][:, one.counts[pair]].numpy().T
@@ -47,6 +47,8 @@ def test_agreement_is_what_loops_over_places_find() -> None:
             2 * len(mutual) / (len(a) + len(b)),
             (by_row * by_column).sum() / np.sqrt(alike.size),
             (np.sort(best_a)[len(a) // 10] + np.sort(best_b)[len(b) // 10]) / 2,
+            (np.sort(best_a)[len(a) // 2] + np.sort(best_b)[len(b) // 2]) / 2,
+            (best_a.min() + best_b.min()) / 2,
         ]
         np.testing.assert_allclose(found[pair], expected, rtol=1e-4)
 

@@ -30,12 +30,11 @@ from shoepair.models.cutout import turned
 from shoepair.models.depthwise import with_quick_gradients
 from shoepair.models.encoders import PretrainedEncoder, freeze_before, load_weights
 from shoepair.models.ensemble import Ensemble
-from shoepair.models.local import covered_places, match_local_features, similarities, unpacked
+from shoepair.models.local import AGREEMENTS, covered_places, match_local_features, similarities, unpacked
 from shoepair.models.module import DualImageModule
-from shoepair.models.networks import PairNetwork, build_network, logit
+from shoepair.models.networks import PairNetwork, build_network
 from shoepair.models.pretrained import CutOutSiamese, PretrainedSiamese, sharpness
 from shoepair.models.siamese import SiameseNetwork, Standardise
-from shoepair.runs.packaged import PACKAGED
 from shoepair.training.checkpoint import load_module
 
 SMALL = "torchvision/mobilenet_v3_small"
@@ -667,6 +666,13 @@ def test_of_cut_outs_the_places_that_the_shoe_covers_are_compared() -> None:
     assert own.compare_by_head(one, other).shape == (2, 3, 2)
 
 
+def test_the_head_on_places_is_given_the_quantiles_that_are_asked_for() -> None:
+    own = cut_out_network(quantiles=[0.5, 0.75]).siamese.members[0]  # type: ignore[union-attr, index]
+    assert isinstance(own, CutOutSiamese)
+    assert own.compare_by_head(*own.encode(torch.rand(4, 4, 64, 64)).split(2)).shape == (2, 2, 2)
+    assert own.local_head[0].num_features == AGREEMENTS + 2 + 2
+
+
 def test_toe_and_heel_may_be_exchanged() -> None:
     torch.manual_seed(0)
     network = cut_out_network().eval()
@@ -706,11 +712,17 @@ def test_cut_outs_need_places_and_an_encoder_that_stays(shoepair: Command, typed
     assert outcome.err.count("\n") == 1
 
 
+def test_whole_photos_are_given_no_quantiles(shoepair: Command) -> None:
+    outcome = shoepair("train", *PRETRAINED, "approach.quantiles=[0.5]")
+    assert outcome.code == 2 and outcome.err.startswith("shoepair: approach.quantiles=[0.5]: expected []")
+    assert outcome.err.count("\n") == 1
+
+
 def test_copies_are_seen_before_training_and_it_is_used_like_any_other(
     shoepair: Command, drawn_photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cut = ["approach.cutout=64", "approach.local_layer=features.8", "approach.hidden_units=null"]
-    cut += ["approach.copies=3", "augment=harsh"]
+    cut += ["approach.copies=3", "augment=harsh", "approach.quantiles=[0.25,0.5]"]
     with counted_looks(monkeypatch) as seen:
         outcome = shoepair("train", *PRETRAINED, *cut, "hydra.run.dir=outputs/run", "test=true")
     assert outcome.code == 0, outcome.err
@@ -729,45 +741,18 @@ def test_copies_are_seen_before_training_and_it_is_used_like_any_other(
     assert predicted.code == 0 and "%" in predicted.out
 
 
-def test_what_a_network_of_cut_outs_says_is_one_more_number(shoepair: Command, drawn_photos: Path) -> None:
-    cut = ["approach.cutout=64", "approach.local_layer=features.8", "approach.hidden_units=null"]
-    cut += ["approach.copies=2", "augment=harsh", "approach.ensemble_with=ready", "ema_decay=0.5"]
-    outcome = shoepair("train", *PRETRAINED, *cut, "hydra.run.dir=outputs/run")
-    assert outcome.code == 0, outcome.err
-    ready, both = load_trained(PACKAGED["ready"]), load_trained("outputs/run/checkpoints/best.ckpt")
-    assert ready.siamese is not None and both.siamese is not None
-    member = both.siamese.get_submodule("members.0.member")
-    for name, value in ready.siamese.state_dict().items():  # it stays as it is, batch norm's statistics as well
-        torch.testing.assert_close(member.state_dict()[name], value, rtol=0, atol=0)
-
-    own: Any = both.siamese.get_submodule("members.0")
-    shoes = torch.rand(8, 4, 64, 64)
-    given: list[torch.Tensor] = []
-    own.local_head.register_forward_pre_hook(lambda head, inputs: given.append(inputs[0]))
-    with torch.no_grad():
-        own(shoes[:4], shoes[4:])
-        seen = nn.functional.interpolate(shoes, (112, 112), mode="bilinear", align_corners=False)
-        said = logit(ready.siamese(seen[:4], seen[4:]))
-    torch.testing.assert_close(given[0][:, -1], said)
-    assert shoepair("match", str(drawn_photos / "test_m"), "--checkpoint", "outputs/run").code == 0
-    assert shoepair("evaluate", "checkpoint=outputs/run").code == 0
-    config = json.loads(Path("outputs/run/config.json").read_text())
-    assert config["approach"]["ensemble_with"] == "ready"  # not where it is installed here
-    outcome = shoepair("train", *PRETRAINED, *cut[:3], "approach.ensemble_with=outputs/run")
-    assert outcome.code == 2 and outcome.err.endswith("(approach=dual); it is approach=pretrained.\n")
-
-
-def test_a_run_goes_on_without_the_network_beside_it(shoepair: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    small = ("approach.width=2", "approach.cutout=32", "data.image_size=64")
-    assert shoepair(*TINY, "approach=dual", *small, "hydra.run.dir=outputs/member").code == 0
-    cut = ["approach.cutout=64", "approach.local_layer=features.8", "approach.hidden_units=null", "ema_decay=0.5"]
-    cut += ["approach.ensemble_with=outputs/member", "trainer.max_epochs=4", "approach.weights=w.pth"]
+def test_a_run_goes_on_without_the_network_beside_it(
+    shoepair: Command, trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(trained, "beside")
     torch.manual_seed(0)
     torch.save(get_model("mobilenet_v3_small").state_dict(), "w.pth")
-    settings = [*(one for one in PRETRAINED if "weights" not in one), *cut]
+    settings = [one for one in PRETRAINED if "weights" not in one and "image_size" not in one]
+    settings += ["approach.weights=w.pth", "approach.frozen=false", "approach.ensemble_with=beside"]
+    settings += ["data.image_size=64", "trainer.max_epochs=4"]
     assert shoepair("train", *settings, "hydra.run.dir=outputs/whole").code == 0
     stop_in(3, monkeypatch, shoepair, "train", *settings, "hydra.run.dir=outputs/halves")
-    shutil.rmtree("outputs/member")
+    shutil.rmtree("beside")
     outcome = shoepair("train", "resume=outputs/halves")
     assert outcome.code == 0, outcome.err
     whole, halves = (torch.load(f"outputs/{name}/checkpoints/last.ckpt")["state_dict"] for name in ("whole", "halves"))

@@ -18,7 +18,7 @@ from annotated_types import Ge, Le
 from pydantic import Field, InstanceOf
 
 from shoepair.config.shown import in_line
-from shoepair.config.values import Allowed, Odd, Place, Proportion, Section, Text, Units, Weight, key
+from shoepair.config.values import Allowed, Odd, Place, Proportion, Quantiles, Section, Text, Units, Weight, key
 from shoepair.errors import UserError, one_line
 
 ENTRY_POINTS = "shoepair.approaches"  # of installed packages: name = "module that registers it"
@@ -160,13 +160,17 @@ class PretrainedSettings(ApproachSettings):
         "place; the mean of the heads' logits counts, each divided by its standard deviation. null: none.",
         before=None,
     )
+    quantiles: Quantiles = key(
+        "With cutout: further quantiles, such as 0.5, of how like each place is to the one most like it, for the head "
+        "on places.",
+        before=[],
+    )
     encoder_lr_scale: Weight = key("The encoder's learning rate = encoder_lr_scale x optimizer.lr.")
     hidden_units: Units | None = key("Width of each head's hidden layer; null, with cutout: the heads have none.")
     dropout: Proportion = key("Before each of the head's two linear layers; with cutout, before the first head's one.")
     ensemble_with: Place | None = key(
-        "A trained dual network (a run's folder, a checkpoint or ready) that judges with this one. Of whole photos: it "
-        "is trained further, as one more head; of cut-outs: it stays as it is, and its logit is one more number for "
-        "the head on places. null: none."
+        "A trained dual network (a run's folder, or a checkpoint) that is trained further beside the encoder, as one "
+        "more head. null: none."
     )
     ensemble_lr_scale: Weight = key("That network's learning rate = ensemble_lr_scale x optimizer.lr.")
 
@@ -181,13 +185,18 @@ class PretrainedSettings(ApproachSettings):
                 f"approach.cutout={self.cutout}: expected approach.frozen=true and an approach.local_layer, such as "
                 "blocks.4, whose places are compared."
             )
+        if self.quantiles and self.cutout is None:
+            raise UserError(
+                f"approach.quantiles={in_line(self.quantiles)}: expected [], since with approach.cutout=null the heads "
+                "are given none."
+            )
         if (self.hidden_units is None) != (self.cutout is not None):
             expected = "a number" if self.cutout is None else "null"
             raise UserError(
                 f"approach.hidden_units={in_line(self.hidden_units)}: expected {expected}, since with approach.cutout="
                 f"{in_line(self.cutout)} the heads have {'a' if self.cutout is None else 'no'} hidden layer."
             )
-        of_training = ("unfreeze_from", *(("ensemble_with", "local_layer") if self.cutout is None else ()))
+        of_training = ("unfreeze_from", "ensemble_with", *(("local_layer",) if self.cutout is None else ()))
         for name in of_training:
             if self.frozen and getattr(self, name) is not None:
                 raise UserError(

@@ -110,6 +110,7 @@ Odd = Annotated[
 Betas = Annotated[
     list[Proportion], Field(min_length=2, max_length=2), Allowed("two numbers from 0 to 1 (not included)")
 ]
+Quantiles = Annotated[list[Proportion], Field(max_length=100), Allowed("a list of numbers from 0 to 1 (not included)")]
 Parts = Annotated[
     dict[str, Any], AfterValidator(_parts), Allowed("options of this group, each with the class that _target_ names")
 ]

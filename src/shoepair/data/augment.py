@@ -135,16 +135,23 @@ class Augmentation:
         num_degraded = 0 if self.settings is None else round(num_copies * self.settings.degrade)
         return [Camera.draw(1) if copy < num_degraded else None for copy in range(num_copies)]
 
-    def copies(self, photos: Tensor, cameras: Sequence[Camera | None]) -> list[Tensor]:
+    def copies(
+        self, photos: Tensor, cameras: Sequence[Camera | None], *, by_camera_alone: bool = False
+    ) -> list[Tensor]:
         """Photos changed each for itself: not mirrored, exchanged or turned by 180 degrees.
 
         Args:
             cameras: of each copy, of all shoes the same: photos of one camera are alike in that, whatever they show.
+            by_camera_alone: nothing else is changed where there is a camera. So blurred shoes lie alike, which an
+                encoder that is not trained takes for alike.
         """
         if self.settings is None:
             return [photos] * len(cameras)
         own = self.settings.model_copy(update={"hflip": 0.0, "swap": 0.0, "rot180": 0.0, "degrade": 0.0})
-        changed = [Augmentation(own)(photos, photos)[0] for _ in cameras]
+        changed = [
+            photos if camera is not None and by_camera_alone else Augmentation(own)(photos, photos)[0]
+            for camera in cameras
+        ]
         return [copy if camera is None else camera.take(copy) for copy, camera in zip(changed, cameras, strict=True)]
 
     def choose_views(self, left: Tensor, right: Tensor, num_copies: int, *, cut_outs: bool) -> tuple[Tensor, Tensor]:

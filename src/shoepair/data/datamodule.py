@@ -180,7 +180,7 @@ class ShoePairDataModule(LightningDataModule):
         cameras = self.augment.cameras(num_copies)
 
         def encode_with_copies(photos: Tensor) -> Tensor:
-            copies = self.augment.copies(photos, cameras)
+            copies = self.augment.copies(photos, cameras, by_camera_alone=True)
             embeddings = [network.encode(_as_kept(network.prepared(copy))) for copy in copies]
             return torch.cat([encode(photos), *(embedding[:, None] for embedding in embeddings)], dim=1)
 

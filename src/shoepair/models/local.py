@@ -5,6 +5,7 @@ networks: mutual nearest neighbours and a dual softmax, of which only figures ar
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -15,7 +16,7 @@ from torch.nn.functional import normalize
 from shoepair.models.pooling import shrunk
 
 COVERED = 0.5  # so much of a place the shoe must cover, or it does not count
-AGREEMENTS = 5  # figures that agreement() gives
+AGREEMENTS = 5  # figures that agreement() gives besides quantiles that it is asked for
 LOWEST = 0.1  # the quantile of the best similarities: what the least alike places have
 SHARPNESS = 20.0  # of the dual softmax
 NOWHERE = 1e4  # more than similarities differ by, of which the softmax is 0
@@ -111,14 +112,16 @@ def match_local_features(
     return difference, product
 
 
-def agreement(one: LocalFeatures, other: LocalFeatures, alike: Tensor) -> Tensor:
-    """How well the places of two shoes go together, the same when they change places: (B, AGREEMENTS).
+def agreement(one: LocalFeatures, other: LocalFeatures, alike: Tensor, quantiles: Sequence[float] = ()) -> Tensor:
+    """How well the places of two shoes go together, the same when they change places: (B, AGREEMENTS + len(quantiles)).
 
     The mean similarity of each place to the one most like it; that of places that are most like each other; the part of
-    the places that are; the mass of the dual softmax; and the similarity that nine of ten places reach.
+    the places that are; the mass of the dual softmax; the similarity that nine of ten places reach; and `quantiles`.
 
     Args:
         alike: what similarities() gives.
+        quantiles: further ones of the similarity of each place to the one most like it, below 1. Where a part of a shoe
+            is hidden, few places are unlike, and the others as alike as ever.
     """
     assert one.counts is not None and other.counts is not None
     alike = alike.float() + one.handicap[:, :, None] + other.handicap[:, None]
@@ -128,16 +131,18 @@ def agreement(one: LocalFeatures, other: LocalFeatures, alike: Tensor) -> Tensor
     shares = SHARPNESS * alike
     mass = (shares.softmax(2) * shares.softmax(1)).sum((1, 2))
     num_one, num_other, num_mutual = one.counts.sum(1), other.counts.sum(1), mutual.sum(1)
-    return torch.stack(
+    asked = (LOWEST, *quantiles)
+    figures = torch.stack(
         [
             ((best_one * one.weight).sum(1) + (best_other * other.weight).sum(1)) / 2,
             (best_one * mutual).sum(1) / num_mutual.clamp_min(1),
             2 * num_mutual / (num_one + num_other),
             mass / (num_one * num_other).sqrt(),
-            (_lowest(best_one, one.counts) + _lowest(best_other, other.counts)) / 2,
         ],
         dim=1,
     )
+    ordered = (_quantiles(best_one, one.counts, asked) + _quantiles(best_other, other.counts, asked)) / 2
+    return torch.cat([figures, ordered], dim=1)
 
 
 def similar_places(one: LocalFeatures, other: LocalFeatures) -> tuple[Tensor, Tensor]:
@@ -159,8 +164,8 @@ def similar_places(one: LocalFeatures, other: LocalFeatures) -> tuple[Tensor, Te
     return best.view(2, side, side), links[links[:, 2].argsort(descending=True)]
 
 
-def _lowest(best: Tensor, counts: Tensor) -> Tensor:
-    """The quantile LOWEST of the places that count: (B, places) -> (B,)."""
+def _quantiles(best: Tensor, counts: Tensor, quantiles: Sequence[float]) -> Tensor:
+    """Of the places that count: (B, places) -> (B, len(quantiles))."""
     ordered = best.masked_fill(~counts, 9.0).sort(dim=1).values
-    rank = (counts.sum(1, keepdim=True) * LOWEST).long()
-    return ordered.gather(1, rank).squeeze(1)
+    rank = (counts.sum(1, keepdim=True) * best.new_tensor(quantiles)).long()
+    return ordered.gather(1, rank)

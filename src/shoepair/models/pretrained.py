@@ -1,6 +1,6 @@
 """The network that compares two shoes by what a pretrained encoder sees of them; the encoder stands in encoders.py."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from shoepair.config.approaches import NetworkSettings, PretrainedSettings
 from shoepair.models.encoders import PretrainedEncoder
-from shoepair.models.ensemble import Ensemble, resized
+from shoepair.models.ensemble import Ensemble
 from shoepair.models.local import (
     AGREEMENTS,
     LocalFeatures,
@@ -98,12 +98,11 @@ class LocalHead(nn.Module):
 
 class CutOutSiamese(SiameseNetwork):
     """Compares cut-outs by what an encoder that is not trained sees of them, with two linear heads: by its embeddings
-    and the means of its maps where the shoe is; and by how well the places of the two shoes agree, to which belongs
-    what another network says of them, if there is one.
+    and the means of its maps where the shoe is; and by how well the places of the two shoes agree.
 
     Args:
         dropout: of the first head's features.
-        member: a trained network of cut-outs, which stays as it is, and the side of those in pixels.
+        quantiles: see agreement().
     """
 
     encoder: PretrainedEncoder
@@ -112,31 +111,17 @@ class CutOutSiamese(SiameseNetwork):
     map_mean: Tensor
     map_std: Tensor
 
-    def __init__(
-        self, encoder: PretrainedEncoder, *, dropout: float, member: tuple[SiameseNetwork, int] | None = None
-    ) -> None:
+    def __init__(self, encoder: PretrainedEncoder, *, dropout: float, quantiles: Sequence[float] = ()) -> None:
         super().__init__()
         self.encoder = encoder
-        self.member: SiameseNetwork | None = None
-        self.member_side = self.num_of_member = 0  # the latter: numbers of its embedding
-        if member is not None:
-            self.member, self.member_side = member
-            self.member.requires_grad_(False).eval()
-            with torch.no_grad():
-                self.num_of_member = self.member.encode(torch.zeros(1, 4, self.member_side, self.member_side)).shape[1]
         channels = encoder.num_channels
         self.num_global = encoder.num_features + channels
         # Some channels are far larger than others, and would alone decide which places are alike.
         self.register_buffer("map_mean", torch.zeros(1, channels, 1, 1))
         self.register_buffer("map_std", torch.ones(1, channels, 1, 1))
         self.head = _linear_head(self.num_global + 4, dropout)
-        self.local_head = _linear_head(AGREEMENTS + 2 + (self.member is not None), 0.0)
-
-    def train(self, mode: bool = True) -> "CutOutSiamese":
-        super().train(mode)
-        if self.member is not None:
-            self.member.eval()
-        return self
+        self.quantiles = quantiles
+        self.local_head = _linear_head(AGREEMENTS + len(quantiles) + 2, 0.0)
 
     @torch.no_grad()
     def measure(self, images: Tensor) -> None:
@@ -147,17 +132,13 @@ class CutOutSiamese(SiameseNetwork):
         self.map_std.copy_(values.std(1).view_as(self.map_std).clamp_min(1e-8))
 
     def encode(self, images: Tensor) -> Tensor:
-        """Two vectors of length 1, how sharp the cut-out is, then the places, then which of them count; then what the
-        member sees."""
+        """Two vectors of length 1, how sharp the cut-out is, then the places, then which of them count."""
         embeddings, maps = self._look(images)
         counts = covered_places(images, maps.shape[-1])
         inside = (maps.flatten(2) * counts[:, None]).sum(2) / counts.sum(1, keepdim=True)
         places = nn.functional.normalize((maps - self.map_mean) / self.map_std, dim=1)
         inside = nn.functional.normalize(inside, dim=1)
-        parts = [embeddings, inside, sharpness(images)[:, None], places.flatten(1), counts]
-        if self.member is not None:
-            parts.append(self.member.encode(resized(images, self.member_side)))
-        return torch.cat(parts, dim=1)
+        return torch.cat([embeddings, inside, sharpness(images)[:, None], places.flatten(1), counts], dim=1)
 
     def global_descriptor(self, embeddings: Tensor) -> Tensor:
         return embeddings[:, : self.num_global]
@@ -174,11 +155,8 @@ class CutOutSiamese(SiameseNetwork):
         expected = torch.stack([sharp_one + sharp_other, (sharp_one - sharp_other).abs()], dim=1)
         outputs = self.head(torch.cat([(global_one - global_other).abs(), cosines, expected], dim=1))
         left, right = self.local_features(one), self.local_features(other)
-        agreed = [agreement(left, right, similarities(left, right)), expected]
-        if self.member is not None:
-            said = self.member.compare(*(shoe[:, -self.num_of_member :] for shoe in (one, other)))
-            agreed.append((said[:, 1] - said[:, 0])[:, None])
-        return torch.stack([outputs, self.local_head(torch.cat(agreed, dim=1))])
+        agreed = agreement(left, right, similarities(left, right), self.quantiles)
+        return torch.stack([outputs, self.local_head(torch.cat([agreed, expected], dim=1))])
 
     def _look(self, images: Tensor) -> tuple[Tensor, Tensor]:
         embeddings, maps = self.encoder.look(channels_last(images[:, :3]))
@@ -186,7 +164,7 @@ class CutOutSiamese(SiameseNetwork):
         return embeddings, maps.float()
 
     def local_features(self, embeddings: Tensor) -> LocalFeatures:
-        rest = embeddings[:, self.num_global + 1 : embeddings.shape[1] - self.num_of_member]
+        rest = embeddings[:, self.num_global + 1 :]
         channels = self.encoder.num_channels
         num_places = rest.shape[1] // (channels + 1)
         places = rest[:, : channels * num_places].unflatten(1, (channels, num_places))
@@ -209,8 +187,7 @@ def _linear_head(num_features: int, dropout: float) -> nn.Sequential:
 
 class PretrainedNetwork(PairNetwork):
     """The dual approach with a pretrained encoder: both shoes' embeddings, and heads that compare them. A network of
-    the dual approach may judge with it: of whole photos it is trained further, as one more head; of cut-outs it stays
-    as it is, and what it says is one more number for the head on places.
+    the dual approach that is trained further beside it is one more head.
     """
 
     def __init__(self, settings: NetworkSettings) -> None:
@@ -220,10 +197,7 @@ class PretrainedNetwork(PairNetwork):
         beside = None if settings.member is None else build_network(settings.member).siamese
         if self.settings.cutout is not None:
             encoder = PretrainedEncoder(self.settings, self.settings.cutout)
-            member = None
-            if beside is not None and settings.member is not None:
-                member = beside, settings.member.approach.cutout_side or 0
-            cut_outs = CutOutSiamese(encoder, dropout=self.settings.dropout, member=member)
+            cut_outs = CutOutSiamese(encoder, dropout=self.settings.dropout, quantiles=self.settings.quantiles)
             self.siamese = Ensemble([(cut_outs, self.settings.cutout)])
             return
         encoder = PretrainedEncoder(self.settings, settings.image_size)
@@ -245,11 +219,8 @@ class PretrainedNetwork(PairNetwork):
         encoder.fold_norms()
 
     def load_member(self, weights: Mapping[str, Any]) -> None:
-        own = {name.removeprefix("siamese."): value for name, value in weights.items() if name.startswith("siamese.")}
-        first, *others = self._members
-        member = first.member if isinstance(first, CutOutSiamese) else others[0]
-        assert member is not None
-        member.load_state_dict(own)
+        own = {name.removeprefix("siamese."): value for name, value in weights.items()}
+        self._members[1].load_state_dict(own)
 
     def heads(self, left: Tensor, right: Tensor) -> Tensor:
         """As PairNetwork.heads; left and right may also be embeddings, each (B, C)."""
@@ -267,7 +238,7 @@ class PretrainedNetwork(PairNetwork):
         """The heads, and with learning rates of their own the encoder, as far as it is trained, and the member."""
         own, *beside = self._members
         encoder: Any = own.get_submodule("encoder")
-        heads = [value for name, value in own.named_parameters() if not name.startswith(("encoder.", "member."))]
+        heads = [value for name, value in own.named_parameters() if not name.startswith("encoder.")]
         groups = [{"params": heads, "lr": lr}]
         if not self.settings.frozen:
             trained = [value for value in encoder.parameters() if value.requires_grad]

@@ -13,7 +13,6 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from shoepair.config.approaches import DualSettings, NetworkSettings, approach_named
 from shoepair.config.compat import with_todays_names
 from shoepair.config.schema import TrainSettings
-from shoepair.config.shown import in_line
 from shoepair.errors import UserError
 from shoepair.files import replacing
 from shoepair.metrics.calibration import Calibration
@@ -148,11 +147,10 @@ def member_of(settings: TrainSettings) -> Checkpoint | None:
             f"approach.ensemble_with={path}: expected a network that compares two images (approach=dual); it is "
             f"approach={approach.name}."
         )
-    if (approach.cutout is None) != (settings.approach.cutout_side is None):
-        wanted = "whole photos" if settings.approach.cutout_side is None else "cut-outs"
+    if approach.cutout is not None:
         raise UserError(
-            f"approach.ensemble_with={path}: expected a network that sees {wanted}; it has approach.cutout="
-            f"{in_line(approach.cutout)}."
+            f"approach.ensemble_with={path}: expected a network that sees whole photos; it has approach.cutout="
+            f"{approach.cutout}."
         )
     return checkpoint
 
