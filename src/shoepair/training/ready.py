@@ -24,7 +24,7 @@ from shoepair.errors import UserError
 from shoepair.files import replacing
 from shoepair.runs.checkpoint import CALIBRATION, Checkpoint, read_checkpoint
 from shoepair.runs.find import find_checkpoint
-from shoepair.runs.packaged import ENCODER, READY
+from shoepair.runs.packaged import ENCODER
 from shoepair.terminal import say
 
 
@@ -46,7 +46,7 @@ class OnPhotos:
 HEADS = "network.siamese.members.0"
 ON_PHOTOS = {
     "dual": OnPhotos(0.56, 0.75, ("network.siamese.head.5.bias",)),
-    "pretrained": OnPhotos(0.50, 1.43, (f"{HEADS}.head.2.bias", f"{HEADS}.local_head.2.bias")),
+    "pretrained": OnPhotos(0.11, 1.52, (f"{HEADS}.head.2.bias", f"{HEADS}.local_head.2.bias")),
 }
 STD = "network.siamese.logit_std"  # by which each head's logits are divided before their mean is taken
 LARGEST_FILE = 700_000  # bytes
@@ -76,8 +76,8 @@ def packed(checkpoint: Checkpoint) -> dict[str, Any]:
     if config["data"]["name"] != "synthetic" or config["init_from"] is not None:
         raise UserError("expected a run on drawn shoes alone: data=synthetic, and init_from=null.")
     beside = config["approach"].get("ensemble_with")
-    if beside not in (None, READY):
-        raise UserError(f"expected approach.ensemble_with=null or {READY}, not {beside}, which photos may have taught.")
+    if beside is not None:
+        raise UserError(f"expected approach.ensemble_with=null, not {beside}, which photos may have taught.")
     on_photos = ON_PHOTOS.get(config["approach"]["name"])
     if on_photos is None:
         raise UserError(f"expected a run of approach={' or '.join(ON_PHOTOS)}.")
