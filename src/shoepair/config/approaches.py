@@ -143,7 +143,9 @@ class PretrainedSettings(ApproachSettings):
     name: Literal["pretrained"] = key("The dual approach with an encoder that was trained on other images.")
     cutout: CutOutSide | None = key(CUTOUT, before=None)
     copies: Copies = key(
-        "With frozen=true: so many augmented copies of each shoe are seen besides, before training.", before=0
+        "With frozen=true: so many augmented copies of each shoe are seen besides, before training. The part "
+        "data.augment.degrade of them is blurred, noisy and compressed, and changed in no other way.",
+        before=0,
     )
     encoder: Annotated[
         str, Field(pattern=r"^(torchvision|timm)/[\w.-]{1,200}$"), Allowed("torchvision/NAME or timm/NAME")
