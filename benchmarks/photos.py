@@ -70,7 +70,9 @@ def main() -> None:
     parser.add_argument("--test", action="store_true", help="the test people as well; settings were chosen before")
     parser.add_argument("--table", action="store_true", help="train nothing: the table of what is there")
     parser.add_argument("--weights", metavar="FILE", help="of the pretrained rows' encoder; default: its library's own")
-    parser.add_argument("--report", type=Path, metavar="FILE.json", help="write what is found of all rows")
+    parser.add_argument(
+        "--report", type=Path, metavar="FILE.json", help="write what is found, once all rows are measured"
+    )
     options = parser.parse_args()
     rows = [row for row in ROWS if options.only is None or row.name in options.only]
     if not options.table:
@@ -78,6 +80,9 @@ def main() -> None:
             measure(row, options.photos, options.out, weights=options.weights, test=options.test)
     found = results_of(rows, options.out)
     if options.report is not None:
+        missing = [row.name for row in ROWS if row.name not in found]
+        if missing:
+            raise SystemExit(f"{options.report} was not written: {', '.join(missing)} is not measured here.")
         write_json(options.report, found)
     print(table(found) if found else "Nothing is measured yet.")
 
@@ -133,7 +138,7 @@ def result_of(row: Row, setting: Setting, best: Setting, out: Path) -> dict[str,
         "interval": setting.interval,
         "to_the_best": difference and {"difference": difference[0], "interval": difference[1]},
         **{kind: setting.mean("val", kind) for kind in KINDS},
-        "tests": of_test and {split: of_test["splits"][split] for split in TESTS},
+        "tests": of_test and {split: of_test["splits"][split] for split in TESTS if split in of_test["splits"]},
         "seconds_of_a_fold": statistics.fmean(run.results["seconds"] for run in setting.completed),
         "device": first["device"],
         "versions": first["versions"],
@@ -146,7 +151,8 @@ def table(found: dict[str, Any]) -> str:
               "test_m", "test_w", "both (95 % interval)", "same / different", "seconds", "on"]  # fmt: skip
     lines = []
     for name, result in found.items():
-        difference, tests = result["to_the_best"], result["tests"]
+        difference, tests = result["to_the_best"], result["tests"] or {}
+        test = tests.get("test")
         lines.append([
             name,
             f"`{result['typed']}`",
@@ -155,9 +161,9 @@ def table(found: dict[str, Any]) -> str:
             between(result["interval"]),
             f"{100 * difference['difference']:+.1f} ({between(difference['interval'])})" if difference else "-",
             kinds(result),
-            *(percent(tests[split]["accuracy"]) if tests else "-" for split in TESTS[:2]),
-            f"{percent(tests['test']['accuracy'])} ({between(tests['test']['interval'])})" if tests else "-",
-            kinds(tests["test"]) if tests else "-",
+            *(percent(tests[split]["accuracy"]) if split in tests else "-" for split in TESTS[:2]),
+            f"{percent(test['accuracy'])} ({between(test['interval'])})" if test else "-",
+            kinds(test) if test else "-",
             f"{result['seconds_of_a_fold']:.0f}",
             result["device"],
         ])  # fmt: skip

@@ -60,8 +60,10 @@ def with_tables(page: str, tables: dict[str, str]) -> str:
     """
     text = (ROOT / page).read_text(encoding="utf-8")
     for name, table in tables.items():
-        start = text.index(BEGIN.format(name)) + len(BEGIN.format(name))
-        text = text[:start] + table + text[text.index(END.format(name), start) :]
+        (before, begin, rest), end = text.partition(BEGIN.format(name)), END.format(name)
+        if end not in rest:
+            raise ValueError(f"{page}: expected a table between {begin or BEGIN.format(name)!r} and {end!r}.")
+        text = before + begin + table + rest[rest.index(end) :]
     return text
 
 

@@ -119,6 +119,7 @@ MISTAKES = [
         "experiment=best_pretrained approach.hidden_units=64",
         "approach.hidden_units=64: expected null, since with approach.cutout=224 the heads have no hidden layer.",
     ),
+    ("approach=pretrained approach.quantiles=[0.5,0.25]", "approach.quantiles=[0.5, 0.25]: expected a list of at most"),
     (
         "approach=pretrained approach.hidden_units=null",
         "approach.hidden_units=null: expected a number, since with approach.cutout=null the heads have a hidden layer.",

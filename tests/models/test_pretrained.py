@@ -25,6 +25,7 @@ from torchvision.models import MobileNet_V3_Small_Weights, get_model
 from torchvision.models.feature_extraction import create_feature_extractor
 
 from shoepair.config.approaches import PretrainedSettings
+from shoepair.data.augment import Augmentation
 from shoepair.inference.network import load_trained
 from shoepair.models.cutout import turned
 from shoepair.models.depthwise import with_quick_gradients
@@ -44,6 +45,9 @@ PRETRAINED = (
     f"approach.encoder={SMALL}",
     "approach.weights=null",
 )
+
+
+OF_CUT_OUTS = ("approach.cutout=64", "approach.local_layer=features.8", "approach.hidden_units=null")
 
 
 def encoder_of(encoder: str, image_size: int, **changes: Any) -> PretrainedEncoder:
@@ -712,6 +716,13 @@ def test_cut_outs_need_places_and_an_encoder_that_stays(shoepair: Command, typed
     assert outcome.err.count("\n") == 1
 
 
+@pytest.mark.parametrize("name", ["ensemble_with=ready", "unfreeze_from=features.8"])
+def test_of_cut_outs_nothing_but_the_heads_is_trained(shoepair: Command, name: str) -> None:
+    outcome = shoepair("train", *PRETRAINED, *OF_CUT_OUTS, f"approach.{name}")
+    assert outcome.code == 2 and outcome.err.startswith(f"shoepair: approach.{name}: expected null, since with")
+    assert outcome.err.count("\n") == 1
+
+
 def test_whole_photos_are_given_no_quantiles(shoepair: Command) -> None:
     outcome = shoepair("train", *PRETRAINED, "approach.quantiles=[0.5]")
     assert outcome.code == 2 and outcome.err.startswith("shoepair: approach.quantiles=[0.5]: expected []")
@@ -721,8 +732,7 @@ def test_whole_photos_are_given_no_quantiles(shoepair: Command) -> None:
 def test_copies_are_seen_before_training_and_it_is_used_like_any_other(
     shoepair: Command, drawn_photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cut = ["approach.cutout=64", "approach.local_layer=features.8", "approach.hidden_units=null"]
-    cut += ["approach.copies=3", "augment=harsh", "approach.quantiles=[0.25,0.5]"]
+    cut = [*OF_CUT_OUTS, "approach.copies=3", "augment=harsh", "approach.quantiles=[0.25,0.5]"]
     with counted_looks(monkeypatch) as seen:
         outcome = shoepair("train", *PRETRAINED, *cut, "hydra.run.dir=outputs/run", "test=true")
     assert outcome.code == 0, outcome.err
@@ -739,6 +749,37 @@ def test_copies_are_seen_before_training_and_it_is_used_like_any_other(
     photos = sorted(map(str, drawn_photos.rglob("*_1_*.*")))[:2]
     predicted = shoepair("predict", *photos, "--checkpoint", "outputs/run")
     assert predicted.code == 0 and "%" in predicted.out
+
+
+def test_of_an_encoder_that_stays_what_a_camera_takes_is_else_as_it_was(
+    shoepair: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Copies that the small network learns from are changed as well."""
+    asked: list[dict[str, Any]] = []
+    copies = Augmentation.copies
+
+    def seen(*of: Any, **how: Any) -> list[torch.Tensor]:
+        asked.append(how)
+        return copies(*of, **how)
+
+    monkeypatch.setattr(Augmentation, "copies", seen)
+    typed = ("approach.copies=2", "augment=harsh", "trainer.max_epochs=1")
+    assert shoepair("train", *PRETRAINED, *OF_CUT_OUTS, *typed).code == 0
+    assert asked and all(how == {"by_camera_alone": True} for how in asked)
+    asked.clear()
+    assert shoepair("train", *TINY, "approach=dual", "approach.cutout=32", *typed).code == 0
+    assert asked and not any(asked)
+
+
+def test_a_run_on_cut_outs_goes_on_where_it_was(shoepair: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = [*PRETRAINED, *OF_CUT_OUTS, "approach.copies=2", "augment=harsh", "approach.quantiles=[0.25,0.5]"]
+    settings += ["ema_decay=0.5", "trainer.max_epochs=4"]
+    assert shoepair("train", *settings, "hydra.run.dir=outputs/whole").code == 0
+    stop_in(3, monkeypatch, shoepair, "train", *settings, "hydra.run.dir=outputs/halves")
+    outcome = shoepair("train", "resume=outputs/halves")
+    assert outcome.code == 0, outcome.err
+    whole, halves = (torch.load(f"outputs/{name}/checkpoints/last.ckpt")["state_dict"] for name in ("whole", "halves"))
+    assert all(torch.equal(value, whole[name]) for name, value in halves.items())
 
 
 def test_a_run_goes_on_without_the_network_beside_it(

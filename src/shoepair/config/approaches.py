@@ -172,7 +172,7 @@ class PretrainedSettings(ApproachSettings):
     dropout: Proportion = key("Before each of the head's two linear layers; with cutout, before the first head's one.")
     ensemble_with: Place | None = key(
         "A trained dual network (a run's folder, or a checkpoint) that is trained further beside the encoder, as one "
-        "more head. null: none."
+        "more head; with frozen=false and cutout=null. null: none."
     )
     ensemble_lr_scale: Weight = key("That network's learning rate = ensemble_lr_scale x optimizer.lr.")
 
@@ -187,6 +187,13 @@ class PretrainedSettings(ApproachSettings):
                 f"approach.cutout={self.cutout}: expected approach.frozen=true and an approach.local_layer, such as "
                 "blocks.4, whose places are compared."
             )
+        of_training = ("unfreeze_from", "ensemble_with", *(("local_layer",) if self.cutout is None else ()))
+        for name in of_training:
+            if self.cutout is not None and getattr(self, name) is not None:
+                raise UserError(
+                    f"approach.{name}={getattr(self, name)}: expected null, since with approach.cutout={self.cutout} "
+                    "nothing but the heads is trained."
+                )
         if self.quantiles and self.cutout is None:
             raise UserError(
                 f"approach.quantiles={in_line(self.quantiles)}: expected [], since with approach.cutout=null the heads "
@@ -198,7 +205,6 @@ class PretrainedSettings(ApproachSettings):
                 f"approach.hidden_units={in_line(self.hidden_units)}: expected {expected}, since with approach.cutout="
                 f"{in_line(self.cutout)} the heads have {'a' if self.cutout is None else 'no'} hidden layer."
             )
-        of_training = ("unfreeze_from", "ensemble_with", *(("local_layer",) if self.cutout is None else ()))
         for name in of_training:
             if self.frozen and getattr(self, name) is not None:
                 raise UserError(
@@ -234,7 +240,7 @@ class NetworkSettings(Section):
     Attributes:
         approach: the settings of its approach.
         image_size: side of the square images that it sees, in pixels.
-        member: the network that judges with it (approach.ensemble_with), if there is one.
+        member: the network that is trained further beside it (approach.ensemble_with), if there is one.
     """
 
     approach: InstanceOf[ApproachSettings]

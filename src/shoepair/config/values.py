@@ -52,6 +52,12 @@ def _odd(value: int) -> int:
     return value
 
 
+def _rising(values: list[float]) -> list[float]:
+    if values != sorted(set(values)):
+        raise ValueError("not rising")
+    return values
+
+
 def _devices(value: Any) -> Any:
     if value == "auto" or value in (-1, "-1"):
         return value
@@ -110,7 +116,12 @@ Odd = Annotated[
 Betas = Annotated[
     list[Proportion], Field(min_length=2, max_length=2), Allowed("two numbers from 0 to 1 (not included)")
 ]
-Quantiles = Annotated[list[Proportion], Field(max_length=100), Allowed("a list of numbers from 0 to 1 (not included)")]
+Quantiles = Annotated[
+    list[Proportion],
+    Field(max_length=100),
+    AfterValidator(_rising),
+    Allowed("a list of at most 100 rising numbers from 0 to 1 (not included)"),
+]
 Parts = Annotated[
     dict[str, Any], AfterValidator(_parts), Allowed("options of this group, each with the class that _target_ names")
 ]

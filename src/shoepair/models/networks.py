@@ -126,7 +126,7 @@ class PairNetwork(nn.Module):
         self.load_state_dict({_COMPARER.sub(f"{self.comparer}.", name): value for name, value in weights.items()})
 
     def load_member(self, weights: Mapping[str, Any]) -> None:
-        """Take the weights of the network that judges with this one."""
+        """Take the weights of the network that is trained further beside this one."""
         raise NotImplementedError(f"{type(self).__name__} has no network beside it")
 
     def parameter_groups(self, lr: float) -> list[dict[str, Any]]:

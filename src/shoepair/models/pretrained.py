@@ -194,7 +194,6 @@ class PretrainedNetwork(PairNetwork):
         super().__init__()
         assert isinstance(settings.approach, PretrainedSettings)
         self.settings = settings.approach
-        beside = None if settings.member is None else build_network(settings.member).siamese
         if self.settings.cutout is not None:
             encoder = PretrainedEncoder(self.settings, self.settings.cutout)
             cut_outs = CutOutSiamese(encoder, dropout=self.settings.dropout, quantiles=self.settings.quantiles)
@@ -204,7 +203,9 @@ class PretrainedNetwork(PairNetwork):
         assert self.settings.hidden_units is not None
         own = PretrainedSiamese(encoder, hidden_units=self.settings.hidden_units, dropout=self.settings.dropout)
         self.siamese = own
-        if settings.member is not None and beside is not None:
+        if settings.member is not None:
+            beside = build_network(settings.member).siamese
+            assert beside is not None
             self.siamese = Ensemble([(own, settings.image_size), (beside, settings.member.image_size)])
         elif own.num_heads > 1:
             self.siamese = Ensemble([(own, settings.image_size)])
