@@ -96,7 +96,7 @@ def summary() -> str:
             photos.kinds(result),
             f"{num_parameters:,}",
         ])  # fmt: skip
-    return markdown_table(header, lines)
+    return markdown_table(header, lines).replace("| --- | ---: |", "| --- | --- |", 1)  # texts, not numbers
 
 
 if __name__ == "__main__":
