@@ -20,7 +20,7 @@ from shoepair.data.shoes import normalise, to_bytes
 from shoepair.errors import UserError
 from shoepair.files import digest
 from shoepair.metrics.calibration import Calibration
-from shoepair.models.cutout import CutOut, largest_piece, turned
+from shoepair.models.cutout import CUT_OUT_VERSION, CutOut, largest_piece, turned
 from shoepair.models.local import similar_places
 from shoepair.models.networks import PairNetwork, build_network
 from shoepair.models.siamese import SiameseNetwork
@@ -89,7 +89,8 @@ class TrainedNetwork:
         """Another one for every network that says anything else of a photo or a pair."""
         weights = sorted(self.network.state_dict().items())
         values = [part for name, value in weights for part in (name, value.contiguous().numpy().tobytes())]
-        return digest([READER_VERSION, repr(self.settings), repr((self.temperature, self.tta_hflip)), *values])
+        versions = [READER_VERSION, CUT_OUT_VERSION]
+        return digest([*versions, repr(self.settings), repr((self.temperature, self.tta_hflip)), *values])
 
     @cached_property
     def batch_size(self) -> int:

@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from shoepair.models.pooling import max_of_5x5, max_pool, shrunk, sum_around
 
+CUT_OUT_VERSION = "2"  # another one whenever the same photo and the same segmenter give another cut-out
 SEGMENTER_WEIGHTS = Path(__file__).parent / "segmenter.pt"
 SEEN_PX = 112  # side of the photos that the segmenter sees
 MASK_PX = 56
@@ -26,6 +27,7 @@ PIECE_STEPS = 40  # of two places each: the longest way through a piece that is 
 AXIS = math.radians(-47.0)
 SPREAD = 0.54
 LARGEST_ZOOM, SMALLEST_ZOOM = 4.0, 0.4
+POSE_STEPS = 1024  # in 1, of coordinates, radians and spreads: a step is a ninth of a pixel of a photo of 224
 
 
 class Segmenter(nn.Module):
@@ -150,7 +152,11 @@ class Pose:
 
 
 def pose_of(masks: Tensor) -> Pose:
-    """By the moments of masks, (B, 1, H, H). A mask without a shoe has the pose that leaves the photo as it is."""
+    """By the moments of masks, (B, 1, H, H). A mask without a shoe has the pose that leaves the photo as it is.
+
+    In steps of 1 / POSE_STEPS: two ways to compute, such as torch and an exported file, say the same of a photo then,
+    whose cut-out would hang on their last bits otherwise.
+    """
     side = masks.shape[-1]
     places = (torch.arange(side, device=masks.device, dtype=torch.float32) + 0.5) * 2 / side - 1
     x, y = places.view(1, 1, -1), places.view(1, -1, 1)
@@ -161,9 +167,10 @@ def pose_of(masks: Tensor) -> Pose:
     dx, dy = x - mean_x.view(-1, 1, 1), y - mean_y.view(-1, 1, 1)
     xx, xy, yy = ((weight * product).sum((1, 2)) / total for product in (dx * dx, dx * dy, dy * dy))
     spread = ((xx + yy) / 2 + (((xx - yy) / 2) ** 2 + xy**2).sqrt()).sqrt()
-    seen = spread > 1e-3
-    axis = torch.where(seen, 0.5 * torch.atan2(2 * xy, xx - yy), AXIS)
-    return Pose(mean_x, mean_y, axis, torch.where(seen, spread, SPREAD))
+    axis = 0.5 * torch.atan2(2 * xy, xx - yy)
+    x, y, axis, spread = ((value * POSE_STEPS).round() / POSE_STEPS for value in (mean_x, mean_y, axis, spread))
+    seen = spread > 0
+    return Pose(x, y, torch.where(seen, axis, AXIS), torch.where(seen, spread, SPREAD))
 
 
 def largest_piece(masks: Tensor) -> Tensor:
