@@ -9,6 +9,7 @@ import shutil
 import socket
 import sqlite3
 import subprocess
+import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -362,29 +363,26 @@ def test_jobs_beside_one_another_are_pruned(tmp_path: Path, launcher: str) -> No
 
 
 @pytest.fixture
-def postgres(tmp_path: Path) -> Iterator[str]:
+def postgres() -> Iterator[str]:
     """An empty database of a server of its own, on this machine only."""
     programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb")) or [Path(shutil.which("initdb") or "")]
     if not programs[-1].is_file() or importlib.util.find_spec("psycopg") is None:
         pytest.skip("PostgreSQL and psycopg are not both installed")
-    place, data, port = programs[-1].parent, tmp_path / "server", free_port()
-    data.mkdir()
-    as_user = []
-    if os.geteuid() == 0:  # the server refuses to be root's
-        as_user = ["runuser", "-u", "postgres", "--"]
-        shutil.chown(data, "postgres")
-        for folder in list(data.parents)[:3]:
-            folder.chmod(0o755)
-    options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories=''"
-    run = functools.partial(subprocess.run, check=True, capture_output=True, cwd=data)
-    run([*as_user, place / "initdb", "-D", data, "-A", "trust", "-U", "postgres"])
-    # Its output would keep the pipe open for as long as it runs.
-    run([*as_user, place / "pg_ctl", "-D", data, "-w", "-l", data / "log", "-o", options, "start"])
-    try:
-        run([place / "createdb", "-h", "127.0.0.1", "-p", str(port), "-U", "postgres", "shoepair"])
-        yield f"postgresql+psycopg://postgres@127.0.0.1:{port}/shoepair"
-    finally:
-        run([*as_user, place / "pg_ctl", "-D", data, "-m", "fast", "stop"])
+    place, port, as_user = programs[-1].parent, free_port(), []
+    with tempfile.TemporaryDirectory() as data:  # pytest's folders are closed to other users
+        if os.geteuid() == 0:  # the server refuses to be root's
+            as_user = ["runuser", "-u", "postgres", "--"]
+            shutil.chown(data, "postgres")
+        options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories=''"
+        run = functools.partial(subprocess.run, check=True, capture_output=True, cwd=data)
+        run([*as_user, place / "initdb", "-D", data, "-A", "trust", "-U", "postgres"])
+        # Its output would keep the pipe open for as long as it runs.
+        run([*as_user, place / "pg_ctl", "-D", data, "-w", "-l", f"{data}/log", "-o", options, "start"])
+        try:
+            run([place / "createdb", "-h", "127.0.0.1", "-p", str(port), "-U", "postgres", "shoepair"])
+            yield f"postgresql+psycopg://postgres@127.0.0.1:{port}/shoepair"
+        finally:
+            run([*as_user, place / "pg_ctl", "-D", data, "-m", "fast", "stop"])
 
 
 def free_port() -> int:
