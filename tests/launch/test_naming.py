@@ -20,3 +20,11 @@ from shoepair.launch.naming import run_label
 def test_a_job_is_called_by_what_was_typed_for_it(typed: list[str], label: str) -> None:
     assert run_label(typed) == label
     assert run_label([*typed, "output_dir=elsewhere"], ["output_dir"]) == label
+
+
+def test_a_long_name_is_made_of_whole_settings() -> None:
+    parts = [f"dropout{i}-0.12346" for i in range(8)]
+    label = run_label([*(f"approach.dropout{i}=0.123456789" for i in range(8)), "approach=single", "seed=1"])
+    assert 100 < len(label) <= 120 and set(label.split("_")) <= {*parts, "approach-single", "seed-1"}
+    assert label.split("_")[:6] == parts[:6]
+    assert run_label(["data.root=" + "far/" * 40, "seed=1"]) == f"root-{'far-' * 14}far_seed-1"

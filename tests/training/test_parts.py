@@ -22,6 +22,8 @@ from shoepair.config.groups import groups_of
 from shoepair.config.habits import KEYS, OPTIONS
 from shoepair.config.schema import known_keys
 from shoepair.errors import Pruned
+from shoepair.files import write_json
+from shoepair.runs.folder import viewers
 from shoepair.runs.read import flat_settings
 from shoepair.training.parts import TellLoggers
 
@@ -45,6 +47,25 @@ def test_a_run_may_log_nothing(shoepair: Command) -> None:
     outcome = shoepair(*RUN, "logger=[]")
     assert outcome.code == 0, outcome.err
     assert not list(Path("outputs/run").glob("events.out.tfevents.*")) and Path("outputs/run/results.json").is_file()
+    assert "Look at runs" not in outcome.out
+
+
+@pytest.mark.parametrize(
+    ("loggers", "shown"),
+    [
+        ("[tensorboard,csv]", ["tensorboard --logdir outputs"]),
+        ("csv", []),
+        ("[tensorboard,mlflow]", ["tensorboard --logdir outputs", "mlflow ui --backend-store-uri sqlite:///a.db"]),
+        ("mlflow", ["http://127.0.0.1:5000"]),
+    ],
+)
+def test_what_is_said_to_look_with_is_what_was_written(loggers: str, shown: list[str], tmp_path: Path) -> None:
+    uri = "http://127.0.0.1:5000" if shown[0:1] == ["http://127.0.0.1:5000"] else "sqlite:///a.db"
+    parts = {"csv": {"name": "csv"}, "mlflow": {"tracking_uri": uri}, "tensorboard": {}}
+    write_json(tmp_path / "config.json", {"logger": {name: parts[name] for name in loggers.strip("[]").split(",")}})
+    if "tensorboard" in loggers:
+        (tmp_path / "events.out.tfevents.0").touch()
+    assert viewers(tmp_path, "outputs") == shown
 
 
 def test_a_callback_is_added_by_a_file(shoepair: Command, tmp_path: Path) -> None:

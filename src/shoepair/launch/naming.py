@@ -12,6 +12,8 @@ from shoepair.config.shown import short_names, shown
 from shoepair.launch.beside import jobs_at_once
 from shoepair.launch.hydra_private import parse_overrides
 
+LONGEST_LABEL, LONGEST_VALUE = 120, 60  # letters, of names of folders
+
 
 def run_name(what: str, choices: DictConfig) -> str:
     """Folder name of a new run or sweep: when and what, and never the same twice.
@@ -23,17 +25,24 @@ def run_name(what: str, choices: DictConfig) -> str:
         str(choices[group]) for group in ("approach", "data") if choices.get(group)
     )
     named = {"train": [chosen], "sweep": ["sweep"]}.get(what, [what, chosen])
-    return path_safe("_".join([now, *filter(None, named), secrets.token_hex(2)]))
+    return "_".join([now, *(path_safe(name)[:LONGEST_VALUE] for name in filter(None, named)), secrets.token_hex(2)])
 
 
 def run_label(overrides: Sequence[str], excluded: Sequence[str] = ()) -> str:
     """`optimizer.lr=0.001`, `approach=dual` as `lr-0.001_approach-dual`: safe to type as a value, short to read.
 
+    What would make it longer than LONGEST_LABEL is left out; values are cut at LONGEST_VALUE.
+
     Args:
         overrides: what was typed for a job.
         excluded: keys that do not tell it from the others.
     """
-    return path_safe("_".join(f"{name}-{path_safe(value)}" for name, value in told_apart(overrides, excluded).items()))
+    label = ""
+    for name, value in told_apart(overrides, excluded).items():
+        longer = path_safe(f"{label}_{name}-{path_safe(value)[:LONGEST_VALUE].strip('-')}".strip("_"))
+        if len(longer) <= LONGEST_LABEL:
+            label = longer
+    return label
 
 
 def told_apart(overrides: Sequence[str], excluded: Sequence[str] = ()) -> dict[str, str]:
@@ -49,7 +58,7 @@ def _value(override: Override) -> str:
 
 
 def path_safe(text: str) -> str:
-    return re.sub(r"[^A-Za-z0-9._+-]+", "-", text).strip("-")[:100]
+    return re.sub(r"[^A-Za-z0-9._+-]+", "-", text).strip("-")
 
 
 def naming_override(overrides: Sequence[Override]) -> str:

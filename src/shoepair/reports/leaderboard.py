@@ -2,7 +2,6 @@
 
 import os
 import re
-import shlex
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ from shoepair.config.shown import exact, shown_apart
 from shoepair.config.typed import as_typed
 from shoepair.files import read_small, replacing, write_rows
 from shoepair.reports.tables import between, markdown_table, text_table
-from shoepair.runs.folder import ENDED_WELL, relative_to_here
+from shoepair.runs.folder import ENDED_WELL, relative_to_here, viewers
 from shoepair.runs.leaderboard import METRICS, Leaderboard, Setting, differing_keys
 from shoepair.runs.read import Run
 
@@ -208,7 +207,7 @@ def best_lines(board: Leaderboard, folders: Sequence[str | Path]) -> list[str]:
         f"Best run      {run.path}",
         f"Train again   {run.command}",
         f"Evaluate      shoepair evaluate {as_typed('checkpoint', run.path)}",
-        f"Look at runs  tensorboard --logdir {shlex.quote(str(_folder_of_all(folders, run)))}",
+        *(f"Look at runs  {command}" for command in viewers(run.path, _folder_of_all(folders, run))),
     ]
 
 

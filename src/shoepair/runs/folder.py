@@ -6,6 +6,7 @@ In a run's folder: config.json (its settings) and status.json from its start, re
 import contextlib
 import logging
 import os
+import shlex
 import shutil
 import signal
 from collections.abc import Iterator, Mapping
@@ -60,6 +61,21 @@ def relative_to_here(folder: str | Path) -> Path:
     """The path as a person would type it, where that is shorter."""
     path = Path(folder)
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+def viewers(run_dir: Path, folder: str | Path) -> list[str]:
+    """What is typed to look at the figures of a run, and at those of others in a folder: by where its loggers wrote."""
+    commands = []
+    if next(run_dir.glob("events.out.tfevents.*"), None) is not None:
+        commands.append(f"tensorboard --logdir {shlex.quote(str(folder))}")
+    config = read_json(run_dir / "config.json")
+    loggers = config.get("logger") if isinstance(config, dict) else None
+    for part in loggers.values() if isinstance(loggers, dict) else ():
+        store = part.get("tracking_uri") if isinstance(part, dict) else None
+        if isinstance(store, str):
+            served = store.startswith(("http://", "https://"))
+            commands.append(store if served else f"mlflow ui --backend-store-uri {shlex.quote(store)}")
+    return commands
 
 
 def is_main_process() -> bool:

@@ -1,7 +1,6 @@
 """What a run says and shows: its first and last lines, its pictures in its folder and in TensorBoard."""
 
 import logging
-import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from shoepair.reports.figures import (
     draw_scores,
 )
 from shoepair.reports.tables import splits_table
+from shoepair.runs.folder import viewers
 from shoepair.runs.results import Results
 from shoepair.training.environment import device_name
 from shoepair.training.tensorboard import write_kept_epoch, write_picture
@@ -62,7 +62,8 @@ def closing(settings: TrainSettings, results: Results, run_dir: Path, *, in_swee
     for profile in sorted(run_dir.glob("fit-profile*.txt")):
         log.info("Profile        %s", profile)
     if not in_sweep:
-        log.info("Look at runs   tensorboard --logdir %s", shlex.quote(settings.output_dir))
+        for command in viewers(run_dir, settings.output_dir):
+            log.info("Look at runs   %s", command)
         log.info("Measure again  shoepair evaluate %s", as_typed("checkpoint", run_dir))
 
 
