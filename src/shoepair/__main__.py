@@ -1,6 +1,6 @@
 """`python -m shoepair` is `shoepair`."""
 
-from shoepair.cli import main
+from shoepair.cli import program
 
 if __name__ == "__main__":
-    main()
+    program()

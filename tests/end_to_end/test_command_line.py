@@ -154,3 +154,40 @@ def test_nothing_is_said_where_nobody_reads_on(tmp_path: Path, typed: str) -> No
         assert process.stdout is not None and process.stderr is not None
         process.stdout.close()
         assert process.stderr.read() == ""
+
+
+@pytest.mark.parametrize(
+    ("ending", "code"),
+    [("pass", 0), ("sys.exit(2)", 2), ("sys.exit()", 0), ("sys.exit('wrong')", 1)],
+)
+def test_a_command_ends_without_torch_taking_its_time_but_leaves_nothing_undone(
+    tmp_path: Path, ending: str, code: int
+) -> None:
+    # `torch` would wait for long after everything else; other threads and what is to be tidied up come before.
+    (tmp_path / "torch.py").write_text(
+        "import time\nclass Slow:\n    def __del__(self):\n        time.sleep(30)\nslow = Slow()\n"
+    )
+    (tmp_path / "command.py").write_text(
+        "import atexit, sys, tempfile, threading, time, torch\n"
+        "from pathlib import Path\n"
+        "from shoepair import cli\n"
+        "def main():\n"
+        "    atexit.register(print, 'tidied')\n"
+        "    threading.Thread(target=lambda: (time.sleep(0.3), print('thread'))).start()\n"
+        "    folder = tempfile.TemporaryDirectory(dir='.', ignore_cleanup_errors=True)\n"
+        "    main.folder = folder\n"
+        "    print('said', end=' ')\n"
+        f"    {ending}\n"
+        "cli.main = main\n"
+        "cli.program()\n"
+    )
+    places = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
+    with (tmp_path / "out.txt").open("w") as out:
+        done = subprocess.run(
+            [sys.executable, "command.py"], cwd=tmp_path, stdout=out, stderr=subprocess.PIPE, text=True, timeout=25,
+            env={**os.environ, "PYTHONPATH": places},
+        )  # fmt: skip
+    assert done.returncode == code
+    assert (tmp_path / "out.txt").read_text() == "said thread\ntidied\n"
+    assert done.stderr == ("wrong\n" if "wrong" in ending else "")
+    assert {path.name for path in tmp_path.iterdir()} <= {"torch.py", "command.py", "out.txt", "__pycache__"}

@@ -27,7 +27,7 @@ from shoepair.models.siamese import SiameseNetwork
 from shoepair.runs.checkpoint import being_a_checkpoint, read_checkpoint
 
 COLOUR_PLACES = 6  # along each side
-BATCH, BATCH_OF_LARGE = 16, 4  # images; of large networks, more of them take memory and time
+BATCH, BATCH_OF_LARGE = 8, 4  # images; of large networks, more of them take memory and time
 LARGE = 1_000_000  # weights
 
 

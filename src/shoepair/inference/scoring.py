@@ -13,7 +13,7 @@ from shoepair.inference.network import TrainedNetwork
 from shoepair.inference.retrieval import all_pairs, shortlist_length, shortlisted_pairs, unique_pairs, whitened
 from shoepair.progress import progress
 
-VALUES_AT_ONCE = 1_000_000  # of the embeddings of one side of these pairs: 4 MB, which a core's cache may hold
+VALUES_AT_ONCE = 500_000  # of the embeddings of one side of these pairs: 2 MB, which a core's cache may hold
 # Shoes from which on clear pairs are looked for among a few candidates first: FIRST on each shortlist. Of 8,004 drawn
 # shoes that leaves 27 % of the comparisons, of 6,061, a third single and no side known, 47 %. In these heaps, in 2,000
 # at 224 pixels and in the course's 558 photos not a single pair that is found is another one.

@@ -3,6 +3,7 @@
 With pillow, since a run waits for two of them, and matplotlib takes half a second for each.
 """
 
+import functools
 import importlib.util
 import math
 from collections.abc import Sequence
@@ -41,30 +42,32 @@ def contact_sheet(rows: Sequence[Row], *, gap: int = 12, between: int = 4) -> Im
     font = _font(14)
     rows = [(fitting(heading, MOST_LETTERS), items) for heading, items in rows]
     title_px = TITLE_PX if any(item.title for _, items in rows for item in items) else 0
-    drawn = [(heading, [_draw_item(item, title_px, between) for item in items]) for heading, items in rows]
-    column_px = max((item.width for _, items in drawn for item in items), default=0) + gap
-    widths = [max(len(items) * column_px, math.ceil(font.getlength(heading)) + gap) for heading, items in drawn]
-    heights = [max((item.height + gap for item in items), default=0) for _, items in drawn]
+    sizes = [[_size(item, title_px, between) for item in items] for _, items in rows]
+    column_px = max((width for row in sizes for width, _ in row), default=0) + gap
+    widths = [max(len(items) * column_px, math.ceil(font.getlength(heading)) + gap) for heading, items in rows]
+    heights = [max((height + gap for _, height in row), default=0) for row in sizes]
     height = sum(heights) + HEADING_PX * sum(bool(heading) for heading, _ in rows)
     sheet = Image.new("RGB", (gap + max(widths, default=0), gap + height), "white")
-    top = gap
-    for (heading, items), row_px in zip(drawn, heights, strict=True):
+    draw, top = ImageDraw.Draw(sheet), gap
+    for (heading, items), row_px in zip(rows, heights, strict=True):
         if heading:
-            ImageDraw.Draw(sheet).text((gap, top), heading, "black", font)
+            draw.text((gap, top), heading, "black", font)
             top += HEADING_PX
         for column, item in enumerate(items):
-            sheet.paste(item, (gap + column * column_px, top))
+            left = gap + column * column_px
+            draw.text((left, top), fitting(item.title, MOST_LETTERS), item.colour, _font(12))
+            for image in item.images:
+                sheet.paste(image, (left, top + title_px))
+                left += image.width + between
         top += row_px
     return sheet
 
 
-def _draw_item(item: Item, title_px: int, between: int) -> Image.Image:
-    images, font, title = beside(item.images, between), _font(12), fitting(item.title, MOST_LETTERS)
-    width = max(images.width, math.ceil(font.getlength(title)))
-    drawn = Image.new("RGB", (width, title_px + images.height), "white")
-    ImageDraw.Draw(drawn).text((0, 0), title, item.colour, font)
-    drawn.paste(images, (0, title_px))
-    return drawn
+def _size(item: Item, title_px: int, between: int) -> tuple[int, int]:
+    """Width and height of an item, with the line above it."""
+    width = sum(image.width for image in item.images) + between * (len(item.images) - 1)
+    title = math.ceil(_font(12).getlength(fitting(item.title, MOST_LETTERS)))
+    return max(width, title), title_px + max(image.height for image in item.images)
 
 
 def fitting(text: str, length: int) -> str:
@@ -76,6 +79,7 @@ def fitting(text: str, length: int) -> str:
     return f"{text[: length - 1 - end]}…{text[-end:]}"
 
 
+@functools.cache
 def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     """matplotlib's, found without importing it: Pillow's own has no letters with accents."""
     found = importlib.util.find_spec("matplotlib")

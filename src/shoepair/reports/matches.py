@@ -24,6 +24,7 @@ SINGLES = ("shoe", "nearest", "probability")
 SHOE_PX = 112  # side of a shoe on the contact sheet
 COLUMNS, TILES_A_SHEET = 5, 200  # a tile is a pair or two single shoes; what does not fit comes on another sheet
 MOST_SHEETS = 3  # the page has all pairs, a sheet is for a glance at the most doubtful ones
+SHEETS_AT_ONCE = 2  # each takes 50 MB while it is drawn
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,7 @@ def draw_contact_sheets(folder: Path, matches: Sequence[ShownMatch], singles: Se
         with replacing(path) as partial:
             contact_sheet(in_rows(items, COLUMNS)).save(partial, "PNG", compress_level=1, pnginfo=written)
 
-    with ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor(SHEETS_AT_ONCE) as pool:
         list(progress(pool.map(draw, starts, paths), "Contact sheets", "sheet", len(paths)))
     return paths
 
