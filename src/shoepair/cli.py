@@ -23,7 +23,7 @@ LEAST_MB = 192  # that numpy and what else every command imports can live with
 
 
 def program() -> None:
-    """main() as a process. It ends when everything is done: torch's libraries would take up to a second more, and 130 MB."""
+    """main() as a process. It ends when everything is done: torch's libraries would take a second more, and 130 MB."""
     status: int | None = None
 
     def leave() -> None:
