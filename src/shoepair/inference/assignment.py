@@ -7,9 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import Bounds, LinearConstraint, linear_sum_assignment, milp
 from scipy.sparse import csr_array
-from scipy.sparse.csgraph import connected_components, min_weight_full_bipartite_matching
 
 from shoepair.data.layout import LEFT, RIGHT
 from shoepair.progress import progress
@@ -149,6 +147,8 @@ def _parts(
     """The edges and gains of shoes that nothing connects with the rest; small components together."""
     if len(edges) == 0:
         return
+    from scipy.sparse.csgraph import connected_components  # here, as below: often nothing is left by then
+
     graph = csr_array((np.ones(len(edges)), (edges[:, 0], edges[:, 1])), shape=(num_shoes, num_shoes))
     component = connected_components(graph, directed=False)[1][edges[:, 0]]
     order = np.argsort(component, kind="stable")
@@ -170,6 +170,9 @@ def _parts(
 
 def _by_assignment(edges: np.ndarray, gains: np.ndarray, sides: Sequence[str | None]) -> list[tuple[int, int]]:
     """Of shoes whose sides are known."""
+    from scipy.optimize import linear_sum_assignment
+    from scipy.sparse.csgraph import min_weight_full_bipartite_matching
+
     swapped = np.array([sides[one] == RIGHT for one in edges[:, 0]])
     left, rows = np.unique(np.where(swapped, edges[:, 1], edges[:, 0]), return_inverse=True)
     right, columns = np.unique(np.where(swapped, edges[:, 0], edges[:, 1]), return_inverse=True)
@@ -194,6 +197,8 @@ def _by_assignment(edges: np.ndarray, gains: np.ndarray, sides: Sequence[str | N
 
 def _by_integer_program(edges: np.ndarray, gains: np.ndarray, sides: Sequence[str | None]) -> list[tuple[int, int]]:
     """HiGHS takes a second for 2,000 shoes where a blossom algorithm in Python takes a minute."""
+    from scipy.optimize import Bounds, LinearConstraint, milp
+
     shoes, numbered = np.unique(edges, return_inverse=True)
     number = np.repeat(np.arange(len(edges)), 2)
     in_edge = csr_array((np.ones(edges.size), (numbered.ravel(), number)), shape=(len(shoes), len(edges)))

@@ -22,9 +22,9 @@ from shoepair.reports.contact_sheet import Item, contact_sheet, in_rows, on_squa
 PAIRS = ("left", "right", "probability", "runner_up", "runner_up_probability", "sure", "reasons")  # columns
 SINGLES = ("shoe", "nearest", "probability")
 SHOE_PX = 112  # side of a shoe on the contact sheet
-COLUMNS, TILES_A_SHEET = 5, 200  # a tile is a pair or two single shoes; what does not fit comes on another sheet
-MOST_SHEETS = 3  # the page has all pairs, a sheet is for a glance at the most doubtful ones
-SHEETS_AT_ONCE = 2  # each takes 50 MB while it is drawn
+COLUMNS, TILES_A_SHEET = 5, 100  # a tile is a pair or two single shoes; what does not fit comes on another sheet
+MOST_SHEETS = 6  # the page has all pairs, a sheet is for a glance at the most doubtful ones
+SHEETS_AT_ONCE = 2  # each takes 25 MB while it is drawn
 
 
 @dataclass(frozen=True)
