@@ -4,7 +4,6 @@ one process, since the speed of shared machines drifts; only the ratios mean any
 
 import argparse
 import json
-import os
 import platform
 import resource
 import statistics
@@ -22,6 +21,7 @@ import torch
 from hydra import compose, initialize_config_module
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
+from processes import measured
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
@@ -191,10 +191,8 @@ def measure_commands() -> dict[str, float]:
         figures = {"--help": round(statistics.median(help_seconds), 3)}
         for approach in ("single", "dual"):
             words = [f"experiment=original_{approach}", "trainer.max_epochs=1", "test=false"]
-            process = subprocess.Popen([*program, *words], cwd=folder, stdout=subprocess.DEVNULL)
-            _, status, usage = os.wait4(process.pid, 0)
-            assert status == 0
-            figures[f"peak memory in MB, original_{approach}"] = round(usage.ru_maxrss / 1024)
+            took = measured([*program, *words], cwd=Path(folder))
+            figures[f"peak memory in MB, original_{approach}"] = round(took.memory_mb)
 
         sweep = ["-m", "optimizer.lr=3e-4,1e-3", "approach.kernel_size=3,5", "approach.width=4,8", "data.num_people=60"]
         sweep.append("trainer.max_epochs=15")

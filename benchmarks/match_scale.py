@@ -11,7 +11,6 @@ import argparse
 import os
 import re
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -23,6 +22,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from processes import measured
 
 from shoepair import load_classifier
 from shoepair.data.photos import read_square
@@ -46,14 +46,6 @@ WORDS = {
     "12MP": "a photo of 12 megapixels is read",
 }
 LARGE_PHOTOS, LARGE_PX = 20, (4000, 3000)
-# A small process between this one and what it measures: Linux counts the memory of whoever starts a program as its own.
-BETWEEN = """
-import resource, subprocess, sys
-code = subprocess.run(sys.argv[1:]).returncode
-usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-print(usage.ru_utime + usage.ru_stime, usage.ru_maxrss)
-sys.exit(code)
-"""
 
 
 @dataclass(frozen=True)
@@ -61,9 +53,7 @@ class Row:
     """What one command took and found.
 
     Attributes:
-        seconds: by the clock.
-        cpu_seconds: of all cores together: what a busy machine disturbs less.
-        memory_mb: the most that was resident at once.
+        seconds, cpu_seconds, memory_mb: see processes.Measured.
         found, right, true: pairs; None where that was not asked.
     """
 
@@ -149,7 +139,7 @@ def heap_of(work: Path, name: str, photos: list[Path]) -> Path:
 
 def match_heap(work: Path, checkpoint: str, size: int, image_size: int = DRAWN_PX) -> Row:
     heap = heap_of(work, f"heap_{size}", drawn(work, size, image_size))
-    return measured(size, "match", str(heap), "--checkpoint", checkpoint, "--score", "--out", str(work / "out"))
+    return row_of(size, "match", str(heap), "--checkpoint", checkpoint, "--score", "--out", str(work / "out"))
 
 
 def match_into_store(work: Path, checkpoint: str) -> Row:
@@ -160,11 +150,11 @@ def match_into_store(work: Path, checkpoint: str) -> Row:
     store = work / "stock.db"
     command = ["match", "--store", str(store), "--checkpoint", checkpoint, "--out", str(work / "out"), "--score"]
     if not store.is_file():
-        measured(STORED, *command, str(heap_of(work, "heap_stored", left[:STORED])))
+        row_of(STORED, *command, str(heap_of(work, "heap_stored", left[:STORED])))
     copy = work / "copy.db"
     shutil.copy(store, copy)
     command[2] = str(copy)
-    return measured(NEW, *command, str(heap_of(work, "heap_new", right[:NEW])))
+    return row_of(NEW, *command, str(heap_of(work, "heap_new", right[:NEW])))
 
 
 def read_large(work: Path) -> Row:
@@ -184,22 +174,17 @@ def read_large(work: Path) -> Row:
     return Row(1, seconds / LARGE_PHOTOS, cpu_seconds / LARGE_PHOTOS, memory_mb=0.0)
 
 
-def measured(size: int, *arguments: str) -> Row:
-    """A command of shoepair in a process of its own."""
-    started = time.perf_counter()
-    command = [sys.executable, "-c", BETWEEN, sys.executable, "-m", "shoepair", *arguments]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    seconds = time.perf_counter() - started
-    *said, usage = done.stdout.splitlines()
-    cpu_seconds, memory_kb = map(float, usage.split())
+def row_of(size: int, *arguments: str) -> Row:
+    """Of a command of shoepair in a process of its own."""
+    took = measured([sys.executable, "-m", "shoepair", *arguments])
     counts: list[int | None] = [None, None, None]
     with suppress(StopIteration):
-        line = next(line for line in said if line.startswith("Right"))
+        line = next(line for line in took.said if line.startswith("Right"))
         right, found, true = (
             int(number.replace(",", "")) for number in re.findall(r"(\d[\d,]*) (?:of|pairs|true)", line)
         )
         counts = [found, right, true]
-    return Row(size, seconds, cpu_seconds, memory_kb / 1024, *counts)
+    return Row(size, took.seconds, took.cpu_seconds, took.memory_mb, *counts)
 
 
 def table(rows: dict[str, dict[str, Any]]) -> str:
