@@ -45,8 +45,10 @@ def main() -> None:
 def seconds(command: list[str], line: str = "") -> float:
     """Of processor time, of one process."""
     before = os.times()
-    subprocess.run(command, env={**os.environ, "COMP_LINE": line}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    done = subprocess.run(command, env={**os.environ, "COMP_LINE": line}, capture_output=True, text=True)
     after = os.times()
+    if done.returncode not in (0, 2) or "Traceback" in done.stderr:
+        raise SystemExit(done.stderr)
     return after.children_user - before.children_user + after.children_system - before.children_system
 
 

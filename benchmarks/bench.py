@@ -174,8 +174,8 @@ import sys, time
 from torch.optim.optimizer import register_optimizer_step_post_hook
 register_optimizer_step_post_hook(lambda *_: print(f"step {time.time()}", file=sys.stderr))
 sys.argv = ["shoepair", *sys.argv[1:]]
-from shoepair.cli import main
-main()
+from shoepair.cli import program
+program()
 """
 
 

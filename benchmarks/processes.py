@@ -41,6 +41,6 @@ def measured(command: Sequence[str], cwd: Path | None = None) -> Measured:
         [sys.executable, "-c", BETWEEN, *command], stdout=subprocess.PIPE, text=True, check=True, cwd=cwd
     )
     seconds = time.perf_counter() - started
-    *said, usage = done.stdout.splitlines()
+    *said, _, usage = done.stdout.split("\n")[:-1]  # BETWEEN begins a line of its own
     cpu_seconds, memory_kb = map(float, usage.split())
     return Measured(said, seconds, cpu_seconds, memory_kb / 1024)

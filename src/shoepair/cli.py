@@ -2,8 +2,10 @@
 
 import atexit
 import contextlib
+import gc
 import importlib
 import io
+import logging
 import os
 import re
 import shlex
@@ -29,6 +31,11 @@ def program() -> None:
     def leave() -> None:
         if status is None or "torch" not in sys.modules:
             return
+        logging.shutdown()
+        for kind in (io.TextIOWrapper, io.BufferedWriter, io.BufferedRandom):  # what a callback or logger left open
+            for file in [thing for thing in gc.get_objects() if type(thing) is kind]:
+                with contextlib.suppress(OSError, ValueError):
+                    file.flush()
         try:
             for stream in (sys.stdout, sys.stderr):
                 stream.flush()
@@ -36,7 +43,7 @@ def program() -> None:
             return
         os._exit(status)
 
-    atexit.register(leave)  # before all others, so after all others
+    atexit.register(leave)  # so it is called after all that is registered from now on
     try:
         main()
         status = 0

@@ -175,7 +175,8 @@ def test_a_command_ends_without_torch_taking_its_time_but_leaves_nothing_undone(
         "    atexit.register(print, 'tidied')\n"
         "    threading.Thread(target=lambda: (time.sleep(0.3), print('thread'))).start()\n"
         "    folder = tempfile.TemporaryDirectory(dir='.', ignore_cleanup_errors=True)\n"
-        "    main.folder = folder\n"
+        "    main.folder, main.file = folder, open('left_open.txt', 'w')\n"
+        "    main.file.write('all of it')\n"
         "    print('said', end=' ')\n"
         f"    {ending}\n"
         "cli.main = main\n"
@@ -190,4 +191,6 @@ def test_a_command_ends_without_torch_taking_its_time_but_leaves_nothing_undone(
     assert done.returncode == code
     assert (tmp_path / "out.txt").read_text() == "said thread\ntidied\n"
     assert done.stderr == ("wrong\n" if "wrong" in ending else "")
-    assert {path.name for path in tmp_path.iterdir()} <= {"torch.py", "command.py", "out.txt", "__pycache__"}
+    assert (tmp_path / "left_open.txt").read_text() == "all of it"
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left <= {"torch.py", "command.py", "out.txt", "left_open.txt", "__pycache__"}

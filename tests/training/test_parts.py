@@ -51,21 +51,34 @@ def test_a_run_may_log_nothing(shoepair: Command) -> None:
 
 
 @pytest.mark.parametrize(
-    ("loggers", "shown"),
+    ("store", "shown"),
     [
-        ("[tensorboard,csv]", ["tensorboard --logdir outputs"]),
-        ("csv", []),
-        ("[tensorboard,mlflow]", ["tensorboard --logdir outputs", "mlflow ui --backend-store-uri sqlite:///a.db"]),
-        ("mlflow", ["http://127.0.0.1:5000"]),
+        ("sqlite:///a.db", "mlflow ui --backend-store-uri sqlite:///a.db"),
+        ("mine", "mlflow ui --backend-store-uri mine"),
+        ("sqlite:///elsewhere.db", None),
+        ("databricks", None),
+        ("http://me:secret@127.0.0.1:5000", "http://127.0.0.1:5000"),
     ],
 )
-def test_what_is_said_to_look_with_is_what_was_written(loggers: str, shown: list[str], tmp_path: Path) -> None:
-    uri = "http://127.0.0.1:5000" if shown[0:1] == ["http://127.0.0.1:5000"] else "sqlite:///a.db"
-    parts = {"csv": {"name": "csv"}, "mlflow": {"tracking_uri": uri}, "tensorboard": {}}
-    write_json(tmp_path / "config.json", {"logger": {name: parts[name] for name in loggers.strip("[]").split(",")}})
-    if "tensorboard" in loggers:
-        (tmp_path / "events.out.tfevents.0").touch()
-    assert viewers(tmp_path, "outputs") == shown
+def test_what_mlflow_keeps_is_looked_at_where_it_is(
+    store: str, shown: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a.db").touch()
+    Path("mine").mkdir()
+    Path("run").mkdir()
+    write_json(tmp_path / "run/config.json", {"logger": {"mlflow": {"tracking_uri": store}, "csv": {"name": "csv"}}})
+    assert viewers(tmp_path / "run", tmp_path) == ([] if shown is None else [shown])
+
+
+@pytest.mark.parametrize("below", [".", "lightning_logs/version_0"])
+def test_tensorboard_is_shown_the_folder_that_holds_the_run(below: str, tmp_path: Path) -> None:
+    log = tmp_path / "outputs/run" / below / "events.out.tfevents.0"
+    log.parent.mkdir(parents=True)
+    log.touch()
+    run_dir = tmp_path / "outputs/run"
+    assert viewers(run_dir, tmp_path / "outputs") == [f"tensorboard --logdir {tmp_path / 'outputs'}"]
+    assert viewers(run_dir, tmp_path / "other") == [f"tensorboard --logdir {run_dir}"]
 
 
 def test_a_callback_is_added_by_a_file(shoepair: Command, tmp_path: Path) -> None:

@@ -89,7 +89,7 @@ class TrainedNetwork:
         """Another one for every network that says anything else of a photo or a pair."""
         weights = sorted(self.network.state_dict().items())
         values = [part for name, value in weights for part in (name, value.contiguous().numpy().tobytes())]
-        versions = [READER_VERSION, CUT_OUT_VERSION]
+        versions = [READER_VERSION, CUT_OUT_VERSION] if self.sees_cut_outs else [READER_VERSION]
         return digest([*versions, repr(self.settings), repr((self.temperature, self.tta_hflip)), *values])
 
     @cached_property

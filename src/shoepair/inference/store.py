@@ -103,8 +103,8 @@ class Store:
             raise UserError(f"--store {self.path}: it was made by another version of shoepair; begin a new one.")
         if fingerprint is not None and self._get("network") != fingerprint:
             raise UserError(
-                f"--store {self.path}: it was made with another network than this --checkpoint; name that one, or "
-                "begin a new store."
+                f"--store {self.path}: it was made with another network than this --checkpoint, or by another version "
+                "of shoepair; name that network, or begin a new store."
             )
 
     def __enter__(self) -> "Store":

@@ -14,7 +14,7 @@ from shoepair.errors import UserError
 from shoepair.runs.folder import hold
 from shoepair.terminal import labelled
 
-LONGEST_LABEL = 30  # letters; a job's number, which tells it from all others, stands first
+LONGEST_LINE_LABEL = 30  # letters; a job's number, which tells it from all others, stands first
 DRIVER_S = 30  # to be waited for the list of GPUs
 # The overrides of jobs that did not come to say how they ended. The launcher notes them down, which returns None for
 # them as for failed ones; a search goes on with them.
@@ -31,7 +31,8 @@ def lines_of_its_own() -> contextlib.AbstractContextManager[None]:
     hydra = HydraConfig.get()
     if launcher_of(hydra) != "JoblibLauncher":
         return contextlib.nullcontext()
-    return labelled(Path(hydra.runtime.output_dir).name[:LONGEST_LABEL])
+    name = Path(hydra.runtime.output_dir).name
+    return labelled(name if len(name) <= LONGEST_LINE_LABEL else f"{name[: LONGEST_LINE_LABEL - 1]}…")
 
 
 def take_gpu(hydra: HydraConf) -> None:

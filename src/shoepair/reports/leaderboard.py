@@ -56,7 +56,7 @@ def _jobs(paths: Sequence[Path]) -> tuple[str, list[str], list[str]]:
         if _is_job(path):
             cells.append(f"s{sweeps.index(path.parent) + 1}/{path.name.partition('_')[0]}")
         else:
-            cells.append(path.name if len(path.name) <= 24 else f"{path.name[:23]}…")
+            cells.append(path.name if len(path.name) <= 24 else f"{path.name[:12]}…{path.name[-11:]}")
     return "run", cells, [f"s{number} is the sweep {sweep}" for number, sweep in enumerate(sweeps, 1)]
 
 

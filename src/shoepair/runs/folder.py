@@ -6,6 +6,7 @@ In a run's folder: config.json (its settings) and status.json from its start, re
 import contextlib
 import logging
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -19,7 +20,7 @@ from filelock import FileLock, Timeout
 
 from shoepair.config.typed import as_typed
 from shoepair.errors import Pruned, UserError, refused_by_machine
-from shoepair.files import read_json, write_json, write_record
+from shoepair.files import is_file, is_folder, read_json, write_json, write_record
 
 log = logging.getLogger(__name__)
 
@@ -66,15 +67,19 @@ def relative_to_here(folder: str | Path) -> Path:
 def viewers(run_dir: Path, folder: str | Path) -> list[str]:
     """What is typed to look at the figures of a run, and at those of others in a folder: by where its loggers wrote."""
     commands = []
-    if next(run_dir.glob("events.out.tfevents.*"), None) is not None:
-        commands.append(f"tensorboard --logdir {shlex.quote(str(folder))}")
+    if next(run_dir.rglob("events.out.tfevents.*"), None) is not None:
+        inside = Path(folder).resolve() in run_dir.resolve().parents
+        commands.append(f"tensorboard --logdir {shlex.quote(str(folder if inside else run_dir))}")
     config = read_json(run_dir / "config.json")
     loggers = config.get("logger") if isinstance(config, dict) else None
     for part in loggers.values() if isinstance(loggers, dict) else ():
         store = part.get("tracking_uri") if isinstance(part, dict) else None
-        if isinstance(store, str):
-            served = store.startswith(("http://", "https://"))
-            commands.append(store if served else f"mlflow ui --backend-store-uri {shlex.quote(store)}")
+        if isinstance(store, str) and store.startswith(("http://", "https://")):
+            commands.append(re.sub("//[^/@]*@", "//", store))  # without a password
+        elif isinstance(store, str):
+            place = Path(re.sub("^(sqlite:///|file://|file:)", "", store))
+            if is_file(place) or is_folder(place):  # as seen from here
+                commands.append(f"mlflow ui --backend-store-uri {shlex.quote(store)}")
     return commands
 
 
