@@ -242,6 +242,9 @@ def test_a_sweep_is_seen_in_other_libraries(tmp_path: Path, library: str) -> Non
         assert f"is not installed: pip install 'shoepair[{library}]'" in done.stderr
         return
     assert done.returncode == 0, done.stderr
+    shown = [line.split(None, 3)[3] for line in done.stdout.splitlines() if line.startswith("Look at runs")]
+    assert shown[0] == "tensorboard --logdir outputs/sweep"
+    assert shown[1:] == (["mlflow ui --backend-store-uri sqlite:///outputs/mlflow.db"] if library == "mlflow" else [])
     if library == "wandb":
         assert len(list(tmp_path.glob("outputs/sweep/*/wandb/offline-run-*"))) == 4
         return
