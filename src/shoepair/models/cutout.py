@@ -131,8 +131,9 @@ class CutOut(nn.Module):
 def _affine_grid(from_where: Tensor, side: int) -> Tensor:
     """As torch's affine_grid, whose matrix product takes as long as the sampling: (B, 2, 3) -> (B, side, side, 2)."""
     middles = ((torch.arange(side, device=from_where.device) + 0.5) * (2 / side) - 1).to(from_where.dtype)
-    across, down, moved = from_where.transpose(1, 2).contiguous().unsqueeze(2).unbind(1)  # (B, 1, 2) each
-    return (across * middles[:, None])[:, None] + (down * middles[:, None] + moved)[:, :, None]
+    across, down, moved = from_where.unsqueeze(-1).unbind(2)  # (B, 2, 1) each
+    columns, rows = across * middles, down * middles + moved  # (B, 2, side)
+    return (columns[:, :, None] + rows[..., None]).permute(0, 2, 3, 1)
 
 
 @dataclass(frozen=True)
