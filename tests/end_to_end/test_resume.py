@@ -36,10 +36,15 @@ def content_of(folder: Path) -> dict[str, str]:
 
 
 def test_a_run_that_was_moved_knows_its_best_epoch(shoepair: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    # The learning rate is so high that no later epoch is better than an early one.
-    settings = (*TINY, "trainer.max_epochs=5", "optimizer.lr=10", "scheduler=constant", "test=false")
-    assert shoepair(*settings, "hydra.run.dir=outputs/whole").code == 0
-    whole = json.loads(Path("outputs/whole/results.json").read_text())
+    # The learning rate is so high that often no later epoch is better than an early one: with which seeds, processors
+    # do not agree.
+    for seed in range(10):
+        fast = ("trainer.max_epochs=5", "optimizer.lr=10", "scheduler=constant")
+        settings = (*TINY, *fast, "test=false", f"seed={seed}")
+        assert shoepair(*settings, f"hydra.run.dir=outputs/{seed}").code == 0
+        whole = json.loads(Path(f"outputs/{seed}/results.json").read_text())
+        if whole["best_epoch"] < 4:
+            break
     assert whole["best_epoch"] < 4
     stop_in(4, monkeypatch, shoepair, *settings, "hydra.run.dir=outputs/halves")
     Path("elsewhere").mkdir()
@@ -48,7 +53,7 @@ def test_a_run_that_was_moved_knows_its_best_epoch(shoepair: Command, monkeypatc
     assert outcome.code == 0, outcome.err
     moved = json.loads(Path("elsewhere/moved/results.json").read_text())
     assert moved["best_epoch"] == whole["best_epoch"] and moved["splits"] == whole["splits"]
-    expected = weights(Path("outputs/whole/checkpoints/best.ckpt"))
+    expected = weights(Path(f"outputs/{seed}/checkpoints/best.ckpt"))
     assert all(
         torch.equal(value, expected[key])
         for key, value in weights(Path("elsewhere/moved/checkpoints/best.ckpt")).items()
