@@ -18,7 +18,7 @@ from torch import nn
 from shoepair.data.photos import read_square
 from shoepair.errors import UserError
 from shoepair.inference.network import TrainedNetwork, load_trained
-from shoepair.inference.onnx import export, largest_difference, write_onnx
+from shoepair.inference.onnx import export, largest_difference, write_onnx, write_with_cut_outs
 from shoepair.metrics.calibration import Calibration
 from shoepair.models.fused import NormReluPool
 from shoepair.models.networks import build_network
@@ -104,10 +104,32 @@ def test_a_network_that_sees_cut_outs_is_exported_with_the_segmenter(shoepair: C
     photos = np.stack([read_square(path, 112) for path in sorted((drawn_photos / "train").iterdir())])
     left, right = photos[::2], photos[1::2]
     session = onnxruntime.InferenceSession("shoes.onnx")
+    assert [output.name for output in session.get_outputs()] == ["probability"]
     (found,) = session.run(None, {"left": left, "right": right})
     seen = (trained.see(torch.from_numpy(np.ascontiguousarray(side))) for side in (left, right))
     np.testing.assert_allclose(found, torch.sigmoid(trained.score(*seen)).numpy(), atol=1e-3)
     assert found.std() > 1e-4
+
+
+@pytest.mark.parametrize(
+    ("wrong", "accepted"), [("nothing", True), ("one byte", True), ("one by 2", False), ("bytes", False)]
+)
+def test_cut_outs_are_compared_too(wrong: str, accepted: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = network_settings(approach="dual", fusion="local", norm="batch", stages=2, cutout=32, image_size=56)
+    trained = TrainedNetwork(build_network(settings).eval(), settings, {}, None)
+    write_with_cut_outs(trained, tmp_path / "shoes.onnx")
+    see = TrainedNetwork.see
+
+    def seen(self: TrainedNetwork, photos: torch.Tensor) -> torch.Tensor:
+        found = see(self, photos).clone()
+        if wrong in ("one byte", "one by 2"):
+            found[0, 0, 0, 0] += 1 if wrong == "one byte" else 2
+        elif wrong == "bytes":
+            found[:, 0, 0, :] += 1
+        return found
+
+    monkeypatch.setattr(TrainedNetwork, "see", seen)
+    assert (largest_difference(trained, tmp_path / "shoes.onnx") < 1e-5) == accepted
 
 
 def test_a_file_that_differs_from_torch_is_not_written(
