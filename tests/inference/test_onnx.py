@@ -18,7 +18,7 @@ from torch import nn
 from shoepair.data.photos import read_square
 from shoepair.errors import UserError
 from shoepair.inference.network import TrainedNetwork, load_trained
-from shoepair.inference.onnx import export, largest_difference, write_onnx, write_with_cut_outs
+from shoepair.inference.onnx import export, largest_difference, write_onnx
 from shoepair.metrics.calibration import Calibration
 from shoepair.models.fused import NormReluPool
 from shoepair.models.networks import build_network
@@ -117,7 +117,7 @@ def test_a_network_that_sees_cut_outs_is_exported_with_the_segmenter(shoepair: C
 def test_cut_outs_are_compared_too(wrong: str, accepted: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = network_settings(approach="dual", fusion="local", norm="batch", stages=2, cutout=32, image_size=56)
     trained = TrainedNetwork(build_network(settings).eval(), settings, {}, None)
-    write_with_cut_outs(trained, tmp_path / "shoes.onnx")
+    write_onnx(trained, tmp_path / "shoes.onnx")
     see = TrainedNetwork.see
 
     def seen(self: TrainedNetwork, photos: torch.Tensor) -> torch.Tensor:

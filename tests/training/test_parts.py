@@ -54,7 +54,11 @@ def test_a_run_may_log_nothing(shoepair: Command) -> None:
     ("store", "shown"),
     [
         ("sqlite:///a.db", "mlflow ui --backend-store-uri sqlite:///a.db"),
+        ("sqlite:///a.db?timeout=60", "mlflow ui --backend-store-uri 'sqlite:///a.db?timeout=60'"),
         ("mine", "mlflow ui --backend-store-uri mine"),
+        ("", None),
+        ("a" * 5000, None),
+        ("a\0b", None),
         ("sqlite:///elsewhere.db", None),
         ("databricks", None),
         ("http://me:secret@127.0.0.1:5000", "http://127.0.0.1:5000"),

@@ -39,7 +39,7 @@ def export(checkpoint: Path, out: Path) -> str:
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with replacing(out) as partial:
-            write_with_cut_outs(trained, partial)
+            write_onnx(trained, partial)
             difference = largest_difference(trained, partial)
             if not difference <= LARGEST_DIFFERENCE:
                 raise UserError(
@@ -66,12 +66,6 @@ def refuse_others(path: Path) -> None:
         raise UserError(f"--out {path}: this is there already, and no network of shoepair export; choose another name.")
 
 
-def write_onnx(trained: "TrainedNetwork", path: Path) -> None:
-    """Inputs `left` and `right`, uint8 (B, 3, S, S); output `probability`, float32 (B,)."""
-    write_with_cut_outs(trained, path)
-    _keep_probability(path)
-
-
 def _keep_probability(path: Path) -> None:
     """Leave the outputs out that are for the comparison only."""
     import onnx
@@ -81,8 +75,11 @@ def _keep_probability(path: Path) -> None:
     onnx.save(model, str(path))
 
 
-def write_with_cut_outs(trained: "TrainedNetwork", path: Path) -> None:
-    """As write_onnx; a network that sees cut-outs also has CUT_OUTS for outputs, uint8 (B, 4, h, w) each."""
+def write_onnx(trained: "TrainedNetwork", path: Path) -> None:
+    """Inputs `left` and `right`, uint8 (B, 3, S, S); output `probability`, float32 (B,).
+
+    A network that sees cut-outs also has CUT_OUTS for outputs, uint8 (B, 4, h, w) each, for largest_difference().
+    """
     import onnx
     import torch
     from torch import Tensor, nn

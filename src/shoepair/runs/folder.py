@@ -77,8 +77,8 @@ def viewers(run_dir: Path, folder: str | Path) -> list[str]:
         if isinstance(store, str) and store.startswith(("http://", "https://")):
             commands.append(re.sub("//[^/@]*@", "//", store))  # without a password
         elif isinstance(store, str):
-            place = Path(re.sub("^(sqlite:///|file://|file:)", "", store))
-            if is_file(place) or is_folder(place):  # as seen from here
+            place = re.sub("^(sqlite:///|file://|file:)", "", store).partition("?")[0]
+            if place and (is_file(Path(place)) or is_folder(Path(place))):  # as seen from here
                 commands.append(f"mlflow ui --backend-store-uri {shlex.quote(store)}")
     return commands
 
