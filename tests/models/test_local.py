@@ -7,7 +7,9 @@ import torch
 from shoepair.models.local import (
     LocalFeatures,
     agreement,
+    coarser,
     covered_places,
+    extents,
     local_descriptors,
     match_local_features,
     similarities,
@@ -51,6 +53,40 @@ def test_agreement_is_what_loops_over_places_find() -> None:
             (best_a.min() + best_b.min()) / 2,
         ]
         np.testing.assert_allclose(found[pair], expected, rtol=1e-4)
+
+
+def test_coarser_places_are_what_loops_over_places_find() -> None:
+    shoes = some_shoes(3, 0, counts=True)
+    found = coarser(LocalFeatures(shoes.searched, shoes.searched, shoes.counts))
+    assert shoes.counts is not None and found.counts is not None
+    maps, counts = (values.unflatten(-1, (SIDE, SIDE)) for values in (shoes.searched, shoes.counts))
+    for shoe in range(3):
+        for place in range(4):
+            rows, columns = (slice(2 * i, 2 * i + 2) for i in divmod(place, 2))
+            there = counts[shoe, rows, columns]
+            total = maps[shoe, :, rows, columns][:, there].sum(1)
+            expected = total / total.norm().clamp_min(1e-12)
+            torch.testing.assert_close(found.searched[shoe, :, place], expected)
+            assert bool(found.counts[shoe, place]) == (int(there.sum()) >= 2)
+
+
+def test_of_an_odd_side_no_place_is_left_out() -> None:
+    """And some place always counts."""
+    counts = torch.zeros(1, 9, dtype=torch.bool)
+    counts[0, 8] = True
+    maps = torch.nn.functional.normalize(torch.randn(1, CHANNELS, 9), dim=1)
+    found = coarser(LocalFeatures(maps, maps, counts))
+    assert found.counts is not None and found.counts.tolist() == [[False, False, False, True]]
+    torch.testing.assert_close(found.maps[0, :, 3], maps[0, :, 8])
+
+
+def test_extents_are_the_covered_parts_added_and_compared() -> None:
+    one, other = some_shoes(3, 0, counts=True), some_shoes(3, 1, counts=True)
+    assert one.counts is not None and other.counts is not None
+    for pair, (total, difference) in enumerate(extents(one, other).tolist()):
+        a, b = (float(shoes.counts[pair].float().mean()) for shoes in (one, other) if shoes.counts is not None)
+        assert (total, difference) == pytest.approx((a + b, abs(a - b)))
+    torch.testing.assert_close(extents(one, other), extents(other, one))
 
 
 def test_two_shoes_agree_as_much_whichever_comes_first() -> None:

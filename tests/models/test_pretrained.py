@@ -16,9 +16,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from conftest import TINY, Command, stop_in
+from scipy.optimize import minimize
 from settings import network_settings
 from torch import nn
 from torchvision.models import MobileNet_V3_Small_Weights, get_model
@@ -26,6 +28,7 @@ from torchvision.models.feature_extraction import create_feature_extractor
 
 from shoepair.config.approaches import PretrainedSettings
 from shoepair.data.augment import Augmentation
+from shoepair.data.datamodule import ShoePairDataModule
 from shoepair.inference.network import load_trained
 from shoepair.models.cutout import turned
 from shoepair.models.depthwise import with_quick_gradients
@@ -48,6 +51,17 @@ PRETRAINED = (
 
 
 OF_CUT_OUTS = ("approach.cutout=64", "approach.local_layer=features.8", "approach.hidden_units=null")
+EXACT = (
+    "approach.draws=4",
+    "approach.penalty=0.05",
+    "approach.dropout=0.0",
+    "approach.scales=2",
+    "approach.extents=true",
+    "optimizer=lbfgs",
+    "scheduler=constant",
+    "trainer.precision=32-true",
+    "trainer.max_epochs=12",
+)
 
 
 def encoder_of(encoder: str, image_size: int, **changes: Any) -> PretrainedEncoder:
@@ -677,6 +691,66 @@ def test_the_head_on_places_is_given_the_quantiles_that_are_asked_for() -> None:
     assert own.local_head[0].num_features == AGREEMENTS + 2 + 2
 
 
+def test_the_head_on_places_is_told_more_at_two_scales() -> None:
+    own = cut_out_network(quantiles=[0.5], scales=2, extents=True).siamese.members[0]  # type: ignore[union-attr, index]
+    assert isinstance(own, CutOutSiamese)
+    assert own.local_head[0].num_features == 2 * (AGREEMENTS + 1) + 2 + 2
+    one, other = own.encode(torch.rand(4, 4, 64, 64)).split(2)
+    torch.testing.assert_close(own.figures(one, other), own.figures(other, one), rtol=1e-4, atol=1e-5)
+
+
+def test_heads_say_the_same_of_pairs_and_of_their_figures() -> None:
+    torch.manual_seed(0)
+    network = cut_out_network(scales=2, extents=True).eval()
+    left, right = (network.encode(torch.rand(3, 4, 64, 64)) for _ in range(2))
+    figures = network.figures(left, right)
+    torch.testing.assert_close(network.heads_of_figures(figures), network.heads(left, right))
+
+
+def test_the_head_on_places_counts_what_it_is_asked_to() -> None:
+    network = cut_out_network(local_weight=3.0).eval()
+    joint = network.siamese
+    assert isinstance(joint, Ensemble)
+    joint.logit_std.copy_(torch.tensor([2.0, 4.0]))
+    heads = torch.randn(2, 5, 2)
+    torch.testing.assert_close(network.combine(heads), (heads[0] / 2 + 3 * heads[1] / 4) / 4 * 3)
+
+
+def test_heads_on_kept_figures_come_to_the_minimum_of_their_loss(
+    shoepair: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As scipy finds it for the same figures."""
+    kept: list[ShoePairDataModule] = []
+    keep = ShoePairDataModule.keep_figures
+
+    def noted(data: ShoePairDataModule, *of: Any) -> None:
+        keep(data, *of)
+        kept.append(data)
+
+    monkeypatch.setattr(ShoePairDataModule, "keep_figures", noted)
+    assert shoepair("train", *PRETRAINED, *OF_CUT_OUTS, *EXACT, "keep=last", "hydra.run.dir=outputs/run").code == 0
+    assert kept[0].figures is not None
+    figures, label = kept[0].figures
+    assert len(label) == 4 * kept[0].training_batches.num_pairs
+    network = load_trained("outputs/run/checkpoints/best.ckpt").network.double()
+    own = network.siamese.members[0]  # type: ignore[union-attr, index]
+    assert isinstance(own, CutOutSiamese)
+    for head, of_head, penalty in zip(
+        (own.head, own.local_head), figures.double().split(own.lengths, dim=1), (0.05, 0.0), strict=True
+    ):
+        values = ((of_head - of_head.mean(0)) / (of_head.var(0, correction=0) + 1e-8).sqrt()).numpy()
+        signs = np.where(label.numpy() == 1, -1.0, 1.0)
+
+        def loss(weights: np.ndarray, values: np.ndarray = values, penalty: float = penalty) -> float:
+            entropy = np.logaddexp(0, signs * (values @ weights[:-1] + weights[-1])).mean()  # noqa: B023
+            return float(entropy / 2 + penalty * (weights[:-1] ** 2).sum())  # of two heads the mean
+
+        linear = head[2]
+        found = torch.cat([linear.weight[1] - linear.weight[0], (linear.bias[1] - linear.bias[0])[None]])
+        least = minimize(loss, np.zeros(values.shape[1] + 1), method="L-BFGS-B", options={"maxfun": 10**6}).fun
+        assert loss(found.detach().numpy()) == pytest.approx(least, abs=2e-3)
+
+
 def test_toe_and_heel_may_be_exchanged() -> None:
     torch.manual_seed(0)
     network = cut_out_network().eval()
@@ -723,9 +797,20 @@ def test_of_cut_outs_nothing_but_the_heads_is_trained(shoepair: Command, name: s
     assert outcome.err.count("\n") == 1
 
 
-def test_whole_photos_are_given_no_quantiles(shoepair: Command) -> None:
-    outcome = shoepair("train", *PRETRAINED, "approach.quantiles=[0.5]")
-    assert outcome.code == 2 and outcome.err.startswith("shoepair: approach.quantiles=[0.5]: expected []")
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        ("quantiles=[0.5]", "[]"),
+        ("scales=2", "1"),
+        ("extents=true", "false"),
+        ("draws=3", "0"),
+        ("penalty=0.1", "0.0"),
+        ("local_weight=2.0", "1.0"),
+    ],
+)
+def test_what_is_of_cut_outs_alone_is_refused_of_whole_photos(shoepair: Command, typed: str, expected: str) -> None:
+    outcome = shoepair("train", *PRETRAINED, f"approach.{typed}")
+    assert outcome.code == 2 and outcome.err.startswith(f"shoepair: approach.{typed}: expected {expected}, since")
     assert outcome.err.count("\n") == 1
 
 
@@ -771,9 +856,12 @@ def test_of_an_encoder_that_stays_what_a_camera_takes_is_else_as_it_was(
     assert asked and not any(asked)
 
 
-def test_a_run_on_cut_outs_goes_on_where_it_was(shoepair: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("how", [("ema_decay=0.5",), EXACT], ids=["drawn anew in each epoch", "all at once"])
+def test_a_run_on_cut_outs_goes_on_where_it_was(
+    shoepair: Command, monkeypatch: pytest.MonkeyPatch, how: tuple[str, ...]
+) -> None:
     settings = [*PRETRAINED, *OF_CUT_OUTS, "approach.copies=2", "augment=harsh", "approach.quantiles=[0.25,0.5]"]
-    settings += ["ema_decay=0.5", "trainer.max_epochs=4"]
+    settings += [*how, "trainer.max_epochs=4"]
     assert shoepair("train", *settings, "hydra.run.dir=outputs/whole").code == 0
     stop_in(3, monkeypatch, shoepair, "train", *settings, "hydra.run.dir=outputs/halves")
     outcome = shoepair("train", "resume=outputs/halves")

@@ -18,7 +18,19 @@ from annotated_types import Ge, Le
 from pydantic import Field, InstanceOf
 
 from shoepair.config.shown import in_line
-from shoepair.config.values import Allowed, Odd, Place, Proportion, Quantiles, Section, Text, Units, Weight, key
+from shoepair.config.values import (
+    Allowed,
+    NotNegative,
+    Odd,
+    Place,
+    Proportion,
+    Quantiles,
+    Section,
+    Text,
+    Units,
+    Weight,
+    key,
+)
 from shoepair.errors import UserError, one_line
 
 ENTRY_POINTS = "shoepair.approaches"  # of installed packages: name = "module that registers it"
@@ -62,6 +74,11 @@ class ApproachSettings(Section):
     def num_copies(self) -> int:
         """How many changed copies of each shoe are then seen as well: the key `copies`."""
         return getattr(self, "copies", 0)
+
+    @property
+    def num_draws(self) -> int:
+        """How often pairs are then drawn before training, which is all that its heads learn from: the key `draws`."""
+        return getattr(self, "draws", 0)
 
     @property
     def cutout_side(self) -> int | None:
@@ -137,6 +154,16 @@ class DualSettings(ConvolutionSettings):
     name: Literal["dual"] = key("Two images.")
 
 
+OF_CUT_OUTS: dict[str, Any] = {
+    "quantiles": [],
+    "scales": 1,
+    "extents": False,
+    "draws": 0,
+    "penalty": 0.0,
+    "local_weight": 1.0,
+}
+
+
 class PretrainedSettings(ApproachSettings):
     """The dual approach with an encoder that was trained on other images."""
 
@@ -167,6 +194,24 @@ class PretrainedSettings(ApproachSettings):
         "on places.",
         before=[],
     )
+    scales: Annotated[int, Ge(1), Le(3)] = key(
+        "With cutout: at so many scales the head on places compares them; at 2, of each two by two the mean as well.",
+        before=1,
+    )
+    extents: bool = key(
+        "With cutout: true: the head on places is told how much of its cut-out each shoe covers.", before=False
+    )
+    draws: Annotated[int, Ge(0), Le(1000)] = key(
+        "With cutout: so many times an epoch's pairs are drawn, before training; every epoch is one batch of them all, "
+        "as optimizer=lbfgs wants it. 0: they are drawn anew in each epoch.",
+        before=0,
+    )
+    penalty: NotNegative = key(
+        "With cutout: in the training loss, on the squared weights of the head on whole shoes.", before=0.0
+    )
+    local_weight: Weight = key(
+        "With cutout: what the head on places counts where the one on whole shoes counts 1.", before=1.0
+    )
     encoder_lr_scale: Weight = key("The encoder's learning rate = encoder_lr_scale x optimizer.lr.")
     hidden_units: Units | None = key("Width of each head's hidden layer; null, with cutout: the heads have none.")
     dropout: Proportion = key("Before each of the head's two linear layers; with cutout, before the first head's one.")
@@ -194,11 +239,12 @@ class PretrainedSettings(ApproachSettings):
                     f"approach.{name}={getattr(self, name)}: expected null, since with approach.cutout={self.cutout} "
                     "nothing but the heads is trained."
                 )
-        if self.quantiles and self.cutout is None:
-            raise UserError(
-                f"approach.quantiles={in_line(self.quantiles)}: expected [], since with approach.cutout=null the heads "
-                "are given none."
-            )
+        for name, usual in OF_CUT_OUTS.items():
+            if self.cutout is None and getattr(self, name) != usual:
+                raise UserError(
+                    f"approach.{name}={in_line(getattr(self, name))}: expected {in_line(usual)}, since "
+                    "approach.cutout=null."
+                )
         if (self.hidden_units is None) != (self.cutout is not None):
             expected = "a number" if self.cutout is None else "null"
             raise UserError(

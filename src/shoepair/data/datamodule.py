@@ -70,6 +70,12 @@ class SeesShoes(Protocol):
     def encode_views(self, images: Tensor, *, hflip: bool) -> Tensor: ...
 
 
+class SeesPairs(Protocol):
+    """A network, as far as its heads are given figures of pairs that are not trained; see models/networks.py."""
+
+    def figures(self, left: Tensor, right: Tensor) -> Tensor: ...
+
+
 class ShoePairDataModule(LightningDataModule):
     """Pairs of shoes for training ("train"), choosing ("val") and measuring ("test_m", "test_w").
 
@@ -85,6 +91,7 @@ class ShoePairDataModule(LightningDataModule):
         pairs: of the splits that are evaluated.
         embeddings: of each split, after cache_embeddings().
         cut_outs: of the training shoes with their changed copies, after cut_out() that made some.
+        figures: of training pairs, and their labels, after keep_figures().
         first_epoch: epochs that a resumed run has behind it.
     """
 
@@ -98,6 +105,7 @@ class ShoePairDataModule(LightningDataModule):
         self.pairs: dict[str, Pairs] = {}
         self.embeddings: dict[str, Views] = {}
         self.cut_outs: Views | None = None
+        self.figures: tuple[Tensor, Tensor] | None = None
         self.first_epoch = 0
         self.num_copies = 0
         self.encodes_cut_outs = False
@@ -191,6 +199,23 @@ class ShoePairDataModule(LightningDataModule):
             ),
         )
 
+    @torch.no_grad()
+    def keep_figures(self, network: "SeesPairs", device: torch.device, num_draws: int) -> None:
+        """After cache_embeddings(): from now on every epoch is one batch, the same one, of all that the network's heads
+        are given of training pairs.
+
+        Args:
+            num_draws: so many times an epoch's pairs, their views and copies are drawn.
+        """
+        gathered, figures, labels = GatheredPairs(self.embeddings["train"]), [], []
+        for draw in range(num_draws):
+            self.training_batches.set_epoch(draw)
+            for pairs in self.training_batches:
+                left, right, label = self.prepared(gathered[pairs], training=True)
+                figures.append(network.figures(left.to(device), right.to(device)).cpu())
+                labels.append(label)
+        self.figures = torch.cat(figures), torch.cat(labels)
+
     def training_photos(self, at_most: int) -> Tensor:
         """Photos of training people, normalised, evenly chosen: (num_photos, 3, H, W)."""
         shoes, people = self.shoes["train"], set(self.people["train"])
@@ -214,6 +239,8 @@ class ShoePairDataModule(LightningDataModule):
 
     def train_dataloader(self) -> Batches:
         if self.trainer is not None:
+            if self.figures is not None:
+                return DataLoader([self.figures], batch_size=None)  # type: ignore[arg-type]
             self.training_batches.set_rank(*self._rank())
             # A resumed run fetches its first batch before Lightning sets the epoch; workers, even before it knows it.
             self.training_batches.set_epoch(self.first_epoch)
@@ -236,7 +263,8 @@ class ShoePairDataModule(LightningDataModule):
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """What Lightning calls in training and validation, on the device."""
-        return self.prepared(batch, training=self.trainer is not None and self.trainer.training)
+        training = self.trainer is not None and self.trainer.training
+        return batch if training and self.figures is not None else self.prepared(batch, training=training)
 
     def prepared(self, batch: Batch, *, training: bool = False) -> Batch:
         """A gathered batch as the model sees it: normalised, in training augmented; of embeddings, all views or one."""

@@ -31,6 +31,9 @@ class Ensemble(SiameseNetwork):
         self.num_heads = sum(member.num_heads for member, _ in members)
         self.needs_reranking = any(member.needs_reranking for member, _ in members)
         self.register_buffer("logit_std", torch.ones(self.num_heads))
+        weights = torch.tensor([weight for member, _ in members for weight in member.head_weights])
+        self.head_shares: Tensor
+        self.register_buffer("head_shares", weights / weights.sum(), persistent=False)
         self.lengths = []  # of the members' embeddings
         for member, image_size in members:
             with torch.no_grad():
@@ -56,15 +59,19 @@ class Ensemble(SiameseNetwork):
 
     def compare_by_head(self, one: Tensor, other: Tensor) -> Tensor:
         parts = zip(self._networks, one.split(self.lengths, dim=1), other.split(self.lengths, dim=1), strict=True)
-        outputs = torch.cat([member.compare_by_head(*both).float() for member, *both in parts])
+        return self.noted(torch.cat([member.compare_by_head(*both).float() for member, *both in parts]))
+
+    def noted(self, outputs: Tensor) -> Tensor:
+        """The outputs of all heads, (num_heads, B, 2), as they are; in training, how far their logits spread."""
         if self.training:
             logits = (outputs[..., 1] - outputs[..., 0]).detach()
             self.logit_std.lerp_(logits.std(dim=1, correction=0).clamp_min(SMALLEST_STD), STD_MOMENTUM)
         return outputs
 
     def combine(self, outputs: Tensor) -> Tensor:
-        """(num_heads, B, 2) -> (B, 2): their mean, as far from 0 as theirs are on average."""
-        return (outputs / self.logit_std.view(-1, 1, 1)).mean(dim=0) * self.logit_std.mean()
+        """(num_heads, B, 2) -> (B, 2): their mean by head_weights, as far from 0 as theirs are on average."""
+        shares = (self.head_shares / self.logit_std).view(-1, 1, 1)
+        return (outputs * shares).sum(dim=0) * self.logit_std.mean()
 
     @property
     def _networks(self) -> list[SiameseNetwork]:

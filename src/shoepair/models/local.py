@@ -11,7 +11,7 @@ from functools import cached_property
 
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize
+from torch.nn.functional import avg_pool2d, normalize
 
 from shoepair.models.pooling import shrunk
 
@@ -19,6 +19,7 @@ COVERED = 0.5  # so much of a place the shoe must cover, or it does not count
 AGREEMENTS = 5  # figures that agreement() gives besides quantiles that it is asked for
 LOWEST = 0.1  # the quantile of the best similarities: what the least alike places have
 SHARPNESS = 20.0  # of the dual softmax
+HALF = 0.49  # of four places two, whatever is lost in adding them
 NOWHERE = 1e4  # more than similarities differ by, of which the softmax is 0
 
 
@@ -162,6 +163,28 @@ def similar_places(one: LocalFeatures, other: LocalFeatures) -> tuple[Tensor, Te
     side = math.isqrt(len(here))
     best = torch.stack([best_one.masked_fill(~here, torch.nan), best_other.masked_fill(~there, torch.nan)])
     return best.view(2, side, side), links[links[:, 2].argsort(descending=True)]
+
+
+def coarser(features: LocalFeatures) -> LocalFeatures:
+    """Of each two by two places the mean, as one place of length 1; it counts where half of them do."""
+    assert features.counts is not None
+    side = math.isqrt(features.counts.shape[1])
+    counts = features.counts.to(features.maps.dtype)
+    share = _halved(counts[:, None], side)[:, 0]
+    places = normalize(_halved(features.maps * counts[:, None], side), dim=1)
+    return LocalFeatures(places, places, (share >= HALF) | (share >= share.amax(1, keepdim=True)))
+
+
+def extents(one: LocalFeatures, other: LocalFeatures) -> Tensor:
+    """How much of its cut-out each of two shoes covers, both together and by how much they differ: (B, 2)."""
+    assert one.counts is not None and other.counts is not None
+    covered_one, covered_other = (shoes.to(one.maps.dtype).mean(1) for shoes in (one.counts, other.counts))
+    return torch.stack([covered_one + covered_other, (covered_one - covered_other).abs()], dim=1)
+
+
+def _halved(values: Tensor, side: int) -> Tensor:
+    """(B, C, side * side) -> (B, C, places of half the side, rounded up)."""
+    return avg_pool2d(values.unflatten(2, (side, side)), 2, ceil_mode=True).flatten(2)
 
 
 def _quantiles(best: Tensor, counts: Tensor, quantiles: Sequence[float]) -> Tensor:

@@ -85,10 +85,10 @@ class PairModule(LightningModule):
         """The images that the network sees of a batch, for people to look at: (B, 3, height, width) each."""
         raise NotImplementedError
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        left, right, label = batch
-        heads = self.network.heads(left, right)
-        loss = torch.stack([self.training_loss(logit(head), label) for head in heads]).mean()
+    def training_step(self, batch: Batch | tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        *shoes, label = batch
+        heads = self.network.heads_of_figures(shoes[0]) if len(shoes) == 1 else self.network.heads(*shoes)
+        loss = torch.stack([self.training_loss(logit(head), label) for head in heads]).mean() + self.network.penalty()
         self.train_metrics.update(said_same(logit(self.network.combine(heads)).detach()), label)
         self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=len(label), sync_dist=True)
         self.log_dict(self.train_metrics, on_step=False, on_epoch=True)
@@ -220,10 +220,14 @@ def _instantiate(section: str, settings: Mapping[str, Any], subject: Any) -> Any
 def _rehearse(
     optimizer: Mapping[str, Any], scheduler: Mapping[str, Any], groups: list[dict[str, Any]], device: torch.device
 ) -> None:
-    """Some steps with a few weights for each group, laid as a convolution's, since many a value is refused in a step
-    only. Raises UserError."""
-    laid = torch.zeros(2, 2, 2, 2, device=device).to(memory_format=torch.channels_last)
-    weights = [laid.clone().requires_grad_() for _ in groups]
+    """Some steps with a few weights for each group, laid as a convolution's where it has any, since many a value is
+    refused in a step only. Raises UserError."""
+    weights = []
+    for group in groups:
+        laid = torch.zeros(2, 2, 2, 2, device=device)
+        if any(weight.ndim == 4 for weight in group["params"]):
+            laid = laid.to(memory_format=torch.channels_last)
+        weights.append(laid.requires_grad_())
     trial = _instantiate("optimizer", optimizer, [g | {"params": [w]} for g, w in zip(groups, weights, strict=True)])
     schedule = _instantiate("scheduler", scheduler, trial)
 

@@ -53,6 +53,18 @@ class PairNetwork(nn.Module):
         outputs: Tensor = self(left, right)
         return outputs.unsqueeze(0)
 
+    def figures(self, left: Tensor, right: Tensor) -> Tensor:
+        """All that heads are given of pairs of embeddings, where nothing of it is trained: (B, C) each -> (B, F)."""
+        raise NotImplementedError(f"{type(self).__name__} trains more than heads on figures")
+
+    def heads_of_figures(self, figures: Tensor) -> Tensor:
+        """As heads, of what figures() gives."""
+        raise NotImplementedError(f"{type(self).__name__} trains more than heads on figures")
+
+    def penalty(self) -> Tensor | float:
+        """What weights add to the training loss."""
+        return 0.0
+
     def combine(self, heads: Tensor) -> Tensor:
         """From what heads gives to what forward gives."""
         return heads[0]

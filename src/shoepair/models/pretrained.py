@@ -1,6 +1,6 @@
 """The network that compares two shoes by what a pretrained encoder sees of them; the encoder stands in encoders.py."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -13,7 +13,9 @@ from shoepair.models.local import (
     AGREEMENTS,
     LocalFeatures,
     agreement,
+    coarser,
     covered_places,
+    extents,
     local_descriptors,
     match_local_features,
     similarities,
@@ -101,8 +103,8 @@ class CutOutSiamese(SiameseNetwork):
     and the means of its maps where the shoe is; and by how well the places of the two shoes agree.
 
     Args:
-        dropout: of the first head's features.
-        quantiles: see agreement().
+        settings: dropout is that of the first head's features; local_weight, what the head on places counts where the
+            other one counts 1.
     """
 
     encoder: PretrainedEncoder
@@ -111,17 +113,21 @@ class CutOutSiamese(SiameseNetwork):
     map_mean: Tensor
     map_std: Tensor
 
-    def __init__(self, encoder: PretrainedEncoder, *, dropout: float, quantiles: Sequence[float] = ()) -> None:
+    def __init__(self, encoder: PretrainedEncoder, settings: PretrainedSettings) -> None:
         super().__init__()
         self.encoder = encoder
+        self.settings = settings
+        self.head_weights = (1.0, settings.local_weight)
         channels = encoder.num_channels
         self.num_global = encoder.num_features + channels
         # Some channels are far larger than others, and would alone decide which places are alike.
         self.register_buffer("map_mean", torch.zeros(1, channels, 1, 1))
         self.register_buffer("map_std", torch.ones(1, channels, 1, 1))
-        self.head = _linear_head(self.num_global + 4, dropout)
-        self.quantiles = quantiles
-        self.local_head = _linear_head(AGREEMENTS + len(quantiles) + 2, 0.0)
+        self.lengths = [self.num_global + 4, settings.scales * (AGREEMENTS + len(settings.quantiles)) + 2]
+        if settings.extents:
+            self.lengths[1] += 2
+        self.head = _linear_head(self.lengths[0], settings.dropout)
+        self.local_head = _linear_head(self.lengths[1], 0.0)
 
     @torch.no_grad()
     def measure(self, images: Tensor) -> None:
@@ -147,16 +153,36 @@ class CutOutSiamese(SiameseNetwork):
         return self.compare_by_head(one, other).mean(dim=0)
 
     def compare_by_head(self, one: Tensor, other: Tensor) -> Tensor:
+        return self.judge(self.figures(one, other))
+
+    def judge(self, figures: Tensor) -> Tensor:
+        """The outputs of both heads: what figures() gives -> (2, B, 2)."""
+        of_vectors, of_places = figures.split(self.lengths, dim=1)
+        return torch.stack([self.head(of_vectors), self.local_head(of_places)])
+
+    def figures(self, one: Tensor, other: Tensor) -> Tensor:
+        """All that the heads are given of pairs of embeddings; nothing of it is trained: (B, C) each -> (B, F)."""
         global_one, global_other = self.global_descriptor(one), self.global_descriptor(other)
         product, first = global_one * global_other, self.encoder.num_features
         cosines = torch.stack([product[:, :first].sum(1), product[:, first:].sum(1)], dim=1)
         # Blurred shoes look alike, and a sharp one unlike a blurred one: what may be expected of the others.
         sharp_one, sharp_other = one[:, self.num_global], other[:, self.num_global]
         expected = torch.stack([sharp_one + sharp_other, (sharp_one - sharp_other).abs()], dim=1)
-        outputs = self.head(torch.cat([(global_one - global_other).abs(), cosines, expected], dim=1))
+        of_vectors = [(global_one - global_other).abs(), cosines, expected]
         left, right = self.local_features(one), self.local_features(other)
-        agreed = agreement(left, right, similarities(left, right), self.quantiles)
-        return torch.stack([outputs, self.local_head(torch.cat([agreed, expected], dim=1))])
+        of_places = [agreement(left, right, similarities(left, right), self.settings.quantiles), expected]
+        if self.settings.extents:
+            of_places.append(extents(left, right))
+        for _ in range(self.settings.scales - 1):
+            left, right = coarser(left), coarser(right)
+            of_places.append(agreement(left, right, similarities(left, right), self.settings.quantiles))
+        return torch.cat([*of_vectors, *of_places], dim=1)
+
+    def penalty(self) -> Tensor:
+        """What the first head's many weights, as far as they make a logit, add to the loss."""
+        linear = self.head.get_submodule("2")
+        assert isinstance(linear, nn.Linear)
+        return self.settings.penalty * (linear.weight[1] - linear.weight[0]).square().sum()
 
     def _look(self, images: Tensor) -> tuple[Tensor, Tensor]:
         embeddings, maps = self.encoder.look(channels_last(images[:, :3]))
@@ -196,8 +222,7 @@ class PretrainedNetwork(PairNetwork):
         self.settings = settings.approach
         if self.settings.cutout is not None:
             encoder = PretrainedEncoder(self.settings, self.settings.cutout)
-            cut_outs = CutOutSiamese(encoder, dropout=self.settings.dropout, quantiles=self.settings.quantiles)
-            self.siamese = Ensemble([(cut_outs, self.settings.cutout)])
+            self.siamese = Ensemble([(CutOutSiamese(encoder, self.settings), self.settings.cutout)])
             return
         encoder = PretrainedEncoder(self.settings, settings.image_size)
         assert self.settings.hidden_units is not None
@@ -231,6 +256,20 @@ class PretrainedNetwork(PairNetwork):
         if left.ndim != 2:
             both = self.siamese.encode(both)
         return self.siamese.compare_by_head(both[:num_pairs], both[num_pairs:])
+
+    def figures(self, left: Tensor, right: Tensor) -> Tensor:
+        own = self._members[0]
+        assert isinstance(own, CutOutSiamese)
+        return own.figures(left, right)
+
+    def heads_of_figures(self, figures: Tensor) -> Tensor:
+        own = self._members[0]
+        assert isinstance(own, CutOutSiamese) and isinstance(self.siamese, Ensemble)
+        return self.siamese.noted(own.judge(figures))
+
+    def penalty(self) -> Tensor | float:
+        own = self._members[0]
+        return own.penalty() if isinstance(own, CutOutSiamese) else 0.0
 
     def combine(self, heads: Tensor) -> Tensor:
         return self.siamese.combine(heads) if isinstance(self.siamese, Ensemble) else heads[0]

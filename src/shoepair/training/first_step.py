@@ -58,6 +58,8 @@ def _batches(settings: TrainSettings, data: ShoePairDataModule) -> tuple[list[in
         sizes.append([size] * full + [rest] * (rest > 0))
     if settings.data.drop_last:
         sizes[0] = [pairs for pairs in sizes[0] if pairs == size]
+    if settings.approach.num_draws:
+        sizes[0] = [settings.approach.num_draws * sum(sizes[0])]
     return sizes[0], sizes[1]
 
 

@@ -39,6 +39,8 @@ def show_shoes(
         if to_train:
             network.measure(network.prepared(data.training_photos(MEASURED).to(device)))
         data.cache_embeddings(network, device, approach.num_copies if to_train else 0)
+        if to_train and approach.num_draws:
+            data.keep_figures(network, device, approach.num_draws)
     elif network.cut_out is not None:
         data.cut_out(network, device, approach.num_copies if to_train else 0)
     network.train(was_training)  # Lightning trains in the mode that it finds
