@@ -745,7 +745,8 @@ def test_heads_on_kept_figures_come_to_the_minimum_of_their_loss(
             entropy = np.logaddexp(0, signs * (values @ weights[:-1] + weights[-1])).mean()  # noqa: B023
             return float(entropy / 2 + penalty * (weights[:-1] ** 2).sum())  # of two heads the mean
 
-        linear = head[2]
+        linear = head.get_submodule("2")
+        assert isinstance(linear, nn.Linear)
         found = torch.cat([linear.weight[1] - linear.weight[0], (linear.bias[1] - linear.bias[0])[None]])
         least = minimize(loss, np.zeros(values.shape[1] + 1), method="L-BFGS-B", options={"maxfun": 10**6}).fun
         assert loss(found.detach().numpy()) == pytest.approx(least, abs=2e-3)
