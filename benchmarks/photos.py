@@ -23,9 +23,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from folds import runs_of
 
 from shoepair.files import read_json, write_json
+from shoepair.metrics.bootstrap import interval, resampled_ratios
 from shoepair.reports.leaderboard import mean_and_spread
 from shoepair.reports.tables import between, markdown_table
 from shoepair.runs.folder import COMPLETED, read_status
@@ -71,7 +73,7 @@ def main() -> None:
     parser.add_argument("--table", action="store_true", help="train nothing: the table of what is there")
     parser.add_argument("--weights", metavar="FILE", help="of the pretrained rows' encoder; default: its library's own")
     parser.add_argument(
-        "--report", type=Path, metavar="FILE.json", help="write what is found, once all rows are measured"
+        "--report", type=Path, metavar="FILE.json", help="write what is found; rows not measured here stay in it"
     )
     options = parser.parse_args()
     rows = [row for row in ROWS if options.only is None or row.name in options.only]
@@ -80,10 +82,7 @@ def main() -> None:
             measure(row, options.photos, options.out, weights=options.weights, test=options.test)
     found = results_of(rows, options.out)
     if options.report is not None:
-        missing = [row.name for row in ROWS if row.name not in found]
-        if missing:
-            raise SystemExit(f"{options.report} was not written: {', '.join(missing)} is not measured here.")
-        write_json(options.report, found)
+        write_json(options.report, with_others(found, read_json(options.report) or {}))
     print(table(found) if found else "Nothing is measured yet.")
 
 
@@ -115,7 +114,7 @@ def run(overrides: Sequence[str]) -> None:
 
 
 def results_of(rows: Sequence[Row], out: Path) -> dict[str, Any]:
-    """What is known of each row, best cross-validation first; of a row that is measured in part, nothing."""
+    """What is known of each row, best first; of a row that is measured in part, nothing."""
     settings: dict[str, Setting] = {}
     for row in rows:
         runs = read_runs([out / row.folder / "folds"])[0] if (out / row.folder / "folds").is_dir() else []
@@ -123,12 +122,27 @@ def results_of(rows: Sequence[Row], out: Path) -> dict[str, Any]:
             with suppress(SystemExit):
                 runs_of(out / row.folder / "folds")
                 (settings[row.name],) = gather(runs)
-    rows = sorted((row for row in rows if row.name in settings), key=lambda row: -(settings[row.name].mean() or 0))
-    return {row.name: result_of(row, settings[row.name], settings[rows[0].name], out) for row in rows}
+    rows = [row for row in rows if row.name in settings]
+    return with_others({row.name: result_of(row, settings[row.name], out) for row in rows}, {})
 
 
-def result_of(row: Row, setting: Setting, best: Setting, out: Path) -> dict[str, Any]:
-    difference = setting.difference_to(best) if setting is not best else None
+def with_others(found: dict[str, Any], earlier: dict[str, Any]) -> dict[str, Any]:
+    """What is found, and of other rows what was, best first; by how much each lies behind the best, over people."""
+    rows = {**earlier, **found}
+    names = sorted(rows, key=lambda name: -statistics.fmean(rows[name]["accuracy_of_folds"]))
+    return {name: rows[name] | {"to_the_best": difference(rows[name], rows[names[0]])} for name in names}
+
+
+def difference(row: dict[str, Any], best: dict[str, Any]) -> dict[str, Any] | None:
+    """None of the best itself, and where it is not known who judged what."""
+    mine, theirs = (result.get("right_of_people") for result in (row, best))
+    if row is best or not mine or not theirs or mine.keys() != theirs.keys():
+        return None
+    rights = np.array([[mine[person][0] - theirs[person][0], mine[person][1]] for person in mine]).T
+    return {"difference": float(rights[0].sum() / rights[1].sum()), "interval": interval(resampled_ratios(*rights))}
+
+
+def result_of(row: Row, setting: Setting, out: Path) -> dict[str, Any]:
     of_test = read_json(out / row.folder / "all" / "results.json")
     first = setting.completed[0].results
     return {
@@ -136,13 +150,23 @@ def result_of(row: Row, setting: Setting, best: Setting, out: Path) -> dict[str,
         "num_parameters": first["num_parameters"],
         "accuracy_of_folds": setting.figures("val", "accuracy"),
         "interval": setting.interval,
-        "to_the_best": difference and {"difference": difference[0], "interval": difference[1]},
         **{kind: setting.mean("val", kind) for kind in KINDS},
         "tests": of_test and {split: of_test["splits"][split] for split in TESTS if split in of_test["splits"]},
         "seconds_of_a_fold": statistics.fmean(run.results["seconds"] for run in setting.completed),
         "device": first["device"],
         "versions": first["versions"],
+        "right_of_people": right_of_people(setting),
     }
+
+
+def right_of_people(setting: Setting) -> dict[str, list[float]]:
+    """Of each person, how many verdicts are right, and how many there are."""
+    found: dict[str, list[float]] = {}
+    for (person, _, _), right in (setting.by_pair or {}).items():
+        rights = found.setdefault(person, [0.0, 0])
+        rights[0] += right
+        rights[1] += 1
+    return found
 
 
 def table(found: dict[str, Any]) -> str:
@@ -151,7 +175,7 @@ def table(found: dict[str, Any]) -> str:
               "test_m", "test_w", "both (95 % interval)", "same / different", "seconds", "on"]  # fmt: skip
     lines = []
     for name, result in found.items():
-        difference, tests = result["to_the_best"], result["tests"] or {}
+        behind, tests = result["to_the_best"], result["tests"] or {}
         test = tests.get("test")
         lines.append([
             name,
@@ -159,7 +183,7 @@ def table(found: dict[str, Any]) -> str:
             f"{result['num_parameters']:,}",
             mean_and_spread(result["accuracy_of_folds"]),
             between(result["interval"]),
-            f"{100 * difference['difference']:+.1f} ({between(difference['interval'])})" if difference else "-",
+            f"{100 * behind['difference']:+.1f} ({between(behind['interval'])})" if behind else "-",
             kinds(result),
             *(percent(tests[split]["accuracy"]) if split in tests else "-" for split in TESTS[:2]),
             f"{percent(test['accuracy'])} ({between(test['interval'])})" if test else "-",
