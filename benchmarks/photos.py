@@ -138,8 +138,12 @@ def difference(row: dict[str, Any], best: dict[str, Any]) -> dict[str, Any] | No
     mine, theirs = (result.get("right_of_people") for result in (row, best))
     if row is best or not mine or not theirs or mine.keys() != theirs.keys():
         return None
-    rights = np.array([[mine[person][0] - theirs[person][0], mine[person][1]] for person in mine]).T
-    return {"difference": float(rights[0].sum() / rights[1].sum()), "interval": interval(resampled_ratios(*rights))}
+    people = list(mine)
+    (right, verdicts), (of_best, _) = (
+        np.array([of[person].split(" / ") for person in people], dtype=float).T for of in (mine, theirs)
+    )
+    found = resampled_ratios(right - of_best, verdicts)
+    return {"difference": float((right - of_best).sum() / verdicts.sum()), "interval": interval(found)}
 
 
 def result_of(row: Row, setting: Setting, out: Path) -> dict[str, Any]:
@@ -159,14 +163,12 @@ def result_of(row: Row, setting: Setting, out: Path) -> dict[str, Any]:
     }
 
 
-def right_of_people(setting: Setting) -> dict[str, list[float]]:
-    """Of each person, how many verdicts are right, and how many there are."""
+def right_of_people(setting: Setting) -> dict[str, str]:
+    """Of each person, how many of how many verdicts are right, such as "5 / 6"."""
     found: dict[str, list[float]] = {}
     for (person, _, _), right in (setting.by_pair or {}).items():
-        rights = found.setdefault(person, [0.0, 0])
-        rights[0] += right
-        rights[1] += 1
-    return found
+        found.setdefault(person, []).append(right)
+    return {person: f"{sum(rights):g} / {len(rights)}" for person, rights in found.items()}
 
 
 def table(found: dict[str, Any]) -> str:
