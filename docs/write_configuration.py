@@ -13,7 +13,7 @@ from shoepair.config.messages import allowed
 from shoepair.config.schema import DATA, EvaluateSettings, TrainSettings, leaves_of
 
 OPTIONS = {
-    "optimizer": ("adam", "adamw", "sgd"),
+    "optimizer": ("adam", "adamw", "sgd", "lbfgs"),
     "scheduler": ("onecycle", "constant", "cosine", "plateau"),
     "trainer": ("default",),
 }

@@ -50,9 +50,10 @@ MISTAKES = [
     ("+optimizer.lrr=1", "optimizer.lrr: no such key; did you mean optimizer.lr?"),
     ("+trainer.max_epoch=1", "trainer.max_epoch: no such key; did you mean trainer.max_epochs?"),
     ("+data.augment.flip=1", "data.augment.flip: no such key"),
-    ("optimizer=adamm", "optimizer=adamm: no such option; choose from adam, adamw, sgd."),
+    ("optimizer=adamm", "optimizer=adamm: no such option; choose from adam, adamw, lbfgs, sgd."),
     ("experiment=mine", "experiment=mine: no such option; choose from best_dual, best_pretrained,"),
-    ("optimizer=null", "optimizer=null: expected the name of an option (leave it out for none): adam, adamw, sgd."),
+    ("optimizer=null", "optimizer=null: expected the name of an option (leave it out for none): adam, adamw, lbfgs,"),
+    ("optimizer=lbfgs scheduler=constant", "optimizer=lbfgs: expected approach.draws of 1 or more"),
     ("callbacks=[1]", "callbacks=[1]: expected names of options: none; a file callbacks/NAME.yaml"),
     ("logger=[csv,[wandb]]", "logger=[csv, [wandb]]: expected names of options: csv, mlflow, tensorboard, wandb;"),
     ("logger=[csv,comet]", "logger=comet: no such option; here, a file logger/NAME.yaml"),
@@ -268,7 +269,8 @@ def options(group: str) -> list[str]:
 )
 def test_every_option_composes_and_passes_its_own_check(group: str) -> None:
     for option in options(group):
-        train_settings(f"{group}={option}")
+        goes_with = ("experiment=best_pretrained",) if option == "lbfgs" else ()
+        train_settings(*goes_with, f"{group}={option}")
 
 
 def test_every_key_of_the_configuration_is_in_the_schema() -> None:

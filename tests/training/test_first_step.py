@@ -32,10 +32,6 @@ from shoepair.data.datamodule import ShoePairDataModule
             "+optimizer.fused=true trainer.gradient_clip_val=1 trainer.precision=bf16-mixed",
             "optimizer.fused=true: expected false, since with trainer.precision=bf16-mixed Lightning cannot clip",
         ),
-        (
-            "optimizer._target_=torch.optim.LBFGS ~optimizer.betas ~optimizer.weight_decay scheduler=constant",
-            "optimizer: torch.optim.LBFGS refused",
-        ),
         ("optimizer._target_=json.loads", "optimizer: json.loads refused"),
         ("+optimizer.capturable=true", "optimizer: torch.optim.Adam refused"),
         ("+optimizer.eps=small", "optimizer: torch.optim.Adam refused"),

@@ -178,6 +178,11 @@ def _check_optimizer(settings: TrainSettings) -> None:
             f"scheduler.factor={scheduler.factor:g}: expected 1, since ConstantLR lowers the rate for some steps only; "
             "lower optimizer.lr instead."
         )
+    if _class_name(optimizer.target) == "LBFGS" and not settings.approach.num_draws:
+        raise UserError(
+            "optimizer=lbfgs: expected approach.draws of 1 or more (experiment=best_pretrained has 20), since it wants "
+            "every epoch to be the same batch."
+        )
     if _class_name(optimizer.target) == "SGD" and optimizer.nesterov and not optimizer.momentum:
         raise UserError(
             f"optimizer.momentum={optimizer.momentum:g}: expected more than 0 with optimizer.nesterov=true."

@@ -138,6 +138,11 @@ class OptimizerSettings(OpenSection):
     betas: Betas = key("Decay rates of the moving averages, in adam and adamw.", default=[0.9, 0.999])
     momentum: Proportion = key("Momentum of sgd.", default=0.0)
     nesterov: bool = key("Nesterov's momentum, in sgd.", default=False)
+    max_iter: Count = key("Iterations of each step, in lbfgs.", default=20)
+    history_size: Count = key("Of how many iterations lbfgs knows the gradients.", default=100)
+    line_search_fn: Literal["strong_wolfe"] | None = key(
+        "How lbfgs finds the length of an iteration; null: lr.", default=None
+    )
 
 
 class SchedulerSettings(OpenSection):
