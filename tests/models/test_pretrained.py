@@ -54,6 +54,7 @@ OF_CUT_OUTS = ("approach.cutout=64", "approach.local_layer=features.8", "approac
 EXACT = (
     "approach.draws=4",
     "approach.penalty=0.05",
+    "approach.local_penalty=0.01",
     "approach.dropout=0.0",
     "approach.scales=2",
     "approach.extents=true",
@@ -736,7 +737,7 @@ def test_heads_on_kept_figures_come_to_the_minimum_of_their_loss(
     own = network.siamese.members[0]  # type: ignore[union-attr, index]
     assert isinstance(own, CutOutSiamese)
     for head, of_head, penalty in zip(
-        (own.head, own.local_head), figures.double().split(own.lengths, dim=1), (0.05, 0.0), strict=True
+        (own.head, own.local_head), figures.double().split(own.lengths, dim=1), (0.05, 0.01), strict=True
     ):
         values = ((of_head - of_head.mean(0)) / (of_head.var(0, correction=0) + 1e-8).sqrt()).numpy()
         signs = np.where(label.numpy() == 1, -1.0, 1.0)
@@ -806,6 +807,7 @@ def test_of_cut_outs_nothing_but_the_heads_is_trained(shoepair: Command, name: s
         ("extents=true", "false"),
         ("draws=3", "0"),
         ("penalty=0.1", "0.0"),
+        ("local_penalty=0.1", "0.0"),
         ("local_weight=2.0", "1.0"),
     ],
 )

@@ -160,6 +160,7 @@ OF_CUT_OUTS: dict[str, Any] = {
     "extents": False,
     "draws": 0,
     "penalty": 0.0,
+    "local_penalty": 0.0,
     "local_weight": 1.0,
 }
 
@@ -209,6 +210,7 @@ class PretrainedSettings(ApproachSettings):
     penalty: NotNegative = key(
         "With cutout: in the training loss, on the squared weights of the head on whole shoes.", before=0.0
     )
+    local_penalty: NotNegative = key("Likewise, of the head on places.", before=0.0)
     local_weight: Weight = key(
         "With cutout: what the head on places counts where the one on whole shoes counts 1.", before=1.0
     )

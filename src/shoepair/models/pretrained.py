@@ -179,10 +179,13 @@ class CutOutSiamese(SiameseNetwork):
         return torch.cat([*of_vectors, *of_places], dim=1)
 
     def penalty(self) -> Tensor:
-        """What the first head's many weights, as far as they make a logit, add to the loss."""
-        linear = self.head.get_submodule("2")
-        assert isinstance(linear, nn.Linear)
-        return self.settings.penalty * (linear.weight[1] - linear.weight[0]).square().sum()
+        """What weights, as far as they make a logit, add to the loss."""
+        squares = []
+        for head in (self.head, self.local_head):
+            linear = head.get_submodule("2")
+            assert isinstance(linear, nn.Linear)
+            squares.append((linear.weight[1] - linear.weight[0]).square().sum())
+        return self.settings.penalty * squares[0] + self.settings.local_penalty * squares[1]
 
     def _look(self, images: Tensor) -> tuple[Tensor, Tensor]:
         embeddings, maps = self.encoder.look(channels_last(images[:, :3]))
