@@ -806,9 +806,9 @@ def test_of_cut_outs_nothing_but_the_heads_is_trained(shoepair: Command, name: s
         ("scales=2", "1"),
         ("extents=true", "false"),
         ("draws=3", "0"),
-        ("penalty=0.1", "0.0"),
-        ("local_penalty=0.1", "0.0"),
-        ("local_weight=2.0", "1.0"),
+        ("penalty=0.1", "0"),
+        ("local_penalty=0.1", "0"),
+        ("local_weight=2.0", "1"),
     ],
 )
 def test_what_is_of_cut_outs_alone_is_refused_of_whole_photos(shoepair: Command, typed: str, expected: str) -> None:
