@@ -31,7 +31,8 @@ class Ensemble(SiameseNetwork):
         self.num_heads = sum(member.num_heads for member, _ in members)
         self.needs_reranking = any(member.needs_reranking for member, _ in members)
         self.register_buffer("logit_std", torch.ones(self.num_heads))
-        weights = torch.tensor([weight for member, _ in members for weight in member.head_weights])
+        each = [member.head_weights or [1.0] * member.num_heads for member, _ in members]
+        weights = torch.tensor([weight for of_member in each for weight in of_member])
         self.head_shares: Tensor
         self.register_buffer("head_shares", weights / weights.sum(), persistent=False)
         self.lengths = []  # of the members' embeddings

@@ -30,7 +30,7 @@ class SiameseNetwork(nn.Module):
     head: nn.Module
     in_channels = 3  # of the images that it sees; 4: cut-outs
     num_heads = 1  # that compare_by_head asks
-    head_weights: Sequence[float] = (1.0,)  # what each of them counts in an ensemble
+    head_weights: Sequence[float] | None = None  # what each of them counts in an ensemble; None: all alike
     needs_reranking = False  # whether comparing two embeddings takes much longer than two global descriptors
 
     def forward(self, left: Tensor, right: Tensor) -> Tensor:
