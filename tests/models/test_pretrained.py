@@ -808,7 +808,7 @@ def test_of_cut_outs_nothing_but_the_heads_is_trained(shoepair: Command, name: s
         ("draws=3", "0"),
         ("penalty=0.1", "0"),
         ("local_penalty=0.1", "0"),
-        ("local_weight=2.0", "1"),
+        ("local_weight=2", "1"),
     ],
 )
 def test_what_is_of_cut_outs_alone_is_refused_of_whole_photos(shoepair: Command, typed: str, expected: str) -> None:
