@@ -66,7 +66,7 @@ def test_help_shows_groups_options_keys_and_examples(tmp_path: Path) -> None:
     shown = run(PROGRAM, "--help", cwd=tmp_path).stdout
     for expected in (
         "approach: dual, histogram, pretrained, single", "data: photos, synthetic, table",
-        "optimizer: adam, adamw, sgd",
+        "optimizer: adam, adamw, lbfgs, sgd",
         "scheduler: constant, cosine, onecycle, plateau", "shoepair evaluate checkpoint=latest", "max_epochs: ",
         'eval "$(shoepair -sc install=bash)"',
     ):  # fmt: skip
@@ -93,9 +93,9 @@ def test_module_and_script_are_the_same_program(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("shoepair train optimizer=", {"optimizer=adam", "optimizer=adamw", "optimizer=sgd"}),
-        ("shoepair optimizer=", {"optimizer=adam", "optimizer=adamw", "optimizer=sgd"}),
-        ("shoepair train optimizer.l", {"optimizer.lr="}),
+        ("shoepair train optimizer=", {"optimizer=adam", "optimizer=adamw", "optimizer=lbfgs", "optimizer=sgd"}),
+        ("shoepair optimizer=", {"optimizer=adam", "optimizer=adamw", "optimizer=lbfgs", "optimizer=sgd"}),
+        ("shoepair train optimizer.lr", {"optimizer.lr="}),
         ("shoepair eva", {"evaluate"}),
         ("shoepair evaluate che", {"checkpoint="}),
         ("shoepair evaluate data=", {"data=photos", "data=synthetic", "data=table"}),
