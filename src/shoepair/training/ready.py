@@ -46,7 +46,7 @@ class OnPhotos:
 HEADS = "network.siamese.members.0"
 ON_PHOTOS = {
     "dual": OnPhotos(0.56, 0.75, ("network.siamese.head.5.bias",)),
-    "pretrained": OnPhotos(0.11, 1.52, (f"{HEADS}.head.2.bias", f"{HEADS}.local_head.2.bias")),
+    "pretrained": OnPhotos(-0.075, 0.393, (f"{HEADS}.head.2.bias", f"{HEADS}.local_head.2.bias")),
 }
 STD = "network.siamese.logit_std"  # by which each head's logits are divided before their mean is taken
 LARGEST_FILE = 700_000  # bytes
