@@ -15,12 +15,12 @@ def runs_of(folder: Path) -> list[Path]:
     of_each: set[int] = set()
     for file in sorted(folder.glob("*/config.json")):
         data = (read_json(file) or {}).get("data", {})
-        if data.get("fold") is None or data["validate_on_train"]:
+        if data.get("fold") is None or data.get("validate_on_train"):
             raise SystemExit(f"{file.parent}: this is no run of a sweep=folds, whose people it was not shown.")
         if data["fold"] in runs:
             raise SystemExit(f"{folder}: {runs[data['fold']]} and {file.parent} are of one fold.")
         runs[data["fold"]] = file.parent
-        of_each.add(data["folds"])
-    if not runs or sorted(runs) != list(range(max(of_each))):
+        of_each |= {data["folds"]} - {None}  # an evaluation does not say of how many
+    if not runs or sorted(runs) != list(range(max(of_each, default=len(runs)))):
         raise SystemExit(f"{folder}: expected the runs of a sweep=folds, each fold once; there are {sorted(runs)}.")
     return [runs[fold] for fold in sorted(runs)]
