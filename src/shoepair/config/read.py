@@ -178,7 +178,7 @@ def _check_optimizer(settings: TrainSettings) -> None:
             f"scheduler.factor={scheduler.factor:g}: expected 1, since ConstantLR lowers the rate for some steps only; "
             "lower optimizer.lr instead."
         )
-    if _class_name(optimizer.target) == "LBFGS" and not settings.approach.num_draws:
+    if is_new and _class_name(optimizer.target) == "LBFGS" and not settings.approach.num_draws:
         raise UserError(
             "optimizer=lbfgs: expected approach.draws of 1 or more (experiment=best_pretrained has 20), since it wants "
             "every epoch to be the same batch."
