@@ -115,7 +115,8 @@ def test_a_network_that_sees_cut_outs_is_exported_with_the_segmenter(shoepair: C
     ("wrong", "accepted"), [("nothing", True), ("one byte", True), ("one by 2", False), ("bytes", False)]
 )
 def test_cut_outs_are_compared_too(wrong: str, accepted: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = network_settings(approach="dual", fusion="local", norm="batch", stages=2, cutout=32, image_size=56)
+    asked: dict[str, Any] = {"norm": "batch", "stages": 2, "cutout": 32, "image_size": 56, "earlier_stage": True}
+    settings = network_settings(approach="dual", fusion="local", **asked)
     trained = TrainedNetwork(build_network(settings).eval(), settings, {}, None)
     write_onnx(trained, tmp_path / "shoes.onnx")
     see = TrainedNetwork.see

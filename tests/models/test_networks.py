@@ -11,8 +11,9 @@ from torch.nn.functional import cross_entropy
 from shoepair.config.approaches import ConvolutionSettings, approach_named
 from shoepair.errors import UserError
 from shoepair.models.histogram import histograms
+from shoepair.models.local import covered_places, unpacked_places
 from shoepair.models.module import DualImageModule, PairModule, SingleImageModule
-from shoepair.models.networks import build_network
+from shoepair.models.networks import PairNetwork, build_network
 from shoepair.models.siamese import LocalSiameseCNN
 from shoepair.training.environment import fastest_precision
 
@@ -146,7 +147,7 @@ def test_places_are_compared_with_the_places_that_look_like_them() -> None:
     maps = torch.rand(2, 3, 4, 3, 2)  # two sides, three pairs, channels, places
     seen: list[Tensor] = []
     network.head.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
-    one, other = (network.describe(side, side) for side in maps)
+    one, other = (network.describe([side], side) for side in maps)
     found = network.compare(one, other)
     torch.testing.assert_close(network.compare(other, one), found)  # the same when they change places
 
@@ -163,6 +164,59 @@ def test_places_are_compared_with_the_places_that_look_like_them() -> None:
                 product += places[mine][place] * there / 6
         torch.testing.assert_close(seen[0][pair, :4], difference)
         torch.testing.assert_close(seen[0][pair, 4:8], product)
+
+
+def cut_outs(num: int, side: int) -> Tensor:
+    cover = torch.zeros(num, 1, side, side)
+    cover[:, :, side // 4 : side // 4 * 3] = 1.0
+    return torch.cat([(torch.rand(num, 3, side, side) - 0.5) * cover, cover], 1)
+
+
+EARLIER_STAGE = {"cutout": 32, "norm": "batch", "fusion": "local", "stages": 3, "earlier_stage": True}
+
+
+def earlier_stage(approach: str, **changes: Any) -> PairNetwork:
+    return build_network(network_settings(approach, image_size=64, **{**EARLIER_STAGE, **changes}))
+
+
+def test_places_of_the_stage_before_are_compared_by_a_head_of_their_own() -> None:
+    """By hand from the maps of that stage: standardised by the shoes' places, of length 1; it trains no encoder."""
+    torch.manual_seed(0)
+    network = earlier_stage("dual").train()
+    own = network.siamese.members[0]  # type: ignore[union-attr, index]
+    assert isinstance(own, LocalSiameseCNN) and own.earlier is not None
+    left, right = cut_outs(5, 32), cut_outs(5, 32)
+    last, before = own.look(torch.cat([left, right]))
+    assert (last.shape[-1], before.shape[-1]) == (4, 8)
+    shoes = own.describe([last, before], torch.cat([left, right]))
+    values, counts = before.flatten(2), covered_places(left, 8)[:1].flatten() > 0
+    mean, std = values[:, :, counts].mean((0, 2)), values[:, :, counts].std((0, 2))
+    expected = nn.functional.normalize((values - mean[:, None]) / std[:, None], dim=1)
+    found = unpacked_places(own._split(shoes)[1][:, :-1], own.earlier.channels)
+    torch.testing.assert_close(found.maps, expected, rtol=1e-2, atol=1e-2)
+    assert found.counts is not None and torch.equal(found.counts, counts.expand(10, -1))
+
+    heads = network.heads(left, right)
+    assert heads.shape == (2, 5, 2)
+    heads[1, :, 1].sum().backward()
+    trained = {name for name, value in network.named_parameters() if value.grad is not None and value.grad.any()}
+    assert trained == {f"siamese.members.0.earlier.head.2.{name}" for name in ("weight", "bias")}
+    network.eval()
+    torch.testing.assert_close(network(left, right), network(right, left), rtol=1e-4, atol=1e-5)
+
+
+def test_one_image_is_compared_by_both_stages_half_by_half() -> None:
+    single, dual = (earlier_stage(approach, kernel_size=1).eval() for approach in ("single", "dual"))
+    dual.start_from(single.state_dict())
+    left, right = cut_outs(3, 32), cut_outs(3, 32)
+    torch.testing.assert_close(single(left, right), dual(left, right))
+
+
+@pytest.mark.parametrize("wrong", [{"cutout": None}, {"fusion": "compare"}, {"stages": 1}])
+def test_a_stage_before_needs_places(wrong: dict[str, Any]) -> None:
+    settings = convolutions("dual", **{**EARLIER_STAGE, **wrong})
+    with pytest.raises(UserError, match=r"approach.earlier_stage=true: expected an approach.cutout, .*fusion=local"):
+        settings.check()
 
 
 def test_without_norm_no_network_keeps_statistics() -> None:

@@ -34,10 +34,10 @@ from shoepair.models.cutout import turned
 from shoepair.models.depthwise import with_quick_gradients
 from shoepair.models.encoders import PretrainedEncoder, freeze_before, load_weights
 from shoepair.models.ensemble import Ensemble
-from shoepair.models.local import AGREEMENTS, covered_places, match_local_features, similarities, unpacked
+from shoepair.models.local import AGREEMENTS, covered_places, match_local_features, sharpness, similarities, unpacked
 from shoepair.models.module import DualImageModule
 from shoepair.models.networks import PairNetwork, build_network
-from shoepair.models.pretrained import CutOutSiamese, PretrainedSiamese, sharpness
+from shoepair.models.pretrained import CutOutSiamese, PretrainedSiamese
 from shoepair.models.siamese import SiameseNetwork, Standardise
 from shoepair.training.checkpoint import load_module
 
@@ -323,6 +323,12 @@ def test_timms_own_weights_are_downloaded_once(served: tuple[str, dict[str, byte
             "approach.unfreeze_from=avgpool: expected a part that",
         ),
         (
+            "approach.cutout=64 approach.hidden_units=null approach.local_layer=features.3 "
+            "approach.earlier_layer=features.8",
+            "approach.earlier_layer=features.8: expected a part that gives maps of the image, (C, H, W) with H and W "
+            "alike and a multiple of the 8 of local_layer; it gives (48, 4, 4).",
+        ),
+        (
             "approach.frozen=false approach.local_layer=classifier",
             "approach.local_layer=classifier: expected a part that",
         ),
@@ -357,7 +363,7 @@ def counted_looks(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     seen: list[int] = []
     look = PretrainedEncoder.look
 
-    def counted(self: PretrainedEncoder, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+    def counted(self: PretrainedEncoder, images: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
         seen.append(len(images))
         return look(self, images)
 
@@ -481,12 +487,12 @@ def test_threads_do_not_see_each_others_maps() -> None:
     network = encoder_of(SMALL, 32, weights=None, frozen=False, local_layer="features.3").eval()
     images = [torch.rand(1, 3, 32, 32) - 0.5 for _ in range(4)]
     with torch.no_grad():
-        expected = [network.look(image)[1] for image in images]
+        expected = [network.look(image)[1][0] for image in images]
         with ThreadPoolExecutor(4) as pool:
-            for i, (_, maps) in enumerate(pool.map(network.look, images * 20)):
-                assert maps is not None and torch.equal(maps, expected[i % 4])  # type: ignore[arg-type]
+            for i, (_, (maps,)) in enumerate(pool.map(network.look, images * 20)):
+                assert torch.equal(maps, expected[i % 4])
         copied = copy.deepcopy(network)
-        assert torch.equal(copied.look(images[0])[1], expected[0])  # type: ignore[arg-type]
+        assert torch.equal(copied.look(images[0])[1][0], expected[0])
 
 
 def maps_by_the_library(body: nn.Module, library: str, part: str, images: torch.Tensor) -> torch.Tensor:
@@ -517,9 +523,9 @@ def test_maps_are_those_that_the_library_itself_gives(encoder: str, part: str) -
     network = encoder_of(encoder, 64, weights=None, frozen=False, local_layer=part)
     images = torch.rand(2, 3, 64, 64) - 0.5
     with torch.no_grad():
-        _, maps = network.look(images)
+        _, (maps,) = network.look(images)
         expected = maps_by_the_library(network.body, library, part, (images + 0.5 - network.mean) / network.std)
-    assert maps is not None and maps.std() > 0 and torch.equal(maps, expected)
+    assert maps.std() > 0 and torch.equal(maps, expected)
 
 
 def test_the_maps_of_a_part_are_judged_place_by_place() -> None:
@@ -536,8 +542,7 @@ def test_the_maps_of_a_part_are_judged_place_by_place() -> None:
     assert isinstance(own, PretrainedSiamese) and own.places is not None
     images = torch.rand(6, 3, 64, 64) - 0.5
     own.eval()
-    vectors, maps = own.encoder.look(images)
-    assert maps is not None
+    vectors, (maps,) = own.encoder.look(images)
     torch.testing.assert_close(vectors, own.encoder(images))
     expected = own.encoder.body.features[:9]((images + 0.5 - own.encoder.mean) / own.encoder.std)  # type: ignore[index, operator]
     torch.testing.assert_close(maps, expected)
@@ -645,14 +650,14 @@ def test_the_surer_one_does_not_outvote_the_other() -> None:
     torch.manual_seed(0)
     for _ in range(200):
         images = torch.randn(64, 3, 4, 4)
-        joint.train()(images, images)
+        joint.train().heads(images, images)
     joint.eval()
     spread = joint.logit_std
     assert spread[1] == pytest.approx(10, rel=0.1)  # the first value of the larger image is a unit normal
     images = torch.randn(5, 3, 4, 4)
     small = torch.nn.functional.interpolate(images, (2, 2), mode="bilinear")[:, 0, 0, 0]
     expected = (small / spread[0] - 10 * images[:, 0, 0, 0] / spread[1]) / 2 * spread.mean()
-    torch.testing.assert_close(joint(images, images)[:, 1], expected)
+    torch.testing.assert_close(joint.combine(joint.heads(images, images))[:, 1], expected)
 
 
 def cut_out_network(**changes: Any) -> PairNetwork:
@@ -669,8 +674,7 @@ def test_of_cut_outs_the_places_that_the_shoe_covers_are_compared() -> None:
     cover[:, :, 16:48] = 1.0
     shoes = torch.cat([(torch.rand(6, 3, 64, 64) - 0.5) * cover, cover], 1)
     network.measure(shoes)
-    maps = own.encoder.look(shoes[:, :3])[1]
-    assert maps is not None
+    (maps,) = own.encoder.look(shoes[:, :3])[1]
     values = (maps - own.map_mean) / own.map_std
     torch.testing.assert_close(values.mean((0, 2, 3)), torch.zeros(maps.shape[1]), atol=1e-4, rtol=0)
     torch.testing.assert_close(values.std((0, 2, 3)), torch.ones(maps.shape[1]), atol=1e-2, rtol=0)
@@ -715,6 +719,35 @@ def test_the_head_on_places_counts_what_it_is_asked_to() -> None:
     joint.logit_std.copy_(torch.tensor([2.0, 4.0]))
     heads = torch.randn(2, 5, 2)
     torch.testing.assert_close(network.combine(heads), (heads[0] / 2 + 3 * heads[1] / 4) / 4 * 3)
+
+
+def test_places_of_an_earlier_layer_are_compared_by_a_third_head() -> None:
+    """Averaged to as many places as the other layer has; what the two other heads are given stays as it is."""
+    torch.manual_seed(0)
+    asked = {"quantiles": [0.5], "scales": 2, "extents": True}
+    network = cut_out_network(earlier_layer="features.3", **asked).eval()
+    own = network.siamese.members[0]  # type: ignore[union-attr, index]
+    assert isinstance(own, CutOutSiamese)
+    shoes = torch.rand(6, 4, 64, 64) - torch.tensor([0.5, 0.5, 0.5, 0.0])[:, None, None]
+    network.measure(shoes)
+    local, earlier = own.encoder.look(shoes[:, :3])[1]
+    assert (local.shape[-1], earlier.shape[-1]) == (4, 8)
+    expected = nn.functional.avg_pool2d(earlier, 2)
+    expected = (expected - expected.mean((0, 2, 3), keepdim=True)) / expected.std((0, 2, 3), keepdim=True)
+    embeddings = own.encode(shoes)
+    num_places, num_channels = 16, earlier.shape[1]
+    found = embeddings[:, -(num_channels + 1) * num_places : -num_places].unflatten(1, (num_channels, num_places))
+    expected = nn.functional.normalize(expected.flatten(2), dim=1)
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
+    left, right = embeddings[:3], embeddings[3:]
+    assert own.compare_by_head(left, right).shape == (3, 3, 2)
+    torch.testing.assert_close(own.figures(left, right), own.figures(right, left), rtol=1e-4, atol=1e-5)
+
+    before = cut_out_network(**asked).eval()
+    shared = {name: value for name, value in network.state_dict().items() if name in before.state_dict()}
+    before.load_state_dict({**shared, "siamese.logit_std": torch.ones(2)})
+    figures = before.figures(*before.encode(shoes).split(3))
+    torch.testing.assert_close(own.figures(left, right)[:, : figures.shape[1]], figures, rtol=1e-4, atol=1e-5)
 
 
 def test_heads_on_kept_figures_come_to_the_minimum_of_their_loss(

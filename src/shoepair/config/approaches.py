@@ -107,6 +107,11 @@ class ConvolutionSettings(ApproachSettings):
         "How the shoes are compared. stack: stacked, as the original; else each is encoded by the same stages. "
         "compare: means of their last feature maps; local: also each place with the places of the other like it."
     )
+    earlier_stage: bool = key(
+        "With cutout and fusion=local: true: the places of the stage before the last, four times as many, are compared "
+        "as well.",
+        before=False,
+    )
     kernel_size: Odd = key("Side of the convolutions' kernels.")
     width: Annotated[int, Ge(1), Le(1024)] = key("Channels of the first stage; every stage doubles them.")
     stages: Annotated[int, Ge(1), Le(8)] = key("Stages of convolution, norm, ReLU and 2 x 2 pooling.")
@@ -120,6 +125,11 @@ class ConvolutionSettings(ApproachSettings):
             raise UserError(
                 f"approach.copies={self.copies}: expected 0, since with approach.cutout=null each shoe is changed anew "
                 "whenever it is seen."
+            )
+        if self.earlier_stage and (self.cutout is None or self.fusion != "local" or self.stages < 2):
+            raise UserError(
+                "approach.earlier_stage=true: expected an approach.cutout, approach.fusion=local and an "
+                "approach.stages from 2 on; or approach.earlier_stage=false."
             )
 
     @property
@@ -139,7 +149,8 @@ class ConvolutionSettings(ApproachSettings):
         side = self.cutout or image_size
         places = (side // 2**self.stages) ** 2
         # The image, each stage's convolution, of which the next one has half as many, and their gradients.
-        return 2 * side**2 * (3 + 4 * self.width) + (6 * places**2 if self.fusion == "local" else 0)
+        alike = 0 if self.fusion != "local" else 6 * places**2 * (17 if self.earlier_stage else 1)
+        return 2 * side**2 * (3 + 4 * self.width) + alike
 
 
 class SingleSettings(ConvolutionSettings):
@@ -162,6 +173,8 @@ OF_CUT_OUTS: dict[str, Any] = {
     "penalty": 0.0,
     "local_penalty": 0.0,
     "local_weight": 1.0,
+    "earlier_layer": None,
+    "earlier_weight": 1.0,
 }
 
 
@@ -190,6 +203,10 @@ class PretrainedSettings(ApproachSettings):
         "place; the mean of the heads' logits counts, each divided by its standard deviation. null: none.",
         before=None,
     )
+    earlier_layer: Text | None = key(
+        "With cutout: a part before it, such as blocks.2, whose places a third head compares. null: none.", before=None
+    )
+    earlier_weight: Weight = key("What that head counts, as local_weight.", before=1.0)
     quantiles: Quantiles = key(
         "With cutout: further quantiles, such as 0.5, of how like each place is to the one most like it, for the head "
         "on places.",

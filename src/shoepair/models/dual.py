@@ -4,8 +4,8 @@ import torch
 from torch import Tensor
 
 from shoepair.config.approaches import DualSettings, NetworkSettings
+from shoepair.models.ensemble import comparer
 from shoepair.models.networks import PairNetwork
-from shoepair.models.siamese import SIAMESE
 from shoepair.models.stages import StackedCNN
 
 
@@ -21,13 +21,14 @@ class DualImageCNN(PairNetwork):
         assert isinstance(own, DualSettings)
         channels, side = (3, settings.image_size) if own.cutout is None else (4, own.cutout)
         self.stacked = StackedCNN(2 * channels, side**2, own) if own.fusion == "stack" else None
-        self.siamese = None if own.fusion == "stack" else SIAMESE[own.fusion](own)
+        self.siamese = None if own.fusion == "stack" else comparer(own)
 
-    def forward(self, left: Tensor, right: Tensor) -> Tensor:
-        outputs: Tensor
+    def heads(self, left: Tensor, right: Tensor) -> Tensor:
         if self.stacked is not None:
-            outputs = self.stacked(torch.cat([left, right], dim=1))  # one behind the other
-        else:
-            assert self.siamese is not None
-            outputs = self.siamese(left, right)
-        return outputs
+            outputs: Tensor = self.stacked(torch.cat([left, right], dim=1))  # one behind the other
+            return outputs.unsqueeze(0)
+        assert self.siamese is not None
+        return self.siamese.heads(left, right)
+
+    def combine(self, heads: Tensor) -> Tensor:
+        return heads[0] if self.siamese is None else self.siamese.combine(heads)

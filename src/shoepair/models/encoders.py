@@ -4,7 +4,7 @@ import contextlib
 import functools
 import threading
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,6 +22,10 @@ from shoepair.models.stages import channels_last
 class PretrainedEncoder(nn.Module):
     """A model of torchvision or timm without its classifier: one vector of length 1 for each shoe, and if asked maps.
 
+    Attributes:
+        num_channels: of the maps of local_layer; 0 without them.
+        num_earlier: likewise, of earlier_layer.
+
     It always computes in evaluation mode, so batch norm keeps the statistics of the images it was trained on: those of
     a few dozen shoes would be worse.
 
@@ -38,18 +42,19 @@ class PretrainedEncoder(nn.Module):
     def __init__(self, settings: PretrainedSettings, image_size: int) -> None:
         super().__init__()
         encoder, frozen = settings.encoder, settings.frozen
-        unfreeze_from, local_layer = settings.unfreeze_from, settings.local_layer
+        asked = {"local_layer": settings.local_layer, "earlier_layer": settings.earlier_layer}
+        self.asked = {key: layer for key, layer in asked.items() if layer is not None}
         library, _, name = encoder.partition("/")
         body, mean, std = LIBRARIES[library](name, settings.weights)
         self.body = with_quick_gradients(body).requires_grad_(not frozen).eval()
         self.frozen = frozen
         self.image_size = image_size
         self.quick: tuple[nn.Module, ...] = ()  # not a module of this one, so that its weights are not kept twice
-        for key, part in (("unfreeze_from", unfreeze_from), ("local_layer", local_layer)):
+        for key, part in ({"unfreeze_from": settings.unfreeze_from} | self.asked).items():
             if part is not None:
                 _check_part(self.body, part, key)
-        if local_layer is not None:
-            self.body.get_submodule(local_layer).register_forward_hook(_keep_maps)
+        for key, layer in self.asked.items():
+            self.body.get_submodule(layer).register_forward_hook(functools.partial(_keep_maps, key))
         # Its own normalisation, of RGB from 0 to 1. Kept with the weights, so that a checkpoint needs nothing else.
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
@@ -62,17 +67,11 @@ class PretrainedEncoder(nn.Module):
                 f"approach.encoder={encoder}: it refused images of data.image_size={image_size} "
                 f"({one_line(str(error)) or type(error).__name__}); many such models want 224."
             ) from error
-        if local_layer is not None:
-            shape = tuple(maps.shape[1:]) if isinstance(maps, Tensor) else ()
-            if len(shape) != 3 or shape[1] != shape[2] or not 2 <= shape[1] <= MOST_PLACES:
-                raise UserError(
-                    f"approach.local_layer={local_layer}: expected a part that gives maps of the image, (C, H, W) with "
-                    f"H and W alike and from 2 to {MOST_PLACES}; it gives {shape or 'something else'}."
-                )
-        if not frozen and unfreeze_from is not None:
-            freeze_before(self.body, unfreeze_from, images)
+        _check_places(self.asked, maps)
+        if not frozen and settings.unfreeze_from is not None:
+            freeze_before(self.body, settings.unfreeze_from, images)
         self.num_features = vectors.shape[1]
-        self.num_channels = 0 if maps is None else maps.shape[1]
+        self.num_channels, self.num_earlier = (*(of_layer.shape[1] for of_layer in maps), 0, 0)[:2]
 
     def train(self, mode: bool = True) -> "PretrainedEncoder":
         super().train(mode)
@@ -88,36 +87,56 @@ class PretrainedEncoder(nn.Module):
         """RGB in [-0.5, 0.5], (B, 3, H, W) -> (B, num_features), each of length 1."""
         return self.look(images)[0]
 
-    def look(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
-        """As forward, and the maps of the part that was asked for, (B, num_channels, H', W')."""
-        return self._look(self.quick[0] if self.quick else self.body, images)
+    def look(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """As forward, and the maps of local_layer and of earlier_layer, as far as asked for, (B, C, H', W') each."""
+        vectors, *maps = self._look(self.quick[0] if self.quick else self.body, images)
+        return vectors, maps
 
-    def _look(self, body: nn.Module, images: Tensor) -> tuple[Tensor, Tensor | None]:
-        _LATEST.maps = None
+    def _look(self, body: nn.Module, images: Tensor) -> list[Tensor]:
+        _LATEST.maps = {}
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
             features = body((images + 0.5 - self.mean) / self.std)
-        maps, _LATEST.maps = _LATEST.maps, None
+        maps, _LATEST.maps = _LATEST.maps, {}
         if features.ndim == 4:
             features = features.mean(dim=(2, 3))
-        return nn.functional.normalize(features.float(), dim=1), maps
+        kept: list[Any] = [maps.get(key) for key in self.asked]
+        return [nn.functional.normalize(features.float(), dim=1), *kept]
 
 
 MOST_PLACES = 32  # along each side of maps that are compared: every place with every other one
 
 
 class _Latest(threading.local):
-    """What the part whose maps are wanted gave in this pass. Each thread has its own: several may share a network."""
+    """What the parts whose maps are wanted gave in this pass. Each thread has its own: several may share a network."""
 
-    maps: Any = None
+    maps: Mapping[str, Any] = {}
 
 
 _LATEST = _Latest()
 
 
-def _keep_maps(part: nn.Module, inputs: Any, output: Any) -> None:
+def _keep_maps(key: str, part: nn.Module, inputs: Any, output: Any) -> None:
     """A forward hook. Of a part that computes several times, the first output counts."""
-    if _LATEST.maps is None:
-        _LATEST.maps = output
+    _LATEST.maps = {key: output, **_LATEST.maps}
+
+
+def _check_places(asked: Mapping[str, str], maps: Sequence[Any]) -> None:
+    """Raise a UserError if what layers give has no places that can be compared.
+
+    Args:
+        asked: the layers by their keys: local_layer and earlier_layer.
+        maps: what they gave.
+    """
+    shapes = [tuple(of_layer.shape[1:]) if isinstance(of_layer, Tensor) else () for of_layer in maps]
+    for (key, layer), shape in zip(asked.items(), shapes, strict=True):
+        num_local = shapes[0][1] if key == "earlier_layer" else None
+        sides = f"from 2 to {MOST_PLACES}" if num_local is None else f"a multiple of the {num_local} of local_layer"
+        square = len(shape) == 3 and shape[1] == shape[2]
+        if not square or (shape[1] % num_local if num_local else not 2 <= shape[1] <= MOST_PLACES):
+            raise UserError(
+                f"approach.{key}={layer}: expected a part that gives maps of the image, (C, H, W) with H and W alike "
+                f"and {sides}; it gives {shape or 'something else'}."
+            )
 
 
 def freeze_before(body: nn.Module, first: str, images: Tensor) -> None:

@@ -6,8 +6,9 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from shoepair.config.approaches import ConvolutionSettings
 from shoepair.models.local import LocalFeatures
-from shoepair.models.siamese import SiameseNetwork
+from shoepair.models.siamese import SIAMESE, ConvolutionSiamese, SiameseNetwork
 
 STD_MOMENTUM = 0.1  # of a running mean, as in batch norm
 SMALLEST_STD = 1e-3
@@ -69,14 +70,23 @@ class Ensemble(SiameseNetwork):
             self.logit_std.lerp_(logits.std(dim=1, correction=0).clamp_min(SMALLEST_STD), STD_MOMENTUM)
         return outputs
 
-    def combine(self, outputs: Tensor) -> Tensor:
-        """(num_heads, B, 2) -> (B, 2): their mean by head_weights, as far from 0 as theirs are on average."""
+    def combine(self, heads: Tensor) -> Tensor:
+        """Their mean by head_weights, as far from 0 as theirs are on average."""
         shares = (self.head_shares / self.logit_std).view(-1, 1, 1)
-        return (outputs * shares).sum(dim=0) * self.logit_std.mean()
+        return (heads * shares).sum(dim=0) * self.logit_std.mean()
 
     @property
     def _networks(self) -> list[SiameseNetwork]:
         return cast(list[SiameseNetwork], list(self.members))
+
+
+def comparer(settings: ConvolutionSettings) -> SiameseNetwork:
+    """What compares two shoes by the settings' fusion; if it has several heads, the ensemble of these."""
+    own: ConvolutionSiamese = SIAMESE[settings.fusion](settings)
+    if own.num_heads == 1:
+        return own
+    assert settings.cutout is not None  # the only ones that ask several
+    return Ensemble([(own, settings.cutout)])
 
 
 def resized(images: Tensor, image_size: int) -> Tensor:

@@ -85,6 +85,13 @@ def unpacked(descriptors: Tensor, channels: int, *, covers: bool) -> LocalFeatur
     return LocalFeatures(maps, searched, descriptors[:, 2 * channels * places :] > 0 if covers else None)
 
 
+def unpacked_places(descriptors: Tensor, channels: int) -> LocalFeatures:
+    """Of places that are compared as they are searched, (B, channels * places), and then which count, (B, places)."""
+    num_places = descriptors.shape[1] // (channels + 1)
+    places = descriptors[:, : channels * num_places].unflatten(1, (channels, num_places))
+    return LocalFeatures(places, places, descriptors[:, channels * num_places :] > 0)
+
+
 def similarities(one: LocalFeatures, other: LocalFeatures) -> Tensor:
     """How alike each place of one shoe is to each of the other, cosines: (B, places of one, places of the other)."""
     return one.searched.transpose(1, 2) @ other.searched
@@ -180,6 +187,24 @@ def extents(one: LocalFeatures, other: LocalFeatures) -> Tensor:
     assert one.counts is not None and other.counts is not None
     covered_one, covered_other = (shoes.to(one.maps.dtype).mean(1) for shoes in (one.counts, other.counts))
     return torch.stack([covered_one + covered_other, (covered_one - covered_other).abs()], dim=1)
+
+
+def sharpness(cut_outs: Tensor) -> Tensor:
+    """The logarithm of the mean difference between neighbouring pixels of a shoe: (B, 4, H, W) -> (B,)."""
+    grey, cover = cut_outs[:, :3].mean(1), cut_outs[:, 3] > 0.9
+    across, down = (grey.diff(dim=dim).abs() for dim in (2, 1))
+    inside = [cover[:, :, 1:] & cover[:, :, :-1], cover[:, 1:] & cover[:, :-1]]
+    total = (across * inside[0]).sum((1, 2)) + (down * inside[1]).sum((1, 2))
+    num = inside[0].sum((1, 2)) + inside[1].sum((1, 2))
+    return torch.log(total / num.clamp_min(1) + 1e-3)
+
+
+def expected_agreement(sharp_one: Tensor, sharp_other: Tensor) -> Tensor:
+    """What may be expected of agreement(), by how sharp two shoes are: (B,) each -> (B, 2).
+
+    Blurred shoes look alike, and a sharp one unlike a blurred one.
+    """
+    return torch.stack([sharp_one + sharp_other, (sharp_one - sharp_other).abs()], dim=1)
 
 
 def _halved(values: Tensor, side: int) -> Tensor:

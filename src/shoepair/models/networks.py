@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from shoepair.config.approaches import NetworkSettings, approach_named
 from shoepair.models.cutout import CutOut, turned
-from shoepair.models.siamese import SiameseNetwork
+from shoepair.models.siamese import EarlierPlaces, SiameseNetwork
 
+LINEAR_LR_SCALE = 10.0  # of a linear head on standardised figures, whose weights have further to go
 _COMPARER = re.compile(r"^(siamese|halves)\.")
 
 
@@ -143,7 +144,11 @@ class PairNetwork(nn.Module):
 
     def parameter_groups(self, lr: float) -> list[dict[str, Any]]:
         """What the optimizer is to train, each group with its learning rate; the first one has `lr`."""
-        return [{"params": list(self.parameters()), "lr": lr}]
+        linear = {value for part in self.modules() if isinstance(part, EarlierPlaces) for value in part.parameters()}
+        groups = [{"params": [value for value in self.parameters() if value not in linear], "lr": lr}]
+        if linear:
+            groups.append({"params": list(linear), "lr": lr * LINEAR_LR_SCALE})
+        return groups
 
 
 def logit(outputs: Tensor) -> Tensor:

@@ -15,14 +15,17 @@ from shoepair.models.local import (
     agreement,
     coarser,
     covered_places,
+    expected_agreement,
     extents,
     local_descriptors,
     match_local_features,
+    sharpness,
     similarities,
     unpacked,
 )
 from shoepair.models.networks import PairNetwork, build_network
-from shoepair.models.siamese import SiameseNetwork, Standardise, standardised_head
+from shoepair.models.pooling import shrunk
+from shoepair.models.siamese import SiameseNetwork, standardised_head
 from shoepair.models.stages import channels_last
 
 
@@ -49,9 +52,9 @@ class PretrainedSiamese(SiameseNetwork):
 
     def encode(self, images: Tensor) -> Tensor:
         embeddings, maps = self.encoder.look(channels_last(images))
-        if self.places is None or maps is None:
+        if self.places is None:
             return embeddings
-        return torch.cat([embeddings, self.places.describe(maps)], dim=1)
+        return torch.cat([embeddings, self.places.describe(maps[0])], dim=1)
 
     def global_descriptor(self, embeddings: Tensor) -> Tensor:
         """The encoder's embeddings."""
@@ -99,17 +102,18 @@ class LocalHead(nn.Module):
 
 
 class CutOutSiamese(SiameseNetwork):
-    """Compares cut-outs by what an encoder that is not trained sees of them, with two linear heads: by its embeddings
-    and the means of its maps where the shoe is; and by how well the places of the two shoes agree.
+    """Compares cut-outs by what an encoder that is not trained sees of them, with linear heads: by its embeddings and
+    the means of its maps where the shoe is; by how well the places of the two shoes agree; and, with earlier_layer,
+    how well those of that layer do.
 
     Args:
-        settings: dropout is that of the first head's features; local_weight, what the head on places counts where the
-            other one counts 1.
+        settings: dropout is that of the first head's features; local_weight and earlier_weight, what the heads on
+            places count where the first one counts 1.
     """
 
     encoder: PretrainedEncoder
     in_channels = 4
-    num_heads, needs_reranking = 2, True
+    needs_reranking = True
     map_mean: Tensor
     map_std: Tensor
 
@@ -117,65 +121,74 @@ class CutOutSiamese(SiameseNetwork):
         super().__init__()
         self.encoder = encoder
         self.settings = settings
-        self.head_weights = (1.0, settings.local_weight)
-        channels = encoder.num_channels
-        self.num_global = encoder.num_features + channels
+        self.num_global = encoder.num_features + encoder.num_channels
         # Some channels are far larger than others, and would alone decide which places are alike.
-        self.register_buffer("map_mean", torch.zeros(1, channels, 1, 1))
-        self.register_buffer("map_std", torch.ones(1, channels, 1, 1))
-        self.lengths = [self.num_global + 4, settings.scales * (AGREEMENTS + len(settings.quantiles)) + 2]
-        if settings.extents:
-            self.lengths[1] += 2
-        self.head = _linear_head(self.lengths[0], settings.dropout)
-        self.local_head = _linear_head(self.lengths[1], 0.0)
+        self.register_buffer("map_mean", torch.zeros(1, encoder.num_channels, 1, 1))
+        self.register_buffer("map_std", torch.ones(1, encoder.num_channels, 1, 1))
+        num_agreements = AGREEMENTS + len(settings.quantiles)
+        besides = 4 if settings.extents else 2
+        self.lengths = [self.num_global + 4, settings.scales * num_agreements + besides]
+        self.head = standardised_head(self.lengths[0], hidden_units=None, dropout=settings.dropout)
+        self.local_head = standardised_head(self.lengths[1], hidden_units=None, dropout=0.0)
+        self.head_weights = [1.0, settings.local_weight]
+        if encoder.num_earlier:
+            self.register_buffer("earlier_mean", torch.zeros(1, encoder.num_earlier, 1, 1))
+            self.register_buffer("earlier_std", torch.ones(1, encoder.num_earlier, 1, 1))
+            self.lengths.append(num_agreements + besides)
+            self.earlier_head = standardised_head(self.lengths[2], hidden_units=None, dropout=0.0)
+            self.head_weights.append(settings.earlier_weight)
+        self.num_heads = len(self.lengths)
 
     @torch.no_grad()
     def measure(self, images: Tensor) -> None:
         """Find out by some cut-outs, (B, 4, H, W), how large each channel of the maps is."""
-        maps = [self._look(batch)[1] for batch in images.split(32)]
-        values = torch.cat([one.transpose(0, 1).flatten(1) for one in maps], dim=1)
-        self.map_mean.copy_(values.mean(1).view_as(self.map_mean))
-        self.map_std.copy_(values.std(1).view_as(self.map_std).clamp_min(1e-8))
+        seen = [self._look(batch)[1] for batch in images.split(32)]
+        for (mean, std), maps in zip(self._statistics, zip(*seen, strict=True), strict=True):
+            values = torch.cat([one.transpose(0, 1).flatten(1) for one in maps], dim=1)
+            mean.copy_(values.mean(1).view_as(mean))
+            std.copy_(values.std(1).view_as(std).clamp_min(1e-8))
 
     def encode(self, images: Tensor) -> Tensor:
-        """Two vectors of length 1, how sharp the cut-out is, then the places, then which of them count."""
+        """Two vectors of length 1, how sharp the cut-out is, of each layer the places, and which of them count."""
         embeddings, maps = self._look(images)
-        counts = covered_places(images, maps.shape[-1])
-        inside = (maps.flatten(2) * counts[:, None]).sum(2) / counts.sum(1, keepdim=True)
-        places = nn.functional.normalize((maps - self.map_mean) / self.map_std, dim=1)
+        counts = covered_places(images, maps[0].shape[-1])
+        inside = (maps[0].flatten(2) * counts[:, None]).sum(2) / counts.sum(1, keepdim=True)
         inside = nn.functional.normalize(inside, dim=1)
-        return torch.cat([embeddings, inside, sharpness(images)[:, None], places.flatten(1), counts], dim=1)
+        layers = zip(maps, self._statistics, strict=True)
+        places = [nn.functional.normalize((values - mean) / std, dim=1).flatten(1) for values, (mean, std) in layers]
+        return torch.cat([embeddings, inside, sharpness(images)[:, None], *places, counts], dim=1)
 
     def global_descriptor(self, embeddings: Tensor) -> Tensor:
         return embeddings[:, : self.num_global]
 
     def compare(self, one: Tensor, other: Tensor) -> Tensor:
-        return self.compare_by_head(one, other).mean(dim=0)
+        return self.combine(self.compare_by_head(one, other))
 
     def compare_by_head(self, one: Tensor, other: Tensor) -> Tensor:
         return self.judge(self.figures(one, other))
 
     def judge(self, figures: Tensor) -> Tensor:
-        """The outputs of both heads: what figures() gives -> (2, B, 2)."""
-        of_vectors, of_places = figures.split(self.lengths, dim=1)
-        return torch.stack([self.head(of_vectors), self.local_head(of_places)])
+        """The outputs of all heads: what figures() gives -> (num_heads, B, 2)."""
+        parts = figures.split(self.lengths, dim=1)
+        return torch.stack([head(part) for head, part in zip(self._heads, parts, strict=True)])
 
     def figures(self, one: Tensor, other: Tensor) -> Tensor:
         """All that the heads are given of pairs of embeddings; nothing of it is trained: (B, C) each -> (B, F)."""
         global_one, global_other = self.global_descriptor(one), self.global_descriptor(other)
         product, first = global_one * global_other, self.encoder.num_features
         cosines = torch.stack([product[:, :first].sum(1), product[:, first:].sum(1)], dim=1)
-        # Blurred shoes look alike, and a sharp one unlike a blurred one: what may be expected of the others.
-        sharp_one, sharp_other = one[:, self.num_global], other[:, self.num_global]
-        expected = torch.stack([sharp_one + sharp_other, (sharp_one - sharp_other).abs()], dim=1)
-        of_vectors = [(global_one - global_other).abs(), cosines, expected]
-        left, right = self.local_features(one), self.local_features(other)
-        of_places = [agreement(left, right, similarities(left, right), self.settings.quantiles), expected]
+        besides = [expected_agreement(one[:, self.num_global], other[:, self.num_global])]
+        of_vectors = [(global_one - global_other).abs(), cosines, *besides]
+        layers = list(zip(self._places(one), self._places(other), strict=True))
         if self.settings.extents:
-            of_places.append(extents(left, right))
+            besides.append(extents(*layers[0]))
+        of_places = [self._agreement(*layers[0]), *besides]
+        left, right = layers[0]
         for _ in range(self.settings.scales - 1):
             left, right = coarser(left), coarser(right)
-            of_places.append(agreement(left, right, similarities(left, right), self.settings.quantiles))
+            of_places.append(self._agreement(left, right))
+        for earlier in layers[1:]:
+            of_places += [self._agreement(*earlier), *besides]
         return torch.cat([*of_vectors, *of_places], dim=1)
 
     def penalty(self) -> Tensor:
@@ -187,31 +200,38 @@ class CutOutSiamese(SiameseNetwork):
             squares.append((linear.weight[1] - linear.weight[0]).square().sum())
         return self.settings.penalty * squares[0] + self.settings.local_penalty * squares[1]
 
-    def _look(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        embeddings, maps = self.encoder.look(channels_last(images[:, :3]))
-        assert maps is not None
-        return embeddings, maps.float()
-
     def local_features(self, embeddings: Tensor) -> LocalFeatures:
+        return self._places(embeddings)[0]
+
+    def _look(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """As the encoder does; maps of the earlier layer are averaged to as many places as local_layer's."""
+        embeddings, maps = self.encoder.look(channels_last(images[:, :3]))
+        side = maps[0].shape[-1]
+        return embeddings, [shrunk(of_layer.float(), side) for of_layer in maps]
+
+    def _places(self, embeddings: Tensor) -> list[LocalFeatures]:
+        """Of each layer."""
         rest = embeddings[:, self.num_global + 1 :]
-        channels = self.encoder.num_channels
-        num_places = rest.shape[1] // (channels + 1)
-        places = rest[:, : channels * num_places].unflatten(1, (channels, num_places))
-        return LocalFeatures(places, places, rest[:, channels * num_places :] > 0)
+        channels = [mean.shape[1] for mean, _ in self._statistics]
+        num_places = rest.shape[1] // (sum(channels) + 1)
+        *layers, counts = rest.split([num_places * each for each in (*channels, 1)], dim=1)
+        unflattened = [layer.unflatten(1, (each, num_places)) for layer, each in zip(layers, channels, strict=True)]
+        return [LocalFeatures(places, places, counts > 0) for places in unflattened]
 
+    def _agreement(self, one: LocalFeatures, other: LocalFeatures) -> Tensor:
+        return agreement(one, other, similarities(one, other), self.settings.quantiles)
 
-def sharpness(cut_outs: Tensor) -> Tensor:
-    """The logarithm of the mean difference between neighbouring pixels of a shoe: (B, 4, H, W) -> (B,)."""
-    grey, cover = cut_outs[:, :3].mean(1), cut_outs[:, 3] > 0.9
-    across, down = (grey.diff(dim=dim).abs() for dim in (2, 1))
-    inside = [cover[:, :, 1:] & cover[:, :, :-1], cover[:, 1:] & cover[:, :-1]]
-    total = (across * inside[0]).sum((1, 2)) + (down * inside[1]).sum((1, 2))
-    num = inside[0].sum((1, 2)) + inside[1].sum((1, 2))
-    return torch.log(total / num.clamp_min(1) + 1e-3)
+    @property
+    def _heads(self) -> list[nn.Module]:
+        return [self.head, self.local_head, *([self.earlier_head] if self.num_heads > 2 else [])]
 
-
-def _linear_head(num_features: int, dropout: float) -> nn.Sequential:
-    return nn.Sequential(Standardise(num_features), nn.Dropout(dropout), nn.Linear(num_features, 2))
+    @property
+    def _statistics(self) -> list[tuple[Tensor, Tensor]]:
+        """Of each layer, the mean and the standard deviation of its channels: (1, C, 1, 1)."""
+        own = [(self.map_mean, self.map_std)]
+        if self.num_heads > 2:
+            own.append((self.get_buffer("earlier_mean"), self.get_buffer("earlier_std")))
+        return own
 
 
 class PretrainedNetwork(PairNetwork):

@@ -12,12 +12,18 @@ from shoepair.models.local import (
     LocalFeatures,
     agreement,
     covered_places,
+    expected_agreement,
+    extents,
     local_descriptors,
     match_local_features,
+    sharpness,
     similarities,
     unpacked,
+    unpacked_places,
 )
 from shoepair.models.stages import channels_last, convolution_stages, linear_head
+
+QUANTILES = (0.25, 0.5, 0.75)  # of how like each of the places of the earlier stage is to the one most like it
 
 
 class SiameseNetwork(nn.Module):
@@ -33,19 +39,16 @@ class SiameseNetwork(nn.Module):
     head_weights: Sequence[float] | None = None  # what each of them counts in an ensemble; None: all alike
     needs_reranking = False  # whether comparing two embeddings takes much longer than two global descriptors
 
-    def forward(self, left: Tensor, right: Tensor) -> Tensor:
-        """Two outputs for every pair of photos or cut-outs: (B, 3 or 4, H, W) each -> (B, 2)."""
+    def heads(self, left: Tensor, right: Tensor) -> Tensor:
+        """What every head says of every pair of photos or cut-outs: (B, 3 or 4, H, W) each -> (num_heads, B, 2)."""
         both = self.encode(torch.cat([left, right]))  # (2B, C): both shoes in one pass
         num_pairs = left.shape[0]  # not len(left), which an exporter would take for a constant
-        return self.compare(both[:num_pairs], both[num_pairs:])
+        return self.compare_by_head(both[:num_pairs], both[num_pairs:])
 
     def encode(self, images: Tensor) -> Tensor:
         """An embedding of each shoe: photos, (B, 3, H, W) in [-0.5, 0.5], or cut-outs, (B, 4, H, W) -> (B, C)."""
-        return self.describe(self.encoder(channels_last(images)), images)
-
-    def describe(self, encoded: Tensor, images: Tensor) -> Tensor:
-        """The embeddings of what the encoder gives of images."""
-        return encoded
+        embeddings: Tensor = self.encoder(channels_last(images))
+        return embeddings
 
     def global_descriptor(self, embeddings: Tensor) -> Tensor:
         """What shoes are retrieved by, (B, C) -> (B, c): those of quite unlike shoes lie far apart."""
@@ -63,6 +66,10 @@ class SiameseNetwork(nn.Module):
         """As compare, the outputs of every head: (num_heads, B, 2)."""
         return self.compare(one, other).unsqueeze(0)
 
+    def combine(self, heads: Tensor) -> Tensor:
+        """What compare gives, of what compare_by_head gave."""
+        return heads.mean(dim=0)
+
 
 class ConvolutionSiamese(SiameseNetwork):
     """A siamese network whose encoder is convolution_stages(); its last feature maps have `channels` channels."""
@@ -74,6 +81,17 @@ class ConvolutionSiamese(SiameseNetwork):
         self.in_channels = 4 if self.sees_cut_outs else 3
         self.encoder = convolution_stages(self.in_channels, settings)
 
+    def encode(self, images: Tensor) -> Tensor:
+        return self.describe(self.look(images), images)
+
+    def look(self, images: Tensor) -> list[Tensor]:
+        """The feature maps that describe() wants: of the last stage, (B, channels, H, W), then of others, if any."""
+        return [self.encoder(channels_last(images))]
+
+    def describe(self, maps: Sequence[Tensor], images: Tensor) -> Tensor:
+        """The embeddings of what look() gives of images."""
+        raise NotImplementedError
+
 
 class SiameseCNN(ConvolutionSiamese):
     """Compares the means of the last feature maps (fusion=compare), of cut-outs where the shoe is."""
@@ -82,12 +100,13 @@ class SiameseCNN(ConvolutionSiamese):
         super().__init__(settings)
         self.head = linear_head(2 * self.channels, settings)
 
-    def describe(self, encoded: Tensor, images: Tensor) -> Tensor:
+    def describe(self, maps: Sequence[Tensor], images: Tensor) -> Tensor:
         """Feature maps (B, C, H, W) -> (B, C)."""
+        last = maps[0]
         if not self.sees_cut_outs:
-            return encoded.mean(dim=(2, 3))
-        counts = covered_places(images, encoded.shape[-1])[:, None]
-        return (encoded.flatten(2) * counts).sum(2) / counts.sum(2)
+            return last.mean(dim=(2, 3))
+        counts = covered_places(images, last.shape[-1])[:, None]
+        return (last.flatten(2) * counts).sum(2) / counts.sum(2)
 
     def compare(self, one: Tensor, other: Tensor) -> Tensor:
         outputs: Tensor = self.head(torch.cat([(one - other).abs(), one * other], dim=1))
@@ -113,11 +132,27 @@ class LocalSiameseCNN(ConvolutionSiamese):
             self.agreement_norm = Standardise(AGREEMENTS) if settings.norm == "batch" else nn.Identity()
             num_features += AGREEMENTS
         self.head = linear_head(num_features, settings)
+        self.earlier = EarlierPlaces(self.channels // 2) if settings.earlier_stage else None
+        if self.earlier is not None:
+            self.num_heads = 2
 
-    def describe(self, encoded: Tensor, images: Tensor) -> Tensor:
-        """Feature maps (B, C, H, W) -> (B, 2 * C * H * W), of cut-outs (B, (2 * C + 1) * H * W)."""
-        counts = covered_places(images, encoded.shape[-1]) if self.sees_cut_outs else None
-        return local_descriptors(encoded, self.projection(encoded), counts)
+    def look(self, images: Tensor) -> list[Tensor]:
+        if self.earlier is None:
+            return super().look(images)
+        assert isinstance(self.encoder, nn.Sequential)
+        before = self.encoder[:-2](channels_last(images))
+        return [self.encoder[-2:](before), before]
+
+    def describe(self, maps: Sequence[Tensor], images: Tensor) -> Tensor:
+        """Feature maps (B, C, H, W) -> (B, 2 * C * H * W), of cut-outs (B, (2 * C + 1) * H * W), and after these, with
+        earlier_stage=true, what EarlierPlaces.describe gives.
+        """
+        last = maps[0]
+        counts = covered_places(images, last.shape[-1]) if self.sees_cut_outs else None
+        descriptors = local_descriptors(last, self.projection(last), counts)
+        if self.earlier is None:
+            return descriptors
+        return torch.cat([descriptors, self.earlier.describe(maps[1], images)], dim=1)
 
     def global_descriptor(self, embeddings: Tensor) -> Tensor:
         """Over the places, means and standard deviations of what is compared and of what is searched: (B, 4 * C).
@@ -133,10 +168,15 @@ class LocalSiameseCNN(ConvolutionSiamese):
         return torch.cat(moments, dim=1)
 
     def local_features(self, embeddings: Tensor) -> LocalFeatures:
-        return unpacked(embeddings, self.channels, covers=self.sees_cut_outs)
+        return unpacked(self._split(embeddings)[0], self.channels, covers=self.sees_cut_outs)
 
     def compare(self, one: Tensor, other: Tensor) -> Tensor:
-        left, right = self.local_features(one), self.local_features(other)
+        """The mean of what the heads say."""
+        return self.compare_by_head(one, other).mean(dim=0)
+
+    def compare_by_head(self, one: Tensor, other: Tensor) -> Tensor:
+        (one, earlier_one), (other, earlier_other) = self._split(one), self._split(other)
+        left, right = (unpacked(shoe, self.channels, covers=self.sees_cut_outs) for shoe in (one, other))
         alike = similarities(left, right)
         difference, product = match_local_features(left, right, alike, self.logit_scale)
         means = self.norm(torch.cat([left.mean(left.maps), right.mean(right.maps)]))
@@ -144,7 +184,53 @@ class LocalSiameseCNN(ConvolutionSiamese):
         features = [difference, product, (mean_one - mean_other).abs(), mean_one * mean_other]
         if self.sees_cut_outs:
             features.append(self.agreement_norm(agreement(left, right, alike)))
-        outputs: Tensor = self.head(torch.cat(features, dim=1))
+        outputs = [self.head(torch.cat(features, dim=1))]
+        if self.earlier is not None:
+            outputs.append(self.earlier.compare(earlier_one, earlier_other))
+        return torch.stack(outputs)
+
+    def _split(self, embeddings: Tensor) -> tuple[Tensor, Tensor]:
+        """What is of the last stage, and what EarlierPlaces gave."""
+        length = embeddings.shape[1]
+        if self.earlier is not None:  # of four times as many places, and how sharp the cut-out is
+            places = (length - 1) // (2 * self.channels + 1 + 4 * (self.earlier.channels + 1))
+            length = places * (2 * self.channels + 1)
+        return embeddings[:, :length], embeddings[:, length:]
+
+
+class EarlierPlaces(nn.Module):
+    """Compares cut-outs by how well the places of the last stage but one agree, with a linear head.
+
+    What it is given is not trained by it: what is learned of some shoes, or of drawn ones, says less of others than
+    what any shoe's places have. Where a part of a shoe is hidden it errs least (docs/results/see_the_shoe.md).
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.channels = channels
+        # Some channels are far larger than others, and would alone decide which places are alike.
+        self.norm = Standardise(channels)
+        self.head = standardised_head(AGREEMENTS + len(QUANTILES) + 4, hidden_units=None, dropout=0.0)
+
+    def describe(self, maps: Tensor, images: Tensor) -> Tensor:
+        """The places, of length 1, which of them count, and how sharp the cut-out is: (B, channels, H, W) and
+        (B, 4, ., .) -> (B, (channels + 1) * H * W + 1).
+        """
+        counts = covered_places(images, maps.shape[-1])
+        values = maps.detach().float().flatten(2).transpose(1, 2)
+        if self.training:
+            self.norm(values[counts > 0])
+        assert self.norm.running_mean is not None and self.norm.running_var is not None
+        places = (values - self.norm.running_mean) / (self.norm.running_var + self.norm.eps).sqrt()
+        places = nn.functional.normalize(places, dim=2).transpose(1, 2)
+        return torch.cat([places.flatten(1), counts, sharpness(images)[:, None]], dim=1)
+
+    def compare(self, one: Tensor, other: Tensor) -> Tensor:
+        """Two outputs for every pair of what describe gives: (B, 2)."""
+        left, right = (unpacked_places(shoe[:, :-1], self.channels) for shoe in (one, other))
+        expected = expected_agreement(one[:, -1], other[:, -1])
+        figures = [agreement(left, right, similarities(left, right), QUANTILES), expected, extents(left, right)]
+        outputs: Tensor = self.head(torch.cat(figures, dim=1))
         return outputs
 
 
@@ -169,13 +255,13 @@ class Standardise(nn.BatchNorm1d):
         return super().forward(x)
 
 
-def standardised_head(num_features: int, *, hidden_units: int, dropout: float) -> nn.Sequential:
-    """Two outputs from features of any scale: (B, num_features) -> (B, 2). Dropout before each linear layer."""
-    return nn.Sequential(
-        Standardise(num_features),
-        nn.Dropout(dropout),
-        nn.Linear(num_features, hidden_units),
-        nn.ReLU(),
-        nn.Dropout(dropout),
-        nn.Linear(hidden_units, 2),
-    )
+def standardised_head(num_features: int, *, hidden_units: int | None, dropout: float) -> nn.Sequential:
+    """Two outputs from features of any scale: (B, num_features) -> (B, 2). Dropout before each linear layer.
+
+    Args:
+        hidden_units: None: no hidden layer.
+    """
+    layers: list[nn.Module] = [Standardise(num_features), nn.Dropout(dropout)]
+    if hidden_units is not None:
+        layers += [nn.Linear(num_features, hidden_units), nn.ReLU(), nn.Dropout(dropout)]
+    return nn.Sequential(*layers, nn.Linear(hidden_units or num_features, 2))

@@ -4,9 +4,10 @@ import torch
 from torch import Tensor
 
 from shoepair.config.approaches import NetworkSettings, SingleSettings
+from shoepair.models.ensemble import Ensemble, comparer
 from shoepair.models.networks import PairNetwork
-from shoepair.models.siamese import SIAMESE, ConvolutionSiamese
-from shoepair.models.stages import StackedCNN, channels_last
+from shoepair.models.siamese import ConvolutionSiamese
+from shoepair.models.stages import StackedCNN
 
 
 def one_above_the_other(left: Tensor, right: Tensor) -> Tensor:
@@ -26,15 +27,20 @@ class SingleImageCNN(PairNetwork):
         own = settings.approach
         assert isinstance(own, SingleSettings)
         # Not called `siamese`: the seam is seen from both sides, so that no shoe has an embedding of its own.
-        self.halves: ConvolutionSiamese | None = None if own.fusion == "stack" else SIAMESE[own.fusion](own)
+        self.halves = None if own.fusion == "stack" else comparer(own)
         channels, side = (3, settings.image_size) if own.cutout is None else (4, own.cutout)
         self.stacked = StackedCNN(channels, 2 * side**2, own) if own.fusion == "stack" else None
 
-    def forward(self, left: Tensor, right: Tensor) -> Tensor:
+    def heads(self, left: Tensor, right: Tensor) -> Tensor:
         image = one_above_the_other(left, right)
         if self.stacked is not None:
             outputs: Tensor = self.stacked(image)
-            return outputs
+            return outputs.unsqueeze(0)
         assert self.halves is not None
-        upper, lower = self.halves.encoder(channels_last(image)).chunk(2, dim=2)
-        return self.halves.compare(self.halves.describe(upper, left), self.halves.describe(lower, right))
+        own = self.halves.members[0] if isinstance(self.halves, Ensemble) else self.halves
+        assert isinstance(own, ConvolutionSiamese)
+        upper, lower = zip(*(maps.chunk(2, dim=2) for maps in own.look(image)), strict=True)
+        return self.halves.compare_by_head(own.describe(upper, left), own.describe(lower, right))
+
+    def combine(self, heads: Tensor) -> Tensor:
+        return heads[0] if self.halves is None else self.halves.combine(heads)
