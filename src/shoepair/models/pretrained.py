@@ -126,15 +126,15 @@ class CutOutSiamese(SiameseNetwork):
         self.register_buffer("map_mean", torch.zeros(1, encoder.num_channels, 1, 1))
         self.register_buffer("map_std", torch.ones(1, encoder.num_channels, 1, 1))
         num_agreements = AGREEMENTS + len(settings.quantiles)
-        besides = 4 if settings.extents else 2
-        self.lengths = [self.num_global + 4, settings.scales * num_agreements + besides]
+        num_extents = 2 if settings.extents else 0
+        self.lengths = [self.num_global + 4, settings.scales * num_agreements + 2 + num_extents]
         self.head = standardised_head(self.lengths[0], hidden_units=None, dropout=settings.dropout)
         self.local_head = standardised_head(self.lengths[1], hidden_units=None, dropout=0.0)
         self.head_weights = [1.0, settings.local_weight]
         if encoder.num_earlier:
             self.register_buffer("earlier_mean", torch.zeros(1, encoder.num_earlier, 1, 1))
             self.register_buffer("earlier_std", torch.ones(1, encoder.num_earlier, 1, 1))
-            self.lengths.append(num_agreements + besides)
+            self.lengths.append(num_agreements + num_extents)
             self.earlier_head = standardised_head(self.lengths[2], hidden_units=None, dropout=0.0)
             self.head_weights.append(settings.earlier_weight)
         self.num_heads = len(self.lengths)
@@ -177,18 +177,17 @@ class CutOutSiamese(SiameseNetwork):
         global_one, global_other = self.global_descriptor(one), self.global_descriptor(other)
         product, first = global_one * global_other, self.encoder.num_features
         cosines = torch.stack([product[:, :first].sum(1), product[:, first:].sum(1)], dim=1)
-        besides = [expected_agreement(one[:, self.num_global], other[:, self.num_global])]
-        of_vectors = [(global_one - global_other).abs(), cosines, *besides]
+        expected = expected_agreement(one[:, self.num_global], other[:, self.num_global])
+        of_vectors = [(global_one - global_other).abs(), cosines, expected]
         layers = list(zip(self._places(one), self._places(other), strict=True))
-        if self.settings.extents:
-            besides.append(extents(*layers[0]))
-        of_places = [self._agreement(*layers[0]), *besides]
         left, right = layers[0]
+        covered = [extents(left, right)] if self.settings.extents else []
+        of_places = [self._agreement(left, right), expected, *covered]
         for _ in range(self.settings.scales - 1):
             left, right = coarser(left), coarser(right)
             of_places.append(self._agreement(left, right))
         for earlier in layers[1:]:
-            of_places += [self._agreement(*earlier), *besides]
+            of_places += [self._agreement(*earlier), *covered]
         return torch.cat([*of_vectors, *of_places], dim=1)
 
     def penalty(self) -> Tensor:

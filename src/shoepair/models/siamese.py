@@ -12,11 +12,9 @@ from shoepair.models.local import (
     LocalFeatures,
     agreement,
     covered_places,
-    expected_agreement,
     extents,
     local_descriptors,
     match_local_features,
-    sharpness,
     similarities,
     unpacked,
     unpacked_places,
@@ -192,8 +190,8 @@ class LocalSiameseCNN(ConvolutionSiamese):
     def _split(self, embeddings: Tensor) -> tuple[Tensor, Tensor]:
         """What is of the last stage, and what EarlierPlaces gave."""
         length = embeddings.shape[1]
-        if self.earlier is not None:  # of four times as many places, and how sharp the cut-out is
-            places = (length - 1) // (2 * self.channels + 1 + 4 * (self.earlier.channels + 1))
+        if self.earlier is not None:  # of four times as many places
+            places = length // (2 * self.channels + 1 + 4 * (self.earlier.channels + 1))
             length = places * (2 * self.channels + 1)
         return embeddings[:, :length], embeddings[:, length:]
 
@@ -210,11 +208,11 @@ class EarlierPlaces(nn.Module):
         self.channels = channels
         # Some channels are far larger than others, and would alone decide which places are alike.
         self.norm = Standardise(channels)
-        self.head = standardised_head(AGREEMENTS + len(QUANTILES) + 4, hidden_units=None, dropout=0.0)
+        self.head = standardised_head(AGREEMENTS + len(QUANTILES) + 2, hidden_units=None, dropout=0.0)
 
     def describe(self, maps: Tensor, images: Tensor) -> Tensor:
-        """The places, of length 1, which of them count, and how sharp the cut-out is: (B, channels, H, W) and
-        (B, 4, ., .) -> (B, (channels + 1) * H * W + 1).
+        """The places, of length 1, and which of them count: (B, channels, H, W) and (B, 4, ., .) ->
+        (B, (channels + 1) * H * W).
         """
         counts = covered_places(images, maps.shape[-1])
         values = maps.detach().float().flatten(2).transpose(1, 2)
@@ -223,13 +221,12 @@ class EarlierPlaces(nn.Module):
         assert self.norm.running_mean is not None and self.norm.running_var is not None
         places = (values - self.norm.running_mean) / (self.norm.running_var + self.norm.eps).sqrt()
         places = nn.functional.normalize(places, dim=2).transpose(1, 2)
-        return torch.cat([places.flatten(1), counts, sharpness(images)[:, None]], dim=1)
+        return torch.cat([places.flatten(1), counts], dim=1)
 
     def compare(self, one: Tensor, other: Tensor) -> Tensor:
         """Two outputs for every pair of what describe gives: (B, 2)."""
-        left, right = (unpacked_places(shoe[:, :-1], self.channels) for shoe in (one, other))
-        expected = expected_agreement(one[:, -1], other[:, -1])
-        figures = [agreement(left, right, similarities(left, right), QUANTILES), expected, extents(left, right)]
+        left, right = (unpacked_places(shoe, self.channels) for shoe in (one, other))
+        figures = [agreement(left, right, similarities(left, right), QUANTILES), extents(left, right)]
         outputs: Tensor = self.head(torch.cat(figures, dim=1))
         return outputs
 

@@ -45,8 +45,10 @@ class OnPhotos:
 
 HEADS = "network.siamese.members.0"
 ON_PHOTOS = {
-    "dual": OnPhotos(0.56, 0.75, ("network.siamese.head.5.bias",)),
-    "pretrained": OnPhotos(-0.075, 0.393, (f"{HEADS}.head.2.bias", f"{HEADS}.local_head.2.bias")),
+    "dual": OnPhotos(0.128, 0.62, (f"{HEADS}.head.5.bias", f"{HEADS}.earlier.head.2.bias")),
+    "pretrained": OnPhotos(
+        -0.075, 0.393, tuple(f"{HEADS}.{head}.2.bias" for head in ("head", "local_head", "earlier_head"))
+    ),
 }
 STD = "network.siamese.logit_std"  # by which each head's logits are divided before their mean is taken
 LARGEST_FILE = 700_000  # bytes
