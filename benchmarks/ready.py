@@ -52,6 +52,7 @@ def main() -> None:
     found = figures(logits, folds) | {"checkpoint": options.checkpoint, "versions": versions()}
     # Of the network's own logits, before its temperature: what training/ready.py takes.
     found |= {name: found[name] * trained.temperature for name in ("shift", "temperature")}
+    found["num_parameters"] = sum(value.numel() for value in trained.network.parameters() if value.requires_grad)
     for name, value in found.items():
         print(f"{name}: {value}")
     if options.out is not None:

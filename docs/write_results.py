@@ -27,7 +27,7 @@ LEARNED = {
     "ready": "drawn shoes alone; comes with shoepair",
     "original_dual": "photos",
 }
-PACKAGED = {"best": ("ready_best", 2_836), "ready": ("ready", 66_213)}  # file of results, trained weights
+PACKAGED = {"best": "ready_best", "ready": "ready"}  # file of results
 NAMES = {"original_dual": "`original_dual`, the original's"}
 
 
@@ -83,8 +83,8 @@ def summary() -> str:
     lines = []
     for name, learned in LEARNED.items():
         if name in PACKAGED:
-            file, num_parameters = PACKAGED[name]
-            result = read(file)["cross-fitted"]
+            found = read(PACKAGED[name])
+            result, num_parameters = found["cross-fitted"], found["num_parameters"]
             accuracy = result["accuracy"]
         else:
             result = measured[name]
