@@ -33,11 +33,14 @@ class Ensemble(SiameseNetwork):
         self.needs_reranking = any(member.needs_reranking for member, _ in members)
         self.register_buffer("logit_std", torch.ones(self.num_heads))
         each = [member.head_weights or [1.0] * member.num_heads for member, _ in members]
-        weights = torch.tensor([weight for of_member in each for weight in of_member])
+        weights = [weight for of_member in each for weight in of_member]
         self.head_shares: Tensor
-        self.register_buffer("head_shares", weights / weights.sum(), persistent=False)
-        self.lengths = []  # of the members' embeddings
-        for member, image_size in members:
+        # No tensors are divided here: on the meta device, where shapes are checked, that loads torch's compiler.
+        self.register_buffer(
+            "head_shares", torch.tensor([weight / sum(weights) for weight in weights]), persistent=False
+        )
+        self.lengths: list[int] = []  # of the members' embeddings, where there are several
+        for member, image_size in members if len(members) > 1 else ():
             with torch.no_grad():
                 images = torch.zeros(1, member.in_channels, image_size, image_size)
                 self.lengths.append(member.eval().encode(images).shape[1])
@@ -50,17 +53,17 @@ class Ensemble(SiameseNetwork):
 
     def global_descriptor(self, embeddings: Tensor) -> Tensor:
         """The first member's."""
-        return self._networks[0].global_descriptor(embeddings[:, : self.lengths[0]])
+        return self._networks[0].global_descriptor(self._split(embeddings)[0])
 
     def local_features(self, embeddings: Tensor) -> LocalFeatures | None:
         """The first member's."""
-        return self._networks[0].local_features(embeddings[:, : self.lengths[0]])
+        return self._networks[0].local_features(self._split(embeddings)[0])
 
     def compare(self, one: Tensor, other: Tensor) -> Tensor:
         return self.combine(self.compare_by_head(one, other))
 
     def compare_by_head(self, one: Tensor, other: Tensor) -> Tensor:
-        parts = zip(self._networks, one.split(self.lengths, dim=1), other.split(self.lengths, dim=1), strict=True)
+        parts = zip(self._networks, self._split(one), self._split(other), strict=True)
         return self.noted(torch.cat([member.compare_by_head(*both).float() for member, *both in parts]))
 
     def noted(self, outputs: Tensor) -> Tensor:
@@ -74,6 +77,10 @@ class Ensemble(SiameseNetwork):
         """Their mean by head_weights, as far from 0 as theirs are on average."""
         shares = (self.head_shares / self.logit_std).view(-1, 1, 1)
         return (heads * shares).sum(dim=0) * self.logit_std.mean()
+
+    def _split(self, embeddings: Tensor) -> Sequence[Tensor]:
+        """Those of each member."""
+        return embeddings.split(self.lengths, dim=1) if self.lengths else [embeddings]
 
     @property
     def _networks(self) -> list[SiameseNetwork]:

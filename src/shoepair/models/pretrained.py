@@ -22,6 +22,7 @@ from shoepair.models.local import (
     sharpness,
     similarities,
     unpacked,
+    without_uncovered,
 )
 from shoepair.models.networks import PairNetwork, build_network
 from shoepair.models.pooling import shrunk
@@ -218,6 +219,7 @@ class CutOutSiamese(SiameseNetwork):
         return [LocalFeatures(places, places, counts > 0) for places in unflattened]
 
     def _agreement(self, one: LocalFeatures, other: LocalFeatures) -> Tensor:
+        one, other = without_uncovered(one), without_uncovered(other)
         return agreement(one, other, similarities(one, other), self.settings.quantiles)
 
     @property

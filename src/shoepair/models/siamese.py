@@ -18,6 +18,7 @@ from shoepair.models.local import (
     similarities,
     unpacked,
     unpacked_places,
+    without_uncovered,
 )
 from shoepair.models.stages import channels_last, convolution_stages, linear_head
 
@@ -174,7 +175,9 @@ class LocalSiameseCNN(ConvolutionSiamese):
 
     def compare_by_head(self, one: Tensor, other: Tensor) -> Tensor:
         (one, earlier_one), (other, earlier_other) = self._split(one), self._split(other)
-        left, right = (unpacked(shoe, self.channels, covers=self.sees_cut_outs) for shoe in (one, other))
+        left, right = (
+            without_uncovered(unpacked(shoe, self.channels, covers=self.sees_cut_outs)) for shoe in (one, other)
+        )
         alike = similarities(left, right)
         difference, product = match_local_features(left, right, alike, self.logit_scale)
         means = self.norm(torch.cat([left.mean(left.maps), right.mean(right.maps)]))
@@ -226,8 +229,10 @@ class EarlierPlaces(nn.Module):
     def compare(self, one: Tensor, other: Tensor) -> Tensor:
         """Two outputs for every pair of what describe gives: (B, 2)."""
         left, right = (unpacked_places(shoe, self.channels) for shoe in (one, other))
-        figures = [agreement(left, right, similarities(left, right), QUANTILES), extents(left, right)]
-        outputs: Tensor = self.head(torch.cat(figures, dim=1))
+        covered = extents(left, right)
+        left, right = without_uncovered(left), without_uncovered(right)
+        agreements = agreement(left, right, similarities(left, right), QUANTILES)
+        outputs: Tensor = self.head(torch.cat([agreements, covered], dim=1))
         return outputs
 
 
