@@ -307,7 +307,7 @@ def test_original_experiments_are_those_of_the_original(approach: str) -> None:
     assert settings.approach.plain() == {
         "name": approach, "fusion": "stack", "kernel_size": 5, "width": 4, "stages": 4, "pooling": "max",
         "norm": "batch" if approach == "single" else "none", "hidden_units": 100, "dropout": 0.0, "cutout": None,
-        "copies": 0,
+        "copies": 0, "earlier_stage": False,
     }  # fmt: skip
     assert settings.data.image_size == 224 and settings.data.batch_size == 42 and settings.data.negatives == "cyclic"
     assert settings.data.augment is not None and not any(settings.data.augment.plain().values())
