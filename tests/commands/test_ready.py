@@ -126,7 +126,10 @@ def test_best_downloads_its_encoder_once(
     assert all(torch.equal(found[ENCODER + key], w) for key, w in weights.items() if not key.startswith("classifier."))
 
 
-def test_packing_takes_the_margin_from_every_logit(shoepair: Command, photos: list[Path]) -> None:
+def test_packing_takes_the_margin_from_every_logit(
+    shoepair: Command, photos: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shoepair.training.ready._halved", dict)  # whose rounding moves an untrained network's logits
     cut = [setting for setting in TINY if "image_size" not in setting]
     typed = ("experiment=ready", *cut, "data.image_size=64", "approach.cutout=32", "hydra.run.dir=outputs/run")
     assert shoepair("train", *typed).code == 0
@@ -136,7 +139,7 @@ def test_packing_takes_the_margin_from_every_logit(shoepair: Command, photos: li
     raw = [
         torch.logit(torch.tensor(c.compare(*photos[:2]).probability)) * c.trained.temperature for c in (before, after)
     ]
-    assert float(raw[0] - raw[1]) == pytest.approx(ON_PHOTOS["dual"].shift, abs=0.02)  # half precision
+    assert float(raw[0] - raw[1]) == pytest.approx(ON_PHOTOS["dual"].shift, abs=1e-3)
     checkpoint.content["config"]["data"]["name"] = "photos"
     with pytest.raises(UserError, match="drawn shoes alone"):
         packed(checkpoint)
