@@ -47,7 +47,7 @@ HEADS = "network.siamese.members.0"
 ON_PHOTOS = {
     "dual": OnPhotos(0.128, 0.62, (f"{HEADS}.head.5.bias", f"{HEADS}.earlier.head.2.bias")),
     "pretrained": OnPhotos(
-        -0.075, 0.393, tuple(f"{HEADS}.{head}.2.bias" for head in ("head", "local_head", "earlier_head"))
+        -0.128, 0.378, tuple(f"{HEADS}.{head}.2.bias" for head in ("head", "local_head", "earlier_head"))
     ),
 }
 STD = "network.siamese.logit_std"  # by which each head's logits are divided before their mean is taken
