@@ -203,6 +203,10 @@ def test_places_of_the_stage_before_are_compared_by_a_head_of_their_own() -> Non
     assert trained == {f"siamese.members.0.earlier.head.2.{name}" for name in ("weight", "bias")}
     network.eval()
     torch.testing.assert_close(network(left, right), network(right, left), rtol=1e-4, atol=1e-5)
+    # Optimizers keep what they know of weights by their places: these must be the same when a run goes on.
+    slow, quick = network.parameter_groups(lr=0.1)
+    assert [value.shape for value in quick["params"]] == [(2, 10), (2,)] and quick["lr"] == pytest.approx(1.0)
+    assert len(slow["params"]) + 2 == len(list(network.parameters()))
 
 
 def test_one_image_is_compared_by_both_stages_half_by_half() -> None:

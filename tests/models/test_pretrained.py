@@ -34,10 +34,10 @@ from shoepair.models.cutout import turned
 from shoepair.models.depthwise import with_quick_gradients
 from shoepair.models.encoders import PretrainedEncoder, freeze_before, load_weights
 from shoepair.models.ensemble import Ensemble
-from shoepair.models.local import AGREEMENTS, covered_places, match_local_features, sharpness, similarities, unpacked
+from shoepair.models.local import AGREEMENTS, covered_places, match_local_features, similarities, unpacked
 from shoepair.models.module import DualImageModule
 from shoepair.models.networks import PairNetwork, build_network
-from shoepair.models.pretrained import CutOutSiamese, PretrainedSiamese
+from shoepair.models.pretrained import CutOutSiamese, PretrainedSiamese, sharpness
 from shoepair.models.siamese import SiameseNetwork, Standardise
 from shoepair.training.checkpoint import load_module
 
@@ -327,6 +327,11 @@ def test_timms_own_weights_are_downloaded_once(served: tuple[str, dict[str, byte
             "approach.earlier_layer=features.8",
             "approach.earlier_layer=features.8: expected a part that gives maps of the image, (C, H, W) with H and W "
             "alike and a multiple of the 8 of local_layer; it gives (48, 4, 4).",
+        ),
+        ("approach.earlier_weight=2", "approach.earlier_weight=2: expected 1, since approach.cutout=null."),
+        (
+            "approach.cutout=64 approach.hidden_units=null approach.local_layer=features.8 approach.earlier_weight=2",
+            "approach.earlier_weight=2: expected 1, since approach.earlier_layer=null",
         ),
         (
             "approach.frozen=false approach.local_layer=classifier",

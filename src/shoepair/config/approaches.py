@@ -204,11 +204,13 @@ class PretrainedSettings(ApproachSettings):
         before=None,
     )
     earlier_layer: Text | None = key(
-        "With cutout: a part before it, such as blocks.2, whose places a third head compares. null: none.", before=None
+        "With cutout: a part before it, such as blocks.2, whose maps, averaged to as many places, a third head "
+        "compares. null: none.",
+        before=None,
     )
     earlier_weight: Weight = key("What that head counts, as local_weight.", before=1.0)
     quantiles: Quantiles = key(
-        "With cutout: further quantiles, such as 0.5, of how like each place is to the one most like it, for the head "
+        "With cutout: further quantiles, such as 0.5, of how like each place is to the one most like it, for heads "
         "on places.",
         before=[],
     )
@@ -217,7 +219,7 @@ class PretrainedSettings(ApproachSettings):
         before=1,
     )
     extents: bool = key(
-        "With cutout: true: the head on places is told how much of its cut-out each shoe covers.", before=False
+        "With cutout: true: heads on places are told how much of its cut-out each shoe covers.", before=False
     )
     draws: Annotated[int, Ge(0), Le(1000)] = key(
         "With cutout: so many times an epoch's pairs are drawn, before training; every epoch is one batch of them all, "
@@ -264,6 +266,11 @@ class PretrainedSettings(ApproachSettings):
                     f"approach.{name}={in_line(getattr(self, name))}: expected {in_line(usual)}, since "
                     "approach.cutout=null."
                 )
+        if self.earlier_layer is None and self.earlier_weight != OF_CUT_OUTS["earlier_weight"]:
+            raise UserError(
+                f"approach.earlier_weight={self.earlier_weight:g}: expected 1, since approach.earlier_layer=null: "
+                "there is no head that it could weigh."
+            )
         if (self.hidden_units is None) != (self.cutout is not None):
             expected = "a number" if self.cutout is None else "null"
             raise UserError(

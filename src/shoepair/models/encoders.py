@@ -22,12 +22,12 @@ from shoepair.models.stages import channels_last
 class PretrainedEncoder(nn.Module):
     """A model of torchvision or timm without its classifier: one vector of length 1 for each shoe, and if asked maps.
 
+    It always computes in evaluation mode, so batch norm keeps the statistics of the images it was trained on: those of
+    a few dozen shoes would be worse.
+
     Attributes:
         num_channels: of the maps of local_layer; 0 without them.
         num_earlier: likewise, of earlier_layer.
-
-    It always computes in evaluation mode, so batch norm keeps the statistics of the images it was trained on: those of
-    a few dozen shoes would be worse.
 
     Args:
         image_size: side of the images that it will see, in pixels.
@@ -71,7 +71,9 @@ class PretrainedEncoder(nn.Module):
         if not frozen and settings.unfreeze_from is not None:
             freeze_before(self.body, settings.unfreeze_from, images)
         self.num_features = vectors.shape[1]
-        self.num_channels, self.num_earlier = (*(of_layer.shape[1] for of_layer in maps), 0, 0)[:2]
+        num_channels = {key: of_layer.shape[1] for key, of_layer in zip(self.asked, maps, strict=True)}
+        self.num_channels = num_channels.get("local_layer", 0)
+        self.num_earlier = num_channels.get("earlier_layer", 0)
 
     def train(self, mode: bool = True) -> "PretrainedEncoder":
         super().train(mode)

@@ -59,9 +59,6 @@ class Ensemble(SiameseNetwork):
         """The first member's."""
         return self._networks[0].local_features(self._split(embeddings)[0])
 
-    def compare(self, one: Tensor, other: Tensor) -> Tensor:
-        return self.combine(self.compare_by_head(one, other))
-
     def compare_by_head(self, one: Tensor, other: Tensor) -> Tensor:
         parts = zip(self._networks, self._split(one), self._split(other), strict=True)
         return self.noted(torch.cat([member.compare_by_head(*both).float() for member, *both in parts]))

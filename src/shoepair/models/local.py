@@ -207,24 +207,6 @@ def extents(one: LocalFeatures, other: LocalFeatures) -> Tensor:
     return torch.stack([covered_one + covered_other, (covered_one - covered_other).abs()], dim=1)
 
 
-def sharpness(cut_outs: Tensor) -> Tensor:
-    """The logarithm of the mean difference between neighbouring pixels of a shoe: (B, 4, H, W) -> (B,)."""
-    grey, cover = cut_outs[:, :3].mean(1), cut_outs[:, 3] > 0.9
-    across, down = (grey.diff(dim=dim).abs() for dim in (2, 1))
-    inside = [cover[:, :, 1:] & cover[:, :, :-1], cover[:, 1:] & cover[:, :-1]]
-    total = (across * inside[0]).sum((1, 2)) + (down * inside[1]).sum((1, 2))
-    num = inside[0].sum((1, 2)) + inside[1].sum((1, 2))
-    return torch.log(total / num.clamp_min(1) + 1e-3)
-
-
-def expected_agreement(sharp_one: Tensor, sharp_other: Tensor) -> Tensor:
-    """What may be expected of agreement(), by how sharp two shoes are: (B,) each -> (B, 2).
-
-    Blurred shoes look alike, and a sharp one unlike a blurred one.
-    """
-    return torch.stack([sharp_one + sharp_other, (sharp_one - sharp_other).abs()], dim=1)
-
-
 def _halved(values: Tensor, side: int) -> Tensor:
     """(B, C, side * side) -> (B, C, places of half the side, rounded up)."""
     return avg_pool2d(values.unflatten(2, (side, side)), 2, ceil_mode=True).flatten(2)

@@ -144,10 +144,11 @@ class PairNetwork(nn.Module):
 
     def parameter_groups(self, lr: float) -> list[dict[str, Any]]:
         """What the optimizer is to train, each group with its learning rate; the first one has `lr`."""
-        linear = {value for part in self.modules() if isinstance(part, EarlierPlaces) for value in part.parameters()}
-        groups = [{"params": [value for value in self.parameters() if value not in linear], "lr": lr}]
+        linear = [value for part in self.modules() if isinstance(part, EarlierPlaces) for value in part.parameters()]
+        others = [value for value in self.parameters() if not any(value is one for one in linear)]
+        groups = [{"params": others, "lr": lr}]
         if linear:
-            groups.append({"params": list(linear), "lr": lr * LINEAR_LR_SCALE})
+            groups.append({"params": linear, "lr": lr * LINEAR_LR_SCALE})
         return groups
 
 

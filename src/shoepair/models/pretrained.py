@@ -15,11 +15,9 @@ from shoepair.models.local import (
     agreement,
     coarser,
     covered_places,
-    expected_agreement,
     extents,
     local_descriptors,
     match_local_features,
-    sharpness,
     similarities,
     unpacked,
     without_uncovered,
@@ -60,10 +58,6 @@ class PretrainedSiamese(SiameseNetwork):
     def global_descriptor(self, embeddings: Tensor) -> Tensor:
         """The encoder's embeddings."""
         return embeddings[:, : self.encoder.num_features]
-
-    def compare(self, one: Tensor, other: Tensor) -> Tensor:
-        """The mean of what the heads say."""
-        return self.compare_by_head(one, other).mean(dim=0)
 
     def compare_by_head(self, one: Tensor, other: Tensor) -> Tensor:
         global_one, global_other = self.global_descriptor(one), self.global_descriptor(other)
@@ -162,9 +156,6 @@ class CutOutSiamese(SiameseNetwork):
     def global_descriptor(self, embeddings: Tensor) -> Tensor:
         return embeddings[:, : self.num_global]
 
-    def compare(self, one: Tensor, other: Tensor) -> Tensor:
-        return self.combine(self.compare_by_head(one, other))
-
     def compare_by_head(self, one: Tensor, other: Tensor) -> Tensor:
         return self.judge(self.figures(one, other))
 
@@ -178,7 +169,9 @@ class CutOutSiamese(SiameseNetwork):
         global_one, global_other = self.global_descriptor(one), self.global_descriptor(other)
         product, first = global_one * global_other, self.encoder.num_features
         cosines = torch.stack([product[:, :first].sum(1), product[:, first:].sum(1)], dim=1)
-        expected = expected_agreement(one[:, self.num_global], other[:, self.num_global])
+        # Blurred shoes look alike, and a sharp one unlike a blurred one: what may be expected of the others.
+        sharp_one, sharp_other = one[:, self.num_global], other[:, self.num_global]
+        expected = torch.stack([sharp_one + sharp_other, (sharp_one - sharp_other).abs()], dim=1)
         of_vectors = [(global_one - global_other).abs(), cosines, expected]
         layers = list(zip(self._places(one), self._places(other), strict=True))
         left, right = layers[0]
@@ -233,6 +226,16 @@ class CutOutSiamese(SiameseNetwork):
         if self.num_heads > 2:
             own.append((self.get_buffer("earlier_mean"), self.get_buffer("earlier_std")))
         return own
+
+
+def sharpness(cut_outs: Tensor) -> Tensor:
+    """The logarithm of the mean difference between neighbouring pixels of a shoe: (B, 4, H, W) -> (B,)."""
+    grey, cover = cut_outs[:, :3].mean(1), cut_outs[:, 3] > 0.9
+    across, down = (grey.diff(dim=dim).abs() for dim in (2, 1))
+    inside = [cover[:, :, 1:] & cover[:, :, :-1], cover[:, 1:] & cover[:, :-1]]
+    total = (across * inside[0]).sum((1, 2)) + (down * inside[1]).sum((1, 2))
+    num = inside[0].sum((1, 2)) + inside[1].sum((1, 2))
+    return torch.log(total / num.clamp_min(1) + 1e-3)
 
 
 class PretrainedNetwork(PairNetwork):

@@ -28,7 +28,8 @@ QUANTILES = (0.25, 0.5, 0.75)  # of how like each of the places of the earlier s
 class SiameseNetwork(nn.Module):
     """One encoder for both shoes, and heads that see the two embeddings only.
 
-    A gallery of shoes is scored by encoding each of them once; see `shoepair match`.
+    A gallery of shoes is scored by encoding each of them once; see `shoepair match`. A subclass defines compare(), or
+    compare_by_head() if it has several heads.
     """
 
     encoder: nn.Module
@@ -59,7 +60,7 @@ class SiameseNetwork(nn.Module):
 
     def compare(self, one: Tensor, other: Tensor) -> Tensor:
         """Two outputs for every pair of embeddings, (B, C) each -> (B, 2); the same when they change places."""
-        raise NotImplementedError
+        return self.combine(self.compare_by_head(one, other))
 
     def compare_by_head(self, one: Tensor, other: Tensor) -> Tensor:
         """As compare, the outputs of every head: (num_heads, B, 2)."""
@@ -168,10 +169,6 @@ class LocalSiameseCNN(ConvolutionSiamese):
 
     def local_features(self, embeddings: Tensor) -> LocalFeatures:
         return unpacked(self._split(embeddings)[0], self.channels, covers=self.sees_cut_outs)
-
-    def compare(self, one: Tensor, other: Tensor) -> Tensor:
-        """The mean of what the heads say."""
-        return self.compare_by_head(one, other).mean(dim=0)
 
     def compare_by_head(self, one: Tensor, other: Tensor) -> Tensor:
         (one, earlier_one), (other, earlier_other) = self._split(one), self._split(other)
