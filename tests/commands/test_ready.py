@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from conftest import TINY, Command
@@ -17,6 +18,7 @@ from PIL import Image
 
 from shoepair import load_classifier
 from shoepair.errors import UserError
+from shoepair.reports.explanation import UNLIKE_BELOW
 from shoepair.runs.checkpoint import read_checkpoint
 from shoepair.runs.packaged import ENCODER, PACKAGED, READY
 from shoepair.training.ready import LARGEST_FILE, ON_PHOTOS, packed
@@ -143,6 +145,16 @@ def test_packing_takes_the_margin_from_every_logit(
     checkpoint.content["config"]["data"]["name"] = "photos"
     with pytest.raises(UserError, match="drawn shoes alone"):
         packed(checkpoint)
+
+
+def test_shoes_of_one_pair_are_shaded_as_more_alike_than_others(photos: list[Path]) -> None:
+    classifier = load_classifier("ready")
+    own, other = (classifier.explain(photos[0], photo).alike for photo in (photos[1], photos[3]))
+    for alike in (own, other):
+        assert alike.shape == (2, 14, 14) and np.nanmin(alike) >= 0 and np.nanmax(alike) <= 1
+        assert 0.1 < np.isfinite(alike).mean() < 0.7  # floors are not compared
+    assert np.nanmean(own) > 0.5 > np.nanmean(other) and np.nanmean(own) > np.nanmean(other) + 0.2
+    assert (own < UNLIKE_BELOW).sum() < (other < UNLIKE_BELOW).sum() / 2
 
 
 def test_a_picture_is_written_over_no_photo(shoepair: Command, drawn_photos: Path, tmp_path: Path) -> None:

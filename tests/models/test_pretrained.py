@@ -684,7 +684,7 @@ def test_of_cut_outs_the_places_that_the_shoe_covers_are_compared() -> None:
     torch.testing.assert_close(values.mean((0, 2, 3)), torch.zeros(maps.shape[1]), atol=1e-4, rtol=0)
     torch.testing.assert_close(values.std((0, 2, 3)), torch.ones(maps.shape[1]), atol=1e-2, rtol=0)
     embeddings = own.encode(shoes)
-    features = own.local_features(embeddings)
+    features, _ = own.shown_places(embeddings)
     assert features.counts is not None and features.counts.shape == (6, maps.shape[2] ** 2)
     assert torch.equal(features.counts, covered_places(shoes, maps.shape[2]).bool())
     torch.testing.assert_close(features.searched.norm(dim=1), torch.ones(6, maps.shape[2] ** 2))

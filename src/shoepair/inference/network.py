@@ -37,7 +37,9 @@ class Explanation:
 
     Attributes:
         cut_outs: (2, 4, H, W) uint8, left and right, RGB and where the shoe is, laid as they were found most alike.
-        alike: (2, side, side), of each place the similarity to the one of the other shoe most like it; nan: no shoe.
+        alike: (2, side, side), of each place how like it the most like one of the other shoe is, beside what places of
+            two shoes have on average, 0.5; 0 and 1: two standard deviations (models.local.Usual) less, more, and
+            beyond; nan: no shoe.
         links: (num_links, 3), places that are most like each other, numbered by rows: of the left shoe, of the right
             one, and how alike they are; the most alike first.
     """
@@ -159,11 +161,15 @@ class TrainedNetwork:
         cut_outs = torch.cat([left, right])
         embeddings = self.encode(cut_outs)
         view = int(network.compare_ways(embeddings[:1], embeddings[1:]).argmax())  # that which counts
-        one, other = (network.siamese.local_features(shoe) for shoe in (embeddings[:1, 0], embeddings[1:, view]))
-        if one is None or other is None:
+        left_shown, right_shown = (
+            network.siamese.shown_places(shoe) for shoe in (embeddings[:1, 0], embeddings[1:, view])
+        )
+        if left_shown is None or right_shown is None:
             return None
         seen = torch.cat([cut_outs[:1], turned(cut_outs[1:]) if view else cut_outs[1:]])
-        alike, links = similar_places(one, other)
+        alike, links = similar_places(left_shown[0], right_shown[0])
+        usual = left_shown[1]
+        alike = (0.5 + (alike - usual.mean) / (4 * usual.std)).clamp(0, 1)
         return Explanation(seen.numpy(), alike.numpy(), links.numpy())
 
     @property

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from shoepair.config.approaches import ConvolutionSettings
-from shoepair.models.local import LocalFeatures
+from shoepair.models.local import LocalFeatures, Usual
 from shoepair.models.siamese import SIAMESE, ConvolutionSiamese, SiameseNetwork
 
 STD_MOMENTUM = 0.1  # of a running mean, as in batch norm
@@ -55,9 +55,9 @@ class Ensemble(SiameseNetwork):
         """The first member's."""
         return self._networks[0].global_descriptor(self._split(embeddings)[0])
 
-    def local_features(self, embeddings: Tensor) -> LocalFeatures | None:
+    def shown_places(self, embeddings: Tensor) -> tuple[LocalFeatures, Usual] | None:
         """The first member's."""
-        return self._networks[0].local_features(self._split(embeddings)[0])
+        return self._networks[0].shown_places(self._split(embeddings)[0])
 
     def compare_by_head(self, one: Tensor, other: Tensor) -> Tensor:
         parts = zip(self._networks, self._split(one), self._split(other), strict=True)

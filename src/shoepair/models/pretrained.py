@@ -12,6 +12,7 @@ from shoepair.models.ensemble import Ensemble
 from shoepair.models.local import (
     AGREEMENTS,
     LocalFeatures,
+    Usual,
     agreement,
     coarser,
     covered_places,
@@ -24,7 +25,7 @@ from shoepair.models.local import (
 )
 from shoepair.models.networks import PairNetwork, build_network
 from shoepair.models.pooling import shrunk
-from shoepair.models.siamese import SiameseNetwork, standardised_head
+from shoepair.models.siamese import SiameseNetwork, standardised_head, usual_of
 from shoepair.models.stages import channels_last
 
 
@@ -193,8 +194,8 @@ class CutOutSiamese(SiameseNetwork):
             squares.append((linear.weight[1] - linear.weight[0]).square().sum())
         return self.settings.penalty * squares[0] + self.settings.local_penalty * squares[1]
 
-    def local_features(self, embeddings: Tensor) -> LocalFeatures:
-        return self._places(embeddings)[0]
+    def shown_places(self, embeddings: Tensor) -> tuple[LocalFeatures, Usual]:
+        return self._places(embeddings)[0], usual_of(self.local_head[0])
 
     def _look(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
         """As the encoder does; maps of the earlier layer are averaged to as many places as local_layer's."""

@@ -10,6 +10,7 @@ from shoepair.config.approaches import ConvolutionSettings
 from shoepair.models.local import (
     AGREEMENTS,
     LocalFeatures,
+    Usual,
     agreement,
     covered_places,
     extents,
@@ -54,8 +55,8 @@ class SiameseNetwork(nn.Module):
         """What shoes are retrieved by, (B, C) -> (B, c): those of quite unlike shoes lie far apart."""
         return embeddings
 
-    def local_features(self, embeddings: Tensor) -> LocalFeatures | None:
-        """What is compared place by place; None if nothing is."""
+    def shown_places(self, embeddings: Tensor) -> tuple[LocalFeatures, Usual] | None:
+        """The finest of the places that are compared, for people to look at; None if none are."""
         return None
 
     def compare(self, one: Tensor, other: Tensor) -> Tensor:
@@ -170,6 +171,13 @@ class LocalSiameseCNN(ConvolutionSiamese):
     def local_features(self, embeddings: Tensor) -> LocalFeatures:
         return unpacked(self._split(embeddings)[0], self.channels, covers=self.sees_cut_outs)
 
+    def shown_places(self, embeddings: Tensor) -> tuple[LocalFeatures, Usual] | None:
+        if self.earlier is not None:
+            return self.earlier.shown_places(self._split(embeddings)[1])
+        if not self.sees_cut_outs:
+            return None
+        return self.local_features(embeddings), usual_of(self.agreement_norm)
+
     def compare_by_head(self, one: Tensor, other: Tensor) -> Tensor:
         (one, earlier_one), (other, earlier_other) = self._split(one), self._split(other)
         left, right = (
@@ -223,6 +231,9 @@ class EarlierPlaces(nn.Module):
         places = nn.functional.normalize(places, dim=2).transpose(1, 2)
         return torch.cat([places.flatten(1), counts], dim=1)
 
+    def shown_places(self, described: Tensor) -> tuple[LocalFeatures, Usual]:
+        return unpacked_places(described, self.channels), usual_of(self.head[0])
+
     def compare(self, one: Tensor, other: Tensor) -> Tensor:
         """Two outputs for every pair of what describe gives: (B, 2)."""
         left, right = (unpacked_places(shoe, self.channels) for shoe in (one, other))
@@ -252,6 +263,14 @@ class Standardise(nn.BatchNorm1d):
             assert self.num_batches_tracked is not None
             self.momentum = max(self.usual_momentum, 1 / (int(self.num_batches_tracked) + 1))
         return super().forward(x)
+
+
+def usual_of(norm: nn.Module) -> Usual:
+    """Of what standardises, among others, agreement()'s figures, which must come first."""
+    if not isinstance(norm, Standardise):
+        return Usual()
+    assert norm.running_mean is not None and norm.running_var is not None
+    return Usual(float(norm.running_mean[0]), float(norm.running_var[0].sqrt()))
 
 
 def standardised_head(num_features: int, *, hidden_units: int | None, dropout: float) -> nn.Sequential:

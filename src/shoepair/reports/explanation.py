@@ -10,7 +10,7 @@ SIDE_PX = 336
 GAP_PX = 12
 MOST_LINKS = 12
 ALIKE, UNLIKE = ImageColor.getrgb(BLUE), ImageColor.getrgb(ORANGE)
-UNLIKE_BELOW = 0.5  # a place whose similarity to the most similar one of the other shoe is less is shaded orange
+UNLIKE_BELOW = 0.25  # places that are less alike, one standard deviation below the average, have none like them
 
 
 def draw_explanation(
@@ -63,8 +63,8 @@ def _linked(seen: list[Image.Image], links: np.ndarray, side: int) -> Image.Imag
 
 
 def _shaded(image: Image.Image, alike: np.ndarray) -> Image.Image:
-    """Places shaded from orange (no more alike than 0.2) to blue (0.8 and more)."""
-    part = np.clip((alike - 0.2) / 0.6, 0, 1)[..., None]
+    """Places shaded from orange (0) to blue (1)."""
+    part = alike[..., None]
     colours = np.asarray(ALIKE) * np.nan_to_num(part) + np.asarray(UNLIKE) * (1 - np.nan_to_num(part))
     shade = Image.fromarray(colours.astype(np.uint8)).resize(image.size, Image.Resampling.NEAREST)
     where = Image.fromarray((np.isfinite(alike) * 140).astype(np.uint8)).resize(image.size, Image.Resampling.NEAREST)
