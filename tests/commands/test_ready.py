@@ -142,6 +142,12 @@ def test_packing_takes_the_margin_from_every_logit(
         torch.logit(torch.tensor(c.compare(*photos[:2]).probability)) * c.trained.temperature for c in (before, after)
     ]
     assert float(raw[0] - raw[1]) == pytest.approx(ON_PHOTOS["dual"].shift, abs=1e-3)
+    # Who trains it further starts with nothing that photos have taught.
+    learned, adapted = read_checkpoint("packed.ckpt").learned_weights, read_checkpoint("packed.ckpt").network_weights
+    assert [f"network.{name}" for name in learned if not torch.equal(learned[name], adapted[name])] == list(
+        ON_PHOTOS["dual"].biases
+    )
+    assert all(torch.equal(learned[name], weight) for name, weight in checkpoint.network_weights.items())
     checkpoint.content["config"]["data"]["name"] = "photos"
     with pytest.raises(UserError, match="drawn shoes alone"):
         packed(checkpoint)

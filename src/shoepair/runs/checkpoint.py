@@ -16,6 +16,7 @@ from shoepair.runs.packaged import PACKAGED, packaged_checkpoint
 from shoepair.runs.read import plain_config
 
 CALIBRATION = "calibration"  # its key in a checkpoint; older ones and those of the sanity mode have none
+LEARNED = "learned"  # likewise, of a packed network: those of its weights that training/ready.py changed, as they were
 
 
 @dataclass(frozen=True)
@@ -40,11 +41,17 @@ class Checkpoint:
 
     @property
     def network_weights(self) -> dict[str, Any]:
-        return {
-            name.removeprefix("network."): value
-            for name, value in self.state_dict.items()
-            if name.startswith("network.")
-        }
+        return _of_network(self.state_dict)
+
+    @property
+    def learned_weights(self) -> dict[str, Any]:
+        """network_weights as training left them, to train on from: what a packed network has of the photos that it was
+        adapted to says something of people who may be judged later."""
+        return self.network_weights | _of_network(self.content.get(LEARNED, {}))
+
+
+def _of_network(weights: Mapping[str, Any]) -> dict[str, Any]:
+    return {name.removeprefix("network."): value for name, value in weights.items() if name.startswith("network.")}
 
 
 def read_checkpoint(path: str | Path, key: str = "checkpoint") -> Checkpoint:
@@ -71,6 +78,7 @@ def read_checkpoint(path: str | Path, key: str = "checkpoint") -> Checkpoint:
         content = with_todays_names(content | {"config": plain_config(content["config"])})
         config, weights, epoch = content["config"], content["state_dict"], content["epoch"]
         _check_parts(config, weights, epoch)
+        _check_parts(config, content.get(LEARNED, {}), epoch)
         broken = next((name for name, tensor in weights.items() if not torch.isfinite(tensor).all()), None)
         if broken is not None:
             raise UserError(

@@ -125,7 +125,7 @@ def build_module(settings: TrainSettings) -> PairModule:
         network.plain(), settings.optimizer.plain(), settings.scheduler.plain(), settings.negative_weight
     )
     if beside is not None:
-        module.network.load_member(beside.network_weights)
+        module.network.load_member(beside.learned_weights)
     module.config = settings.plain()
     module.hflip = settings.tta_hflip
     if begun is not None:  # some of it is asked before Lightning takes up where the run was
@@ -161,7 +161,7 @@ def start_from(module: PairModule, path: str) -> None:
     mine, theirs = (_flat(network) for network in (module.hparams["network"], trained.network.plain()))
     differing = sorted(key for key in mine.keys() | theirs.keys() if mine.get(key) != theirs.get(key))
     try:
-        module.network.start_from(trained.network_weights)
+        module.network.start_from(trained.learned_weights)
     except RuntimeError:
         raise UserError(
             f"init_from={path}: expected weights of the same network; it is approach={trained.network.approach.name} "

@@ -6,9 +6,9 @@
     python -m shoepair.training.ready outputs/ready_best src/shoepair/models/best.ckpt
 
 Only drawn shoes may have taught it, so that its weights belong to nobody; an encoder that learned elsewhere is left
-out, and downloaded by whoever uses it. Photos of one person's different pairs are more alike than drawn ones: a shift,
-the same for all, is taken from its logits, and its temperature is one at which its probabilities hold on photos
-(docs/models.md says how both were found).
+out, and downloaded by whoever uses it. On photos its logits are off: a shift, the same for all, is taken from them, and
+its temperature is one at which its probabilities hold there (docs/models.md says how both were found). Who trains it
+further starts without the shift, which photos have taught.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from torch import Tensor
 
 from shoepair.errors import UserError
 from shoepair.files import replacing
-from shoepair.runs.checkpoint import CALIBRATION, Checkpoint, read_checkpoint
+from shoepair.runs.checkpoint import CALIBRATION, LEARNED, Checkpoint, read_checkpoint
 from shoepair.runs.find import find_checkpoint
 from shoepair.runs.packaged import ENCODER
 from shoepair.terminal import say
@@ -33,7 +33,7 @@ class OnPhotos:
     """What a network of drawn shoes needs on photos; benchmarks/ready.py finds both numbers.
 
     Attributes:
-        shift: logits that speak for the same pair where photos are drawn shoes no more.
+        shift: by how much its logits are too large.
         temperature: at which its probabilities hold.
         biases: of the last layers of its heads, two outputs each, whose difference is a logit.
     """
@@ -86,6 +86,7 @@ def packed(checkpoint: Checkpoint) -> dict[str, Any]:
     assert calibration is not None
     content = {name: value for name, value in checkpoint.content.items() if name != CALIBRATION}
     content["state_dict"] = _halved(_shifted(checkpoint.state_dict, on_photos))
+    content[LEARNED] = _halved({name: checkpoint.state_dict[name] for name in on_photos.biases})
     for approach in (content["config"]["approach"], content["hyper_parameters"]["network"]["approach"]):
         if "weights" in approach:
             approach["weights"] = "default"
