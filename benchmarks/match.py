@@ -43,7 +43,10 @@ def main() -> None:
     parser.add_argument(
         "--one-floor", action="store_true", help="lay all shoes of a heap on the floor of one of its photos"
     )
-    parser.add_argument("--threshold", type=float, default=DEFAULT_THRESHOLD, help="default: that of match")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the floors; 0 to report, others to choose")
+    parser.add_argument(
+        "--threshold", type=float, nargs="+", default=[DEFAULT_THRESHOLD], metavar="P", help="default: that of match"
+    )
     options = parser.parse_args()
     checkpoint = options.checkpoint or "latest"
     paths, _ = list_photos(options.folders)
@@ -57,8 +60,11 @@ def main() -> None:
         heaps = [(validated_on(trained, paths) if options.validation else paths, trained)]
     with tempfile.TemporaryDirectory() as place:
         if options.one_floor:
-            heaps = [(on_one_floor(heap, Path(place, str(i)), i), trained) for i, (heap, trained) in enumerate(heaps)]
-        print(table(heaps, math.log(options.threshold / (1 - options.threshold))))
+            first = options.seed * len(heaps)
+            heaps = [
+                (on_one_floor(heap, Path(place, str(i)), first + i), trained) for i, (heap, trained) in enumerate(heaps)
+            ]
+        print(table(heaps, options.threshold, options.seed))
 
 
 def on_one_floor(paths: Sequence[Path], folder: Path, seed: int) -> list[Path]:
@@ -90,14 +96,16 @@ def person_of(path: Path) -> str:
     return path.name.split("_")[0]
 
 
-def table(heaps: Sequence[tuple[Sequence[Path], TrainedNetwork]], threshold: float) -> str:
+def table(heaps: Sequence[tuple[Sequence[Path], TrainedNetwork]], thresholds: Sequence[float], seed: int) -> str:
     """Precision and recall, in percent: sides known or not, all shoes or a third single, everybody's heap or one.
 
     Args:
         heaps: photos, and the network that is to judge them; of several (folds), what was found is added up, and "all
             in one heap" means all of a fold.
+        thresholds: probabilities.
+        seed: of which shoes are single.
     """
-    counts: dict[tuple[str, str, str], Counts] = {}
+    counts: dict[tuple[str, str, str, float], Counts] = {}
     draws = {ALL_THERE: 1, "a third of the shoes single": DRAWS}
     for paths, trained in heaps:
         names = np.array([path.name for path in paths])
@@ -107,28 +115,30 @@ def table(heaps: Sequence[tuple[Sequence[Path], TrainedNetwork]], threshold: flo
             assert len(heap.paths) == len(paths)
             logits = score_gallery(heap, trained, length=len(paths)).toarray()  # each heap has its own candidates
             for missing, apart in itertools.product(draws, ("each person alone", "all in one heap")):
-                row = (known, missing, apart)
-                for draw in range(draws[missing]):
+                for draw in range(seed * draws[missing], (seed + 1) * draws[missing]):
                     kept = np.arange(len(names)) if missing == ALL_THERE else without_partners(names, draw)
                     alone = apart == "each person alone"
                     for group in [kept[person[kept] == who] for who in np.unique(person[kept])] if alone else [kept]:
                         own = part_of(heap, group)
                         pairs, _ = candidates(own, trained)
                         scores = symmetric(pairs, logits[group[pairs[:, 0]], group[pairs[:, 1]]], len(group))
-                        found = find_matches(scores, own.sides, threshold)
-                        right = count_right(names[group].tolist(), [(m.left, m.right) for m in found])
-                        counts[row] = counts.get(row, Counts(0, 0, 0)) + right
+                        for threshold in thresholds:
+                            found = find_matches(scores, own.sides, math.log(threshold / (1 - threshold)))
+                            right = count_right(names[group].tolist(), [(m.left, m.right) for m in found])
+                            row = (known, missing, apart, threshold)
+                            counts[row] = counts.get(row, Counts(0, 0, 0)) + right
     lines = []
     for row, of_row in counts.items():
         num_draws = draws[row[1]]
         lines.append([
-            ", ".join(row),
+            ", ".join(row[:3]),
+            f"{row[3]:.3f}",
             f"{of_row.true / num_draws:.0f}",
             f"{of_row.right / num_draws:.1f} of {of_row.found / num_draws:.1f}",
             f"{100 * of_row.precision:.1f}",
             f"{100 * of_row.recall:.1f}",
         ])  # fmt: skip
-    return markdown_table(["heap", "true pairs", "right of found", "precision", "recall"], lines)
+    return markdown_table(["heap", "threshold", "true pairs", "right of found", "precision", "recall"], lines)
 
 
 def part_of(heap: Gallery, group: np.ndarray) -> Gallery:

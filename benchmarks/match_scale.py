@@ -40,7 +40,7 @@ PEOPLE_A_PIECE = 40
 STORED, NEW = 20_000, 1_000
 FEW = 500
 WORDS = {
-    "dual": f"{SIZES[0]:,}, `best_dual`'s network at 224 pixels",
+    "dual": f"{SIZES[0]:,}, `ready` at 224 pixels",
     "pretrained": f"{FEW}, `best_pretrained`",
     "store": f"{NEW:,} new ones into a store of {STORED:,}",
     "12MP": "a photo of 12 megapixels is read",

@@ -25,9 +25,49 @@ def test_nothing_asked_for_changes_nothing(
     assert torch.equal(left, pair[0]) and torch.equal(right, pair[1])
 
 
+@pytest.mark.parametrize("changes", [{}, {"occlude": 1e-9}])
+def test_the_soft_edges_of_cut_outs_stay_as_they_are(
+    pair: tuple[torch.Tensor, torch.Tensor], changes: dict[str, float]
+) -> None:
+    cover = torch.randint(255, (5, 1, 16, 16)) / 254
+    cut_outs = torch.cat([pair[0] * cover, cover], 1)
+    left, right = Augmentation(augment_settings(**changes))(cut_outs, cut_outs)
+    torch.testing.assert_close(left, cut_outs)
+    torch.testing.assert_close(right, cut_outs)
+
+
+@pytest.mark.parametrize("changes", [{"exposure": 0.5}, {"brightness": 0.2}, {"gradient": 0.5}, {"contrast": 0.3}])
+def test_a_cut_out_is_changed_as_the_photo_that_it_is_cut_out_of(
+    pair: tuple[torch.Tensor, torch.Tensor], changes: dict[str, float]
+) -> None:
+    augmentation, cover = Augmentation(augment_settings(**changes)), torch.randint(255, (5, 1, 16, 16)) / 254
+    torch.manual_seed(3)
+    photos = augmentation(*pair)
+    torch.manual_seed(3)
+    cut_outs = augmentation(*(torch.cat([photo * cover, cover], 1) for photo in pair))
+    for photo, cut_out in zip(photos, cut_outs, strict=True):
+        torch.testing.assert_close(cut_out, torch.cat([photo * cover, cover], 1), atol=1e-5, rtol=0)
+
+
 def test_swap_exchanges_the_two_shoes(pair: tuple[torch.Tensor, torch.Tensor]) -> None:
     left, right = Augmentation(augment_settings(swap=1.0))(*pair)
     assert torch.equal(left, pair[1]) and torch.equal(right, pair[0])
+
+
+def test_copies_are_made_on_the_device_of_the_photos() -> None:
+    """Cameras are drawn on the CPU, so that a seed gives the same ones everywhere."""
+    augmentation = Augmentation(augment_settings(degrade=0.5, exposure=0.2))
+    cameras = augmentation.cameras(2)
+    copies = augmentation.copies(torch.zeros(3, 3, 16, 16, device="meta"), cameras)
+    assert [(copy.device.type, tuple(copy.shape)) for copy in copies] == [("meta", (3, 3, 16, 16))] * 2
+
+
+@pytest.mark.parametrize(
+    ("copies", "degrade", "taken"), [(5, 0.4, 2), (5, 0.6, 3), (8, 0.4, 3), (5, 0.5, 3), (1, 0.2, 1), (3, 0.0, 0)]
+)
+def test_some_copy_is_made_worse_wherever_some_are_asked_for(copies: int, degrade: float, taken: int) -> None:
+    cameras = Augmentation(augment_settings(degrade=degrade)).cameras(copies)
+    assert len(cameras) == copies and sum(camera is not None for camera in cameras) == taken
 
 
 def test_hflip_mirrors_both_shoes_of_a_pair_or_none(pair: tuple[torch.Tensor, torch.Tensor]) -> None:

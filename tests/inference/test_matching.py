@@ -131,6 +131,11 @@ def test_every_candidate_has_the_score_of_the_whole_network(settings: dict[str, 
     assert logits[2, 3] == pytest.approx((whole(2, 3) + whole(3, 2)) / 2, abs=1e-5)
 
 
+def test_a_descriptor_may_be_one_number() -> None:
+    points = whitened(np.random.default_rng(0).normal(size=(50, 1)))
+    assert points.shape == (50, 1) and np.isfinite(points).all()
+
+
 @pytest.mark.parametrize("known", ["all", "some", "none"])
 def test_each_shoe_is_compared_closely_with_those_that_are_most_like_it(known: str) -> None:
     random = np.random.default_rng(0)

@@ -239,6 +239,13 @@ def test_score_is_output_one_minus_output_zero() -> None:
     torch.testing.assert_close(torch.sigmoid(module(left, right)), probability)
 
 
+def test_a_module_that_cuts_out_takes_photos_and_says_what_is_reported() -> None:
+    module = DualImageModule(network_settings("dual", image_size=64, fusion="local", cutout=32).plain()).eval()
+    left, right = torch.rand(2, 3, 64, 64) - 0.5, torch.rand(2, 3, 64, 64) - 0.5
+    seen = module.network.prepared(left), module.network.prepared(right)
+    torch.testing.assert_close(module(left, right), module.network.score(*seen, hflip=False))
+
+
 def test_two_shapes_are_refused() -> None:
     with pytest.raises(ValueError, match="expected the same shape"):
         SingleImageModule(network_settings("single", image_size=16).plain())(

@@ -897,7 +897,11 @@ def test_of_an_encoder_that_stays_what_a_camera_takes_is_else_as_it_was(
     assert asked and not any(asked)
 
 
-@pytest.mark.parametrize("how", [("ema_decay=0.5",), EXACT], ids=["drawn anew in each epoch", "all at once"])
+@pytest.mark.parametrize(
+    "how",
+    [("ema_decay=0.5",), EXACT, (*EXACT, "trainer.precision=bf16-mixed")],
+    ids=["drawn anew in each epoch", "all at once", "all at once, in float32 wherever the rest is in less"],
+)
 def test_a_run_on_cut_outs_goes_on_where_it_was(
     shoepair: Command, monkeypatch: pytest.MonkeyPatch, how: tuple[str, ...]
 ) -> None:
@@ -923,6 +927,7 @@ def test_a_run_goes_on_without_the_network_beside_it(
     assert shoepair("train", *settings, "hydra.run.dir=outputs/whole").code == 0
     stop_in(3, monkeypatch, shoepair, "train", *settings, "hydra.run.dir=outputs/halves")
     shutil.rmtree("beside")
+    Path("w.pth").unlink()
     outcome = shoepair("train", "resume=outputs/halves")
     assert outcome.code == 0, outcome.err
     whole, halves = (torch.load(f"outputs/{name}/checkpoints/last.ckpt")["state_dict"] for name in ("whole", "halves"))

@@ -118,6 +118,8 @@ def test_pixels_keep_their_channels_and_their_shape() -> None:
     image = shoe_image(pixels, 100)
     assert image.size == (100, 200)
     assert image.getpixel((50, 20)) == (255, 0, 0) and image.getpixel((50, 180)) == (0, 0, 255)
+    cut_out = np.concatenate([pixels, np.full((1, 8, 4), 127, dtype=np.uint8)])  # and how much of each the shoe covers
+    assert np.array_equal(np.asarray(shoe_image(cut_out, 100)), np.asarray(image))
 
 
 def test_the_surest_pairs_come_first_wrong_ones_apart() -> None:

@@ -204,11 +204,13 @@ class PretrainedSettings(ApproachSettings):
         before=None,
     )
     earlier_layer: Text | None = key(
-        "With cutout: a part before it, such as blocks.2, whose maps, averaged to as many places, a third head "
-        "compares. null: none.",
+        "With cutout: a part of the encoder before local_layer, such as blocks.2, whose maps, averaged to as many "
+        "places, a third head compares. null: none.",
         before=None,
     )
-    earlier_weight: Weight = key("What that head counts, as local_weight.", before=1.0)
+    earlier_weight: Weight = key(
+        "With earlier_layer: what the head on its places counts where the one on whole shoes counts 1.", before=1.0
+    )
     quantiles: Quantiles = key(
         "With cutout: further quantiles, such as 0.5, of how like each place is to the one most like it, for heads "
         "on places.",
@@ -229,7 +231,9 @@ class PretrainedSettings(ApproachSettings):
     penalty: NotNegative = key(
         "With cutout: in the training loss, on the squared weights of the head on whole shoes.", before=0.0
     )
-    local_penalty: NotNegative = key("Likewise, of the head on places.", before=0.0)
+    local_penalty: NotNegative = key(
+        "With cutout: in the training loss, on the squared weights of the head on local_layer's places.", before=0.0
+    )
     local_weight: Weight = key(
         "With cutout: what the head on places counts where the one on whole shoes counts 1.", before=1.0
     )

@@ -57,8 +57,8 @@ OPTIONS = {
     "early_stopping.patience=N and keep=best are keys of their own.",
     "augment=handheld": "augment=harsh.",
     "experiment=cutout_dual": "experiment=best_dual.",
-    "experiment/best_dual": "experiment=best_dual data=photos data.root=FOLDER does both steps.",
-    "experiment/best_single": "experiment=best_single data=photos data.root=FOLDER does both steps.",
+    "experiment/best_dual": "experiment=best_dual data=photos data.root=FOLDER, one step.",
+    "experiment/best_single": "experiment=best_single data=photos data.root=FOLDER, one step.",
     "logger": "a file logger/NAME.yaml in a folder that --config-dir names adds any other of Lightning's.",
 }
 

@@ -18,6 +18,7 @@ MOST_WEIGHTS = 100_000_000  # with gradients and the averages of Adam, 1.6 GB
 
 # By the class of Lightning's logger, the library that it needs, and the extra of that name.
 EXTRA_OF_LOGGER = {"MLFlowLogger": "mlflow", "WandbLogger": "wandb"}
+OF_SANITY = {"dropout", "copies", "penalty", "local_penalty"}  # keys of approaches that conf/mode/sanity.yaml sets
 
 
 def read_train_settings(plain: Mapping[str, Any], *, trained: bool = False) -> TrainSettings:
@@ -30,8 +31,9 @@ def read_train_settings(plain: Mapping[str, Any], *, trained: bool = False) -> T
     _load_plugins(plain)
     name = _name_of("approach", plain)
     approach = approach_named(name).settings
-    if plain.get("mode") == "sanity" and "dropout" not in approach.model_fields:  # an approach of one's own without it
-        plain["approach"] = {key: value for key, value in plain["approach"].items() if key != "dropout"}
+    if plain.get("mode") == "sanity":  # whose keys are not those of every approach
+        absent = OF_SANITY - approach.model_fields.keys()
+        plain["approach"] = {key: value for key, value in plain["approach"].items() if key not in absent}
     plain["approach"] = validated(approach, plain["approach"], "approach")
     name = _name_of("data", plain)
     if not isinstance(name, str) or name not in DATA:
@@ -139,6 +141,11 @@ def _check_together(settings: TrainSettings) -> None:
                 f"data.augment.{key}={getattr(data.augment, key):g}: expected 0, since with approach.frozen=true and "
                 "approach.copies=0 each shoe is seen once, before training."
             )
+    if settings.resume is None and approach.num_copies and (data.augment is None or not data.augment.of_one_shoe()):
+        raise UserError(
+            f"approach.copies={approach.num_copies}: expected 0, or augment=harsh, since nothing in data.augment "
+            "changes a photo: all copies would be alike."
+        )
     approach.check()
     multiple = 2**approach.halvings
     side = approach.cutout_side
@@ -183,6 +190,8 @@ def _check_optimizer(settings: TrainSettings) -> None:
             "optimizer=lbfgs: expected approach.draws of 1 or more (experiment=best_pretrained has 20), since it wants "
             "every epoch to be the same batch."
         )
+    if is_new and _class_name(optimizer.target) == "LBFGS":
+        _check_line_search(settings)
     if _class_name(optimizer.target) == "SGD" and optimizer.nesterov and not optimizer.momentum:
         raise UserError(
             f"optimizer.momentum={optimizer.momentum:g}: expected more than 0 with optimizer.nesterov=true."
@@ -201,6 +210,24 @@ def _check_optimizer(settings: TrainSettings) -> None:
             )
         if scheduler.factor == 1:
             raise UserError("scheduler.factor=1: expected less than 1, since ReduceLROnPlateau would change nothing.")
+
+
+def _check_line_search(settings: TrainSettings) -> None:
+    """Of an optimizer that searches along lines, for which the loss of the same weights must be the same."""
+    dropout, of_trainer = getattr(settings.approach, "dropout", 0.0), settings.trainer.plain()
+    if dropout:
+        raise UserError(
+            f"approach.dropout={dropout:g}: expected 0, since optimizer=lbfgs wants a loss that stays the same."
+        )
+    if of_trainer["gradient_clip_val"] is not None:
+        raise UserError(
+            f"trainer.gradient_clip_val={of_trainer['gradient_clip_val']:g}: expected null, since optimizer=lbfgs goes "
+            "as far as the loss falls."
+        )
+    if of_trainer["precision"] == "16-mixed":
+        raise UserError(
+            "trainer.precision=16-mixed: expected another one, since no loss is scaled for optimizer=lbfgs."
+        )
 
 
 def _class_name(target: str) -> str:

@@ -70,7 +70,9 @@ class DataSettings(Section):
     image_size: Annotated[int, Ge(1), Le(4096)] = key("Every photo is scaled to a square of this side, in pixels.")
     batch_size: Annotated[int, Ge(1), Le(100_000)] = key("Pairs in a training batch.")
     balanced: bool = key("Every training batch is half same, half different pairs.")
-    drop_last: bool = key("Leave out the last training batch of an epoch when it is not full.")
+    drop_last: bool = key(
+        "Leave out the last training batch of an epoch when it is not full; with approach.draws, of each draw."
+    )
     negatives: Literal["cyclic", "all", "resampled"] = key(
         "Different pairs to train on: cyclic (left i, right i + 1), all (within a person), resampled in each epoch."
     )

@@ -1,7 +1,7 @@
 """Random changes of whole batches of training pairs, on the device they are on. They never change a label.
 
 Photos have three channels, RGB in [-0.5, 0.5]. Cut-outs have a fourth, how much of each pixel the shoe covers: it moves
-with the shoe, and outside of it colours stay 0.
+with the shoe, and their colours are those of the shoe times this, so that outside of it they stay 0.
 """
 
 import math
@@ -14,6 +14,8 @@ from torch.nn.functional import adaptive_avg_pool2d, affine_grid, grid_sample, i
 
 from shoepair.config.schema import AugmentSettings
 
+COLOURS = ("brightness", "contrast", "saturation", "exposure", "gradient", "degrade")  # settings of what changes them
+LEAST_COVER = 1e-3  # of a pixel whose colour is asked for
 CHANGED, SAME_COPY = 0.4, 0.25  # of pairs of embeddings, those of changed copies, and those of one copy
 
 # JPEG: from RGB to luma and chroma, the discrete cosine transform of 8 places, and how coarsely each wave is kept.
@@ -68,8 +70,9 @@ class Camera:
         side = images.shape[-1]
         smaller = adaptive_avg_pool2d(images, max(1, round(side / self.shrink)))
         blurred = interpolate(smaller, (side, side), mode="bilinear", align_corners=False)
-        noisy = torch.lerp(images, blurred, self.blur) + torch.randn_like(images) * self.noise
-        return compressed(noisy.clamp(-0.5, 0.5), self.quality)
+        blur, noise, quality = (value.to(images) for value in (self.blur, self.noise, self.quality))  # of any device
+        noisy = torch.lerp(images, blurred, blur) + torch.randn_like(images) * noise
+        return compressed(noisy.clamp(-0.5, 0.5), quality)
 
 
 class Augmentation:
@@ -97,8 +100,9 @@ class Augmentation:
         if s is None:
             return left, right
         left, right = self._moved(left, right, s)
-        colours = self._coloured(left[:, :3], right[:, :3], s)
-        left, right = (_with_cover(rgb, x[:, 3:]) for rgb, x in zip(colours, (left, right), strict=True))
+        if any(getattr(s, name) for name in COLOURS):
+            changed = self._coloured(_colours(left), _colours(right), s)
+            left, right = (_with_cover(rgb, x[:, 3:]) for rgb, x in zip(changed, (left, right), strict=True))
         if s.occlude:
             left, right = _occluded(left, s.occlude), _occluded(right, s.occlude)
         return left, right
@@ -132,7 +136,8 @@ class Augmentation:
 
     def cameras(self, num_copies: int) -> list[Camera | None]:
         """What each of so many copies is made worse by; the part `degrade` of them is."""
-        num_degraded = 0 if self.settings is None else round(num_copies * self.settings.degrade)
+        degrade = 0.0 if self.settings is None else self.settings.degrade
+        num_degraded = max(1, math.floor(num_copies * degrade + 0.5)) if degrade else 0
         return [Camera.draw(1) if copy < num_degraded else None for copy in range(num_copies)]
 
     def copies(
@@ -284,11 +289,18 @@ def _occluded(images: Tensor, chance: float) -> Tensor:
     colour = _uniform((len(images), 3, 1, 1), images) / 2
     hidden = (x * x + y * y < radius * radius) & _chance(chance, images)
     found = ~(hidden & _chance(0.5, images))
-    return _with_cover(torch.where(hidden, colour, images[:, :3]), images[:, 3:] * found)
+    return _with_cover(torch.where(hidden, colour, _colours(images)), images[:, 3:] * found)
+
+
+def _colours(images: Tensor) -> Tensor:
+    """Of photos, (B, 3, H, W), they themselves; of cut-outs, (B, 4, H, W), what _with_cover was given: (B, 3, H, W)."""
+    if images.shape[1] == 3:
+        return images
+    return (images[:, :3] / images[:, 3:].clamp_min(LEAST_COVER)).clamp(-0.5, 0.5)
 
 
 def _with_cover(colours: Tensor, cover: Tensor) -> Tensor:
-    """Photos, (B, 3, H, W), have no cover, (B, 0, H, W); of cut-outs, with (B, 1, H, W), colours are 0 where it is."""
+    """Photos, (B, 3, H, W), have no cover, (B, 0, H, W); of cut-outs, with (B, 1, H, W), colours are times it."""
     return colours if cover.shape[1] == 0 else torch.cat([colours * cover, cover], 1)
 
 

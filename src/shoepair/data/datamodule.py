@@ -217,10 +217,10 @@ class ShoePairDataModule(LightningDataModule):
         self.figures = torch.cat(figures), torch.cat(labels)
 
     def training_photos(self, at_most: int) -> Tensor:
-        """Photos of training people, normalised, evenly chosen: (num_photos, 3, H, W)."""
+        """Photos of training people, evenly chosen: (num_photos, 3, H, W) uint8."""
         shoes, people = self.shoes["train"], set(self.people["train"])
         chosen = [i for i, shoe in enumerate(shoes.shoes) if shoe.person in people]
-        return normalise(shoes.gather(torch.tensor(chosen[:: -(-len(chosen) // at_most)])))
+        return shoes.gather(torch.tensor(chosen[:: -(-len(chosen) // at_most)]))
 
     def first_images(self, num_pairs: int) -> Batch:
         """The first training pairs of an epoch, not augmented: two (num_pairs, 3, H, W) uint8 and their labels."""

@@ -53,7 +53,8 @@ def whitened(descriptors: np.ndarray) -> np.ndarray:
         chosen = np.sort(np.random.default_rng(0).choice(num_shoes, FITTED, replace=False))
     sample = descriptors[chosen].astype(np.float64)
     mean, scale = sample.mean(0), sample.std(0) + 1e-8
-    variances, directions = np.linalg.eigh(np.cov((sample - mean) / scale, rowvar=False, bias=True))
+    covariance = np.atleast_2d(np.cov((sample - mean) / scale, rowvar=False, bias=True))
+    variances, directions = np.linalg.eigh(covariance)
     num = max(1, min(COMPONENTS, num_shoes // SHOES_A_COMPONENT, int((variances > 1e-6 * variances[-1]).sum())))
     turn = (directions[:, -num:] / np.sqrt(np.maximum(variances[-num:], 1e-12))).astype(np.float32)
     points = ((descriptors - mean) / scale).astype(np.float32) @ turn

@@ -79,13 +79,13 @@ def train_settings(config: DictConfig, names: NamesOfRuns | None = None) -> Trai
     """
     settings = read_train_settings(plain_values(config))
     data = settings.data
-    settings.approach.check_files()
     if isinstance(data, PhotosSettings) and not data.download:
         check_photo_root(data.root)
     if isinstance(data, TableSettings):
         check_table(data.file)
     if settings.resume is not None:  # a run that goes on has weights of its own
         return settings
+    settings.approach.check_files()
 
     def file_of(name: str, key: str) -> str:
         file = (names.find_file if names else find_file)(name, settings.output_dir, key)

@@ -68,10 +68,10 @@ class PairModule(LightningModule):
         self.hflip = False
 
     def forward(self, left: Tensor, right: Tensor) -> Tensor:
-        """Score whether two shoes form a pair.
+        """Score whether two shoes form a pair, as it is reported; not calibrated.
 
         Args:
-            left, right: RGB in [-0.5, 0.5], each (B, 3, H, W).
+            left, right: photos, RGB in [-0.5, 0.5], each (B, 3, H, W).
         Returns:
             (B,) logits; positive means "same pair".
         Raises:
@@ -79,7 +79,7 @@ class PairModule(LightningModule):
         """
         if left.shape != right.shape:
             raise ValueError(f"left is {tuple(left.shape)} and right {tuple(right.shape)}: expected the same shape")
-        return logit(self.network(left, right))
+        return self.judge(self.network.prepared(left), self.network.prepared(right), hflip=self.hflip)
 
     def pictures(self, left: Tensor, right: Tensor) -> list[Tensor]:
         """The images that the network sees of a batch, for people to look at: (B, 3, height, width) each."""

@@ -293,7 +293,8 @@ class PretrainedNetwork(PairNetwork):
     def heads_of_figures(self, figures: Tensor) -> Tensor:
         own = self._members[0]
         assert isinstance(own, CutOutSiamese) and isinstance(self.siamese, Ensemble)
-        return self.siamese.noted(own.judge(figures))
+        with torch.autocast(figures.device.type, enabled=False):  # which a line search would see the steps of
+            return self.siamese.noted(own.judge(figures.float()))
 
     def penalty(self) -> Tensor | float:
         own = self._members[0]

@@ -257,11 +257,13 @@ class Standardise(nn.BatchNorm1d):
     def __init__(self, num_features: int) -> None:
         super().__init__(num_features, eps=1e-8, affine=False)
         self.usual_momentum = self.momentum or 0.1
+        self.is_settled = False  # then nothing is asked of the device any more
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.training:
+        if self.training and not self.is_settled:
             assert self.num_batches_tracked is not None
             self.momentum = max(self.usual_momentum, 1 / (int(self.num_batches_tracked) + 1))
+            self.is_settled = self.momentum == self.usual_momentum
         return super().forward(x)
 
 

@@ -114,6 +114,6 @@ def on_square(photo: Image.Image, side: int) -> Image.Image:
 
 
 def shoe_image(pixels: np.ndarray, width_px: int = 128) -> Image.Image:
-    """(3, H, W) uint8, RGB, scaled to a width; the height follows."""
-    image = Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0)))
+    """(3, H, W) uint8, RGB, or (4, H, W), a cut-out, scaled to a width; the height follows."""
+    image = Image.fromarray(np.ascontiguousarray(pixels[:3].transpose(1, 2, 0)))
     return image.resize((width_px, round(width_px * image.height / image.width)), Image.Resampling.BICUBIC)

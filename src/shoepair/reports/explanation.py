@@ -24,7 +24,7 @@ def draw_explanation(
         cut_outs, alike, links: as in inference.network.Explanation.
         sentence: what the network says.
     """
-    seen = [shoe_image(cut_out[:3], SIDE_PX) for cut_out in cut_outs]
+    seen = [shoe_image(cut_out, SIDE_PX) for cut_out in cut_outs]
     rows = [
         (sentence, [Item([on_square(photo, SIDE_PX) for photo in photos])]),
         (
@@ -42,7 +42,7 @@ def draw_explanation(
 def shaded_shoes(cut_outs: np.ndarray, alike: np.ndarray) -> list[tuple[Image.Image, Image.Image]]:
     """Of the left and the right shoe: as the network sees it, and the same with its places shaded; for the arguments
     see draw_explanation."""
-    seen = [shoe_image(cut_out[:3], SIDE_PX) for cut_out in cut_outs]
+    seen = [shoe_image(cut_out, SIDE_PX) for cut_out in cut_outs]
     return [(image, _shaded(image, values)) for image, values in zip(seen, alike, strict=True)]
 
 

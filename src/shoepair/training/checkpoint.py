@@ -121,6 +121,8 @@ def build_module(settings: TrainSettings) -> PairModule:
     beside = member_of(settings) if begun is None else None
     member = beside.network if beside is not None else begun.network.member if begun is not None else None
     network = NetworkSettings(approach=settings.approach, image_size=settings.data.image_size, member=member)
+    if begun is not None:
+        network = network.without_weights()
     module: PairModule = approach_named(settings.approach.name).build_module(
         network.plain(), settings.optimizer.plain(), settings.scheduler.plain(), settings.negative_weight
     )

@@ -10,13 +10,14 @@ from torch import Tensor
 from shoepair.config.approaches import ApproachSettings
 from shoepair.config.schema import TrainSettings
 from shoepair.data.datamodule import Batches, ShoePairDataModule
+from shoepair.data.shoes import normalise
 from shoepair.metrics.calibration import Calibration, calibrate
 from shoepair.metrics.predictions import Predictions
 from shoepair.metrics.scores import measure, measure_mean
 from shoepair.models.module import PairModule, num_parameters
 from shoepair.training.environment import device_name, versions
 
-MEASURED = 256  # shoes
+MEASURED, MEASURED_AT_ONCE = 256, 32  # shoes
 
 
 def show_shoes(
@@ -36,8 +37,9 @@ def show_shoes(
     was_training = network.training
     network.eval()
     if approach.encodes_once:
-        if to_train:
-            network.measure(network.prepared(data.training_photos(MEASURED).to(device)))
+        if to_train and network.cut_out is not None:
+            photos = data.training_photos(MEASURED).split(MEASURED_AT_ONCE)
+            network.measure(torch.cat([network.prepared(normalise(some.to(device))) for some in photos]))
         data.cache_embeddings(network, device, approach.num_copies if to_train else 0)
         if to_train and approach.num_draws:
             data.keep_figures(network, device, approach.num_draws)
