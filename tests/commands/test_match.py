@@ -277,12 +277,12 @@ def test_a_heap_is_matched_at_a_rate_of_false_matches(shoepair: Command, trained
         assert all(float(row["probability"]) >= probability - 1e-4 for row in csv.DictReader(file))
 
 
-def test_two_of_three_chances_make_a_pair(shoepair: Command, drawn_photos: Path) -> None:
+def test_three_of_five_chances_make_a_pair(shoepair: Command, drawn_photos: Path) -> None:
     typed = ("match", str(drawn_photos / "train"), "--checkpoint", "ready", "--json")
-    found = [shoepair(*typed, *more) for more in ((), ("--threshold", str(2 / 3)), ("--threshold", "0.001"))]
+    found = [shoepair(*typed, *more) for more in ((), ("--threshold", "0.6"), ("--threshold", "0.001"))]
     usual, same, lower = (json.loads(outcome.out) for outcome in found)
-    assert usual["threshold"] == pytest.approx(2 / 3, abs=1e-4)
-    assert usual["pairs"] == same["pairs"] and all(pair["probability"] >= 2 / 3 for pair in usual["pairs"])
+    assert usual["threshold"] == pytest.approx(0.6, abs=1e-4)
+    assert usual["pairs"] == same["pairs"] and all(pair["probability"] >= 0.6 for pair in usual["pairs"])
     assert len(lower["pairs"]) >= len(usual["pairs"]) > 0
 
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from shoepair.inference.store import Store
     from shoepair.reports.matches import ShownMatch, ShownSingle
 
-DEFAULT_THRESHOLD = 2 / 3  # a probability: a wrong pair takes two shoes from their partners, a missed one none
+DEFAULT_THRESHOLD = 0.6  # a probability: a wrong pair takes two shoes from their partners, a missed one none
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -101,7 +101,7 @@ def _parser() -> argparse.ArgumentParser:
         "--threshold",
         type=float,
         metavar="P",
-        help="probability from which two shoes may be a pair (default 2/3); lower it, say to 0.001, if every shoe has "
+        help="probability from which two shoes may be a pair (default 0.6); lower it, say to 0.001, if every shoe has "
         "its partner in the heap",
     )
     add_max_fmr(parser)
@@ -237,7 +237,7 @@ def match(
 
     Args:
         heap: what is in the folders, as heap_of() gives it.
-        threshold: a probability; None: 2 / 3.
+        threshold: a probability; None: 0.6.
         max_fmr: instead of a threshold, the false match rate it is to give; see load_classifier.
         store: keeps shoes and pairs for the next time.
         undone: in the store, before anything is matched; kept with what is found, or not at all.

@@ -270,6 +270,15 @@ class PretrainedSettings(ApproachSettings):
                     f"approach.{name}={in_line(getattr(self, name))}: expected {in_line(usual)}, since "
                     "approach.cutout=null."
                 )
+        for name, usual, is_used in (
+            ("encoder_lr_scale", 0.1, not self.frozen),
+            ("ensemble_lr_scale", 0.3, self.ensemble_with is not None),
+        ):
+            if not is_used and getattr(self, name) != usual:
+                raise UserError(
+                    f"approach.{name}={getattr(self, name):g}: expected {usual:g}, its default, since there is nothing "
+                    "that it could slow down."
+                )
         if self.earlier_layer is None and self.earlier_weight != OF_CUT_OUTS["earlier_weight"]:
             raise UserError(
                 f"approach.earlier_weight={self.earlier_weight:g}: expected 1, since approach.earlier_layer=null: "

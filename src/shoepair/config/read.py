@@ -9,7 +9,7 @@ from shoepair.config.messages import accepts, unknown_key, validated
 from shoepair.config.schema import DATA, DataSettings, EvaluateDataSettings, EvaluateSettings, TrainSettings
 from shoepair.config.shown import in_line
 from shoepair.config.targets import parameters_of
-from shoepair.config.trainer import DeviceSettings
+from shoepair.config.trainer import DeviceSettings, TrainerSettings
 from shoepair.config.values import OpenSection
 from shoepair.errors import UserError
 
@@ -190,6 +190,8 @@ def _check_optimizer(settings: TrainSettings) -> None:
             "optimizer=lbfgs: expected approach.draws of 1 or more (experiment=best_pretrained has 20), since it wants "
             "every epoch to be the same batch."
         )
+    if is_new and settings.approach.num_draws:
+        _check_one_batch(settings.approach.num_draws, settings.trainer)
     if is_new and _class_name(optimizer.target) == "LBFGS":
         _check_line_search(settings)
     if _class_name(optimizer.target) == "SGD" and optimizer.nesterov and not optimizer.momentum:
@@ -210,6 +212,20 @@ def _check_optimizer(settings: TrainSettings) -> None:
             )
         if scheduler.factor == 1:
             raise UserError("scheduler.factor=1: expected less than 1, since ReduceLROnPlateau would change nothing.")
+
+
+def _check_one_batch(num_draws: int, trainer: TrainerSettings) -> None:
+    """Of a run whose epochs are one batch each."""
+    accumulated = trainer.plain()["accumulate_grad_batches"]
+    for key, value, is_one in (
+        ("devices", trainer.devices, not asks_for_several_devices(trainer)),
+        ("accumulate_grad_batches", accumulated, accumulated == 1),
+    ):
+        if not is_one:
+            raise UserError(
+                f"trainer.{key}={in_line(value)}: expected 1, since with approach.draws={num_draws} every epoch is one "
+                "batch."
+            )
 
 
 def _check_line_search(settings: TrainSettings) -> None:

@@ -34,7 +34,9 @@ TABLE_COLUMNS = ("file", "person", "pair", "side", "kind")  # of data=table; spl
 class AugmentSettings(Section):
     """Random changes of training pairs."""
 
-    hflip: Chance = key("Chance that both shoes of a pair are mirrored.")
+    hflip: Chance = key(
+        "Chance that both shoes of a pair are mirrored; not of cut-outs that are seen once, before training."
+    )
     swap: Chance = key("Chance that left and right change places.")
     rot180: Chance = key("Chance that both shoes of a pair are turned by 180 degrees.", before=0.0)
     rotation_deg: Annotated[float, Ge(0), Le(180)] = key("The largest turn, in degrees, each shoe for itself.")
