@@ -45,7 +45,7 @@ class OnPhotos:
 
 HEADS = "network.siamese.members.0"
 ON_PHOTOS = {
-    "dual": OnPhotos(0.128, 0.62, (f"{HEADS}.head.5.bias", f"{HEADS}.earlier.head.2.bias")),
+    "dual": OnPhotos(0.075, 0.655, (f"{HEADS}.head.5.bias", f"{HEADS}.earlier.head.2.bias")),
     "pretrained": OnPhotos(
         -0.128, 0.378, tuple(f"{HEADS}.{head}.2.bias" for head in ("head", "local_head", "earlier_head"))
     ),
