@@ -153,6 +153,26 @@ def test_packing_takes_the_margin_from_every_logit(
         packed(checkpoint)
 
 
+@pytest.mark.parametrize(
+    "learned",
+    [
+        {"network.siamese.members.0.head.5.bias": torch.full((2,), torch.nan)},
+        {"network.siamese.members.0.head.5.bias": torch.zeros(3)},
+        {"network.siamese.members.0.head.5.weight": torch.zeros(2, 64)},
+        {"network.siamese.logit_std": torch.zeros(2)},
+        {"network.nothing.bias": torch.zeros(2)},
+        {"network.siamese.members.0.head.5.bias": [0.0, 0.0]},
+        3,
+    ],
+)
+def test_a_file_hands_on_nothing_but_biases_of_its_heads(tmp_path: Path, learned: Any) -> None:
+    content = torch.load(PACKAGED["ready"], weights_only=True)
+    assert set(content["learned"]) == set(ON_PHOTOS["dual"].biases)
+    torch.save(content | {"learned": learned}, tmp_path / "w.ckpt")
+    with pytest.raises(UserError, match="this is no checkpoint of shoepair"):
+        read_checkpoint(tmp_path / "w.ckpt")
+
+
 def test_shoes_of_one_pair_are_shaded_as_more_alike_than_others(photos: list[Path]) -> None:
     classifier = load_classifier("ready")
     own, other = (classifier.explain(photos[0], photo).alike for photo in (photos[1], photos[3]))

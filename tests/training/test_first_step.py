@@ -45,6 +45,17 @@ def test_it_is_one_line(shoepair: Command, typed: str, said: str) -> None:
     assert "Epoch" not in outcome.out
 
 
+@pytest.mark.parametrize("key", ["accumulate_grad_batches", "devices"])
+def test_one_batch_is_not_shared(shoepair: Command, key: str) -> None:
+    cut = ("approach.cutout=64", "approach.local_layer=features.8", "approach.hidden_units=null", "approach.dropout=0")
+    network = ("approach=pretrained", "approach.encoder=torchvision/mobilenet_v3_small", "approach.weights=null", *cut)
+    tiny = [setting for setting in TINY if not setting.startswith("approach.")]
+    more = ("approach.draws=2", f"trainer.{key}=2", "trainer.accelerator=cpu", "trainer.strategy=ddp_spawn")
+    outcome = shoepair(*tiny, *network, *more[: 3 if key == "devices" else 2])
+    assert outcome.code == 2 and outcome.err.count("\n") == 1
+    assert outcome.err.startswith(f"shoepair: trainer.{key}=2: expected 1, since with approach.draws=2 every epoch is")
+
+
 @pytest.mark.parametrize(("people", "split"), [(["a", "b", "c", "d"], "train"), (["a", "b", "c", "d", "d"], "train")])
 def test_people_of_one_pair_each_teach_no_difference(
     shoepair: Command, tmp_path: Path, people: list[str], split: str

@@ -237,14 +237,16 @@ class PretrainedSettings(ApproachSettings):
     local_weight: Weight = key(
         "With cutout: what the head on places counts where the one on whole shoes counts 1.", before=1.0
     )
-    encoder_lr_scale: Weight = key("The encoder's learning rate = encoder_lr_scale x optimizer.lr.")
+    encoder_lr_scale: Weight = key("With frozen=false: the encoder's learning rate = encoder_lr_scale x optimizer.lr.")
     hidden_units: Units | None = key("Width of each head's hidden layer; null, with cutout: the heads have none.")
     dropout: Proportion = key("Before each of the head's two linear layers; with cutout, before the first head's one.")
     ensemble_with: Place | None = key(
         "A trained dual network (a run's folder, or a checkpoint) that is trained further beside the encoder, as one "
         "more head; with frozen=false and cutout=null. null: none."
     )
-    ensemble_lr_scale: Weight = key("That network's learning rate = ensemble_lr_scale x optimizer.lr.")
+    ensemble_lr_scale: Weight = key(
+        "With ensemble_with: that network's learning rate = ensemble_lr_scale x optimizer.lr."
+    )
 
     def check(self) -> None:
         if self.copies and not self.frozen:
@@ -269,15 +271,6 @@ class PretrainedSettings(ApproachSettings):
                 raise UserError(
                     f"approach.{name}={in_line(getattr(self, name))}: expected {in_line(usual)}, since "
                     "approach.cutout=null."
-                )
-        for name, usual, is_used in (
-            ("encoder_lr_scale", 0.1, not self.frozen),
-            ("ensemble_lr_scale", 0.3, self.ensemble_with is not None),
-        ):
-            if not is_used and getattr(self, name) != usual:
-                raise UserError(
-                    f"approach.{name}={getattr(self, name):g}: expected {usual:g}, its default, since there is nothing "
-                    "that it could slow down."
                 )
         if self.earlier_layer is None and self.earlier_weight != OF_CUT_OUTS["earlier_weight"]:
             raise UserError(

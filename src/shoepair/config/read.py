@@ -9,7 +9,7 @@ from shoepair.config.messages import accepts, unknown_key, validated
 from shoepair.config.schema import DATA, DataSettings, EvaluateDataSettings, EvaluateSettings, TrainSettings
 from shoepair.config.shown import in_line
 from shoepair.config.targets import parameters_of
-from shoepair.config.trainer import DeviceSettings, TrainerSettings
+from shoepair.config.trainer import DeviceSettings
 from shoepair.config.values import OpenSection
 from shoepair.errors import UserError
 
@@ -18,7 +18,7 @@ MOST_WEIGHTS = 100_000_000  # with gradients and the averages of Adam, 1.6 GB
 
 # By the class of Lightning's logger, the library that it needs, and the extra of that name.
 EXTRA_OF_LOGGER = {"MLFlowLogger": "mlflow", "WandbLogger": "wandb"}
-OF_SANITY = {"dropout", "copies", "penalty", "local_penalty"}  # keys of approaches that conf/mode/sanity.yaml sets
+OF_SANITY = {"dropout", "copies", "penalty", "local_penalty"}  # keys of approaches that conf/mode/sanity.yaml sets to 0
 
 
 def read_train_settings(plain: Mapping[str, Any], *, trained: bool = False) -> TrainSettings:
@@ -32,7 +32,7 @@ def read_train_settings(plain: Mapping[str, Any], *, trained: bool = False) -> T
     name = _name_of("approach", plain)
     approach = approach_named(name).settings
     if plain.get("mode") == "sanity":  # whose keys are not those of every approach
-        absent = OF_SANITY - approach.model_fields.keys()
+        absent = {key for key in OF_SANITY - approach.model_fields.keys() if plain["approach"].get(key) == 0}
         plain["approach"] = {key: value for key, value in plain["approach"].items() if key not in absent}
     plain["approach"] = validated(approach, plain["approach"], "approach")
     name = _name_of("data", plain)
@@ -190,8 +190,6 @@ def _check_optimizer(settings: TrainSettings) -> None:
             "optimizer=lbfgs: expected approach.draws of 1 or more (experiment=best_pretrained has 20), since it wants "
             "every epoch to be the same batch."
         )
-    if is_new and settings.approach.num_draws:
-        _check_one_batch(settings.approach.num_draws, settings.trainer)
     if is_new and _class_name(optimizer.target) == "LBFGS":
         _check_line_search(settings)
     if _class_name(optimizer.target) == "SGD" and optimizer.nesterov and not optimizer.momentum:
@@ -214,20 +212,6 @@ def _check_optimizer(settings: TrainSettings) -> None:
             raise UserError("scheduler.factor=1: expected less than 1, since ReduceLROnPlateau would change nothing.")
 
 
-def _check_one_batch(num_draws: int, trainer: TrainerSettings) -> None:
-    """Of a run whose epochs are one batch each."""
-    accumulated = trainer.plain()["accumulate_grad_batches"]
-    for key, value, is_one in (
-        ("devices", trainer.devices, not asks_for_several_devices(trainer)),
-        ("accumulate_grad_batches", accumulated, accumulated == 1),
-    ):
-        if not is_one:
-            raise UserError(
-                f"trainer.{key}={in_line(value)}: expected 1, since with approach.draws={num_draws} every epoch is one "
-                "batch."
-            )
-
-
 def _check_line_search(settings: TrainSettings) -> None:
     """Of an optimizer that searches along lines, for which the loss of the same weights must be the same."""
     dropout, of_trainer = getattr(settings.approach, "dropout", 0.0), settings.trainer.plain()
@@ -235,10 +219,10 @@ def _check_line_search(settings: TrainSettings) -> None:
         raise UserError(
             f"approach.dropout={dropout:g}: expected 0, since optimizer=lbfgs wants a loss that stays the same."
         )
-    if of_trainer["gradient_clip_val"] is not None:
+    if of_trainer["gradient_clip_val"]:
         raise UserError(
-            f"trainer.gradient_clip_val={of_trainer['gradient_clip_val']:g}: expected null, since optimizer=lbfgs goes "
-            "as far as the loss falls."
+            f"trainer.gradient_clip_val={of_trainer['gradient_clip_val']:g}: expected null or 0, since optimizer=lbfgs "
+            "goes as far as the loss falls."
         )
     if of_trainer["precision"] == "16-mixed":
         raise UserError(

@@ -51,7 +51,9 @@ class AugmentSettings(Section):
     gradient: Proportion = key("0.3: from one edge to the other up to 1.3 times as bright, each shoe.", before=0.0)
     shear: Proportion = key("0.06: so much of one side's direction is added to the other's, each shoe.", before=0.0)
     degrade: Chance = key(
-        "Chance that a pair is blurred, noisy and compressed by one camera, of half of these one shoe only.", before=0.0
+        "Chance that a pair is blurred, noisy and compressed by one camera, of half of these one shoe only; of "
+        "approach.copies this part, rounded, but at least one.",
+        before=0.0,
     )
     occlude: Chance = key("Chance that a disc of one colour hides a part of a shoe.", before=0.0)
 

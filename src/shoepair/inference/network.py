@@ -24,7 +24,7 @@ from shoepair.models.cutout import CUT_OUT_VERSION, CutOut, largest_piece, turne
 from shoepair.models.local import similar_places
 from shoepair.models.networks import PairNetwork, build_network
 from shoepair.models.siamese import SiameseNetwork
-from shoepair.runs.checkpoint import being_a_checkpoint, read_checkpoint
+from shoepair.runs.checkpoint import being_a_checkpoint, read_checkpoint, tta_hflip_of
 
 COLOUR_PLACES = 6  # along each side
 BATCH, BATCH_OF_LARGE = 8, 4  # images; of large networks, more of them take memory and time
@@ -84,7 +84,7 @@ class TrainedNetwork:
     @property
     def tta_hflip(self) -> bool:
         """Test-time augmentation: whether a pair is judged by two views, since mirrored pairs were trained on too."""
-        return bool((self.config.get("data", {}).get("augment") or {}).get("hflip"))
+        return tta_hflip_of(self.config)
 
     @cached_property
     def fingerprint(self) -> str:

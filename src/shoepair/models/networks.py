@@ -71,7 +71,11 @@ class PairNetwork(nn.Module):
         return heads[0]
 
     def measure(self, images: Tensor) -> None:
-        """Before training, take from training shoes, as prepared() gives them, what is not learned by gradients."""
+        """Before training, take from cut-outs of training shoes what is not learned by gradients.
+
+        Args:
+            images: (B, 4, H, W). Of a network that sees whole photos nothing is measured.
+        """
 
     def quicken(self) -> None:
         """Compute the same in less time from now on; the network must be in evaluation mode, and stay as it is."""

@@ -50,6 +50,12 @@ class Checkpoint:
         return self.network_weights | _of_network(self.content.get(LEARNED, {}))
 
 
+def tta_hflip_of(config: Mapping[str, Any]) -> bool:
+    """Of a run's configuration: whether pairs are judged by two views (test-time augmentation), since mirrored pairs
+    were trained on too."""
+    return bool((config.get("data", {}).get("augment") or {}).get("hflip"))
+
+
 def _of_network(weights: Mapping[str, Any]) -> dict[str, Any]:
     return {name.removeprefix("network."): value for name, value in weights.items() if name.startswith("network.")}
 
@@ -78,7 +84,7 @@ def read_checkpoint(path: str | Path, key: str = "checkpoint") -> Checkpoint:
         content = with_todays_names(content | {"config": plain_config(content["config"])})
         config, weights, epoch = content["config"], content["state_dict"], content["epoch"]
         _check_parts(config, weights, epoch)
-        _check_parts(config, content.get(LEARNED, {}), epoch)
+        _check_learned(content.get(LEARNED, {}), weights)
         broken = next((name for name, tensor in weights.items() if not torch.isfinite(tensor).all()), None)
         if broken is not None:
             raise UserError(
@@ -151,6 +157,17 @@ def _check_parts(config: Mapping[str, Any], weights: Any, epoch: Any) -> None:
     data = config["data"]
     if not all(isinstance(part, Mapping) for part in (config["approach"], data, data.get("augment") or {})):
         raise TypeError("settings that are no sections")
+
+
+def _check_learned(learned: Any, weights: Mapping[str, Any]) -> None:
+    """Of a packed network, biases of heads, two outputs each. Raises TypeError or ValueError if it is anything else."""
+    import torch
+
+    for name, value in dict(learned).items():
+        if not isinstance(value, torch.Tensor) or name not in weights or not name.endswith(".bias"):
+            raise TypeError("something learned that is no bias")
+        if value.shape != (2,) or weights[name].shape != (2,) or not torch.isfinite(value).all():
+            raise ValueError("a bias that is none of a head")
 
 
 def _check_shapes(checkpoint: Checkpoint) -> None:

@@ -17,7 +17,7 @@ from shoepair.errors import UserError
 from shoepair.files import replacing
 from shoepair.metrics.calibration import Calibration
 from shoepair.models.module import PairModule
-from shoepair.runs.checkpoint import CALIBRATION, Checkpoint, being_a_checkpoint, read_checkpoint
+from shoepair.runs.checkpoint import CALIBRATION, Checkpoint, being_a_checkpoint, read_checkpoint, tta_hflip_of
 from shoepair.runs.folder import last_checkpoint
 
 log = logging.getLogger(__name__)
@@ -197,4 +197,5 @@ def load_module(path: str | Path) -> LoadedModule:
         module: PairModule = approach_named(network.approach.name).build_module(network.plain())
         module.load_state_dict(dict(checkpoint.state_dict))
         module.config = dict(checkpoint.config)
+        module.hflip = tta_hflip_of(checkpoint.config)
     return LoadedModule(module.eval(), checkpoint)

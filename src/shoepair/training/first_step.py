@@ -31,6 +31,7 @@ def refuse_unfit(settings: TrainSettings, data: ShoePairDataModule, module: Pair
             raise UserError(f"trainer.{key}={limit:g}: that is less than one of {len(batches)} batches.")
         del batches[used:]
     num_processes = trainer.world_size
+    _refuse_shares_of_one_batch(settings, num_processes)
     _refuse_too_many(settings, num_processes, trainer)
     _refuse_small_batches(settings, num_processes, min(of_training), min(of_validation))
     _refuse_single_pairs(settings, of_training, num_processes, module)
@@ -61,6 +62,19 @@ def _batches(settings: TrainSettings, data: ShoePairDataModule) -> tuple[list[in
     if settings.approach.num_draws:
         sizes[0] = [settings.approach.num_draws * sum(sizes[0])]
     return sizes[0], sizes[1]
+
+
+def _refuse_shares_of_one_batch(settings: TrainSettings, num_processes: int) -> None:
+    num_draws, accumulated = settings.approach.num_draws, settings.trainer.plain()["accumulate_grad_batches"]
+    for key, value, is_one in (
+        ("devices", settings.trainer.devices, num_processes == 1),
+        ("accumulate_grad_batches", accumulated, accumulated == 1),
+    ):
+        if num_draws and not is_one:
+            raise UserError(
+                f"trainer.{key}={in_line(value)}: expected 1, since with approach.draws={num_draws} every epoch is one "
+                "batch."
+            )
 
 
 def _refuse_too_many(settings: TrainSettings, num_processes: int, trainer: Trainer) -> None:
