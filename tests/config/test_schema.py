@@ -68,6 +68,8 @@ MISTAKES = [
     ("-m approach=range(1,3)", "approach=range(1,3): expected the name of an option: dual, histogram,"),
     ("~logger=1", "logger=1: expected the name of an option: csv, mlflow, tensorboard, wandb;"),
     ("hydra/launcher=[1]", "hydra/launcher=[1]: expected the name of an option, which launcher=NAME chooses: joblib,"),
+    ("-m hydra.launcher=0x10", "hydra.launcher=0x10: expected keys of it, hydra.launcher.KEY=VALUE; launcher=NAME"),
+    ("-m hydra.sweeper=null", "hydra.sweeper=null: expected keys of it, hydra.sweeper.KEY=VALUE; sweep=NAME chooses"),
     ("--explain seed mode=1", "mode=1: expected the name of an option: fit, sanity."),
     ("callbacks.zzz=1", "callbacks.zzz: no such key; callbacks has none."),
     ("optimizer.lr=fast", "optimizer.lr=fast: expected a number from 0 to 1e+30."),

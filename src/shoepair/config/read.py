@@ -141,12 +141,12 @@ def _check_together(settings: TrainSettings) -> None:
                 f"data.augment.{key}={getattr(data.augment, key):g}: expected 0, since with approach.frozen=true and "
                 "approach.copies=0 each shoe is seen once, before training."
             )
+    approach.check()
     if settings.resume is None and approach.num_copies and (data.augment is None or not data.augment.of_one_shoe()):
         raise UserError(
             f"approach.copies={approach.num_copies}: expected 0, or augment=harsh, since nothing in data.augment "
             "changes a photo: all copies would be alike."
         )
-    approach.check()
     multiple = 2**approach.halvings
     side = approach.cutout_side
     if (side or data.image_size) % multiple:

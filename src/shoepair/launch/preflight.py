@@ -137,8 +137,20 @@ def plain_values(config: DictConfig) -> dict[str, Any]:
     return {str(key): value for key, value in plain.items()}
 
 
+def _refuse_no_section(config: DictConfig) -> None:
+    """Hydra itself takes anything for these two."""
+    for name, group in (("launcher", "launcher"), ("sweeper", "sweep")):
+        section = config.hydra.get(name)
+        if not isinstance(section, DictConfig):
+            raise UserError(
+                f"hydra.{name}={in_line(section)}: expected keys of it, hydra.{name}.KEY=VALUE; {group}=NAME chooses "
+                "one."
+            )
+
+
 def _refuse_elsewhere(config: DictConfig) -> None:
     """What would have a run write where it is not looked for, or where something else is."""
+    _refuse_no_section(config)
     hydra = config.hydra
     if hydra.output_subdir != ".hydra" and is_main_process():  # Lightning takes it away from the further ones of ddp
         raise UserError(
