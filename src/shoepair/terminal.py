@@ -16,6 +16,10 @@ STEERING = re.compile(
 )
 
 
+LONGEST_WORD = 250  # of a line that says what is wrong: what was typed may be of any length, and stand there twice
+LONG_WORD = re.compile(rf"\S{{{LONGEST_WORD + 1},}}")
+
+
 def printable(text: str) -> str:
     r"""With \x1b and the like for what would steer a terminal; a name that is no UTF-8 shows its bytes."""
     return STEERING.sub(_escape, text)
@@ -62,8 +66,9 @@ def say_aside(text: str) -> None:
 
 
 def say_error(error: object) -> None:
-    """What the user can mend, in one line."""
-    say_aside(f"shoepair: {on_one_line(str(error))}")
+    """What the user can mend, in one line, in which no word is longer than a path may be expected to be."""
+    line = on_one_line(str(error))
+    say_aside(f"shoepair: {LONG_WORD.sub(lambda word: f'{word[0][: LONGEST_WORD - 3]}...', line)}")
 
 
 def nobody_reads() -> bool:
