@@ -62,10 +62,18 @@ def test_a_mistake_is_one_line_that_steers_nothing(shoepair: Command, typed: tup
 
 def test_a_mistake_of_any_length_is_a_line_that_can_be_read(shoepair: Command) -> None:
     endless = "a" * 5000
-    for typed in (("-m", f"+data.augment.contrast={endless}"), (f"{endless}=1",), ("predict", endless, endless)):
+    many = "a " * 2500
+    for typed in (
+        ("-m", f"+data.augment.contrast={endless}"),
+        ("-m", f"+data.augment.contrast='{many}'"),
+        (f"{endless}=1",),
+        (f"data.root='{many}'", "data=photos"),
+        ("predict", endless, endless),
+        ("match", many),
+    ):
         outcome = shoepair(*typed)
         assert outcome.code == 2 and outcome.err.count("\n") == 1 and len(outcome.err) < 1000
-        assert outcome.err.startswith("shoepair: ") and "aaa..." in outcome.err
+        assert outcome.err.startswith("shoepair: ") and "..." in outcome.err
 
 
 def test_lines_of_processes_that_share_a_terminal_begin_with_a_name(capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,9 +15,7 @@ STEERING = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]"
 )
 
-
-LONGEST_WORD = 250  # of a line that says what is wrong: what was typed may be of any length, and stand there twice
-LONG_WORD = re.compile(rf"\S{{{LONGEST_WORD + 1},}}")
+BEGINNING, END = 600, 350  # of a line that says what is wrong: what was typed, which stands in it, may be of any length
 
 
 def printable(text: str) -> str:
@@ -66,9 +64,11 @@ def say_aside(text: str) -> None:
 
 
 def say_error(error: object) -> None:
-    """What the user can mend, in one line, in which no word is longer than a path may be expected to be."""
+    """What the user can mend, in one line: of a long one the beginning and the end, where the remedy stands."""
     line = on_one_line(str(error))
-    say_aside(f"shoepair: {LONG_WORD.sub(lambda word: f'{word[0][: LONGEST_WORD - 3]}...', line)}")
+    if len(line) > BEGINNING + END:
+        line = f"{line[:BEGINNING]} ... {line[-END:]}"
+    say_aside(f"shoepair: {line}")
 
 
 def nobody_reads() -> bool:

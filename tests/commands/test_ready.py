@@ -162,6 +162,8 @@ def test_packing_takes_the_margin_from_every_logit(
         {"network.siamese.logit_std": torch.zeros(2)},
         {"network.nothing.bias": torch.zeros(2)},
         {"network.siamese.members.0.head.5.bias": [0.0, 0.0]},
+        {"network.siamese.members.0.head.5.bias": torch.zeros(2, dtype=torch.int64)},
+        [],
         3,
     ],
 )

@@ -23,6 +23,7 @@ from shoepair.models.local import (
 )
 from shoepair.models.stages import channels_last, convolution_stages, linear_head
 
+LEAST_STD = 1e-3  # of similarities that are to be shaded: where all pairs of the training were as alike
 QUANTILES = (0.25, 0.5, 0.75)  # of how like each of the places of the earlier stage is to the one most like it
 
 
@@ -272,7 +273,7 @@ def usual_of(norm: nn.Module) -> Usual:
     if not isinstance(norm, Standardise):
         return Usual()
     assert norm.running_mean is not None and norm.running_var is not None
-    return Usual(float(norm.running_mean[0]), float(norm.running_var[0].sqrt()))
+    return Usual(float(norm.running_mean[0]), max(float(norm.running_var[0].sqrt()), LEAST_STD))
 
 
 def standardised_head(num_features: int, *, hidden_units: int | None, dropout: float) -> nn.Sequential:

@@ -163,10 +163,13 @@ def _check_learned(learned: Any, weights: Mapping[str, Any]) -> None:
     """Of a packed network, biases of heads, two outputs each. Raises TypeError or ValueError if it is anything else."""
     import torch
 
-    for name, value in dict(learned).items():
+    if not isinstance(learned, Mapping):
+        raise TypeError("something learned that is no weights")
+    for name, value in learned.items():
         if not isinstance(value, torch.Tensor) or name not in weights or not name.endswith(".bias"):
             raise TypeError("something learned that is no bias")
-        if value.shape != (2,) or weights[name].shape != (2,) or not torch.isfinite(value).all():
+        of_head = value.shape == weights[name].shape == (2,) and value.is_floating_point()
+        if not of_head or not torch.isfinite(value).all():
             raise ValueError("a bias that is none of a head")
 
 
