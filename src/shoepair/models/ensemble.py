@@ -66,7 +66,7 @@ class Ensemble(SiameseNetwork):
     def noted(self, outputs: Tensor) -> Tensor:
         """The outputs of all heads, (num_heads, B, 2), as they are; in training, how far their logits spread."""
         if self.training:
-            logits = (outputs[..., 1] - outputs[..., 0]).detach().float()
+            logits = (outputs[..., 1] - outputs[..., 0]).detach()
             self.logit_std.lerp_(logits.std(dim=1, correction=0).clamp_min(SMALLEST_STD), STD_MOMENTUM)
         return outputs
 
