@@ -30,6 +30,7 @@ from shoepair.config.approaches import PretrainedSettings
 from shoepair.data.augment import Augmentation
 from shoepair.data.datamodule import ShoePairDataModule
 from shoepair.inference.network import load_trained
+from shoepair.models.colours import COLOUR_WEIGHT, NUM_COLOURS, colour_agreement, place_colours
 from shoepair.models.cutout import turned
 from shoepair.models.depthwise import with_quick_gradients
 from shoepair.models.encoders import PretrainedEncoder, freeze_before, load_weights
@@ -40,6 +41,7 @@ from shoepair.models.networks import PairNetwork, build_network
 from shoepair.models.pretrained import CutOutSiamese, PretrainedSiamese, sharpness
 from shoepair.models.siamese import SiameseNetwork, Standardise
 from shoepair.training.checkpoint import load_module
+from shoepair.training.ready import ON_PHOTOS, shifted
 
 SMALL = "torchvision/mobilenet_v3_small"
 PRETRAINED = (
@@ -758,6 +760,48 @@ def test_places_of_an_earlier_layer_are_compared_by_a_third_head() -> None:
     torch.testing.assert_close(own.figures(left, right)[:, : figures.shape[1]], figures, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("earlier_layer", [None, "features.3"])
+def test_colours_of_places_that_look_alike_are_compared_by_a_head_of_their_own(earlier_layer: str | None) -> None:
+    torch.manual_seed(0)
+    asked = {"quantiles": [0.5], "scales": 2, "earlier_layer": earlier_layer}
+    network, before = cut_out_network(colours=True, **asked).eval(), cut_out_network(**asked).eval()
+    own = network.siamese.members[0]  # type: ignore[union-attr, index]
+    assert isinstance(own, CutOutSiamese)
+    num_others = 2 if earlier_layer is None else 3
+    shared = {name: value for name, value in network.state_dict().items() if name in before.state_dict()}
+    before.load_state_dict({**shared, "siamese.logit_std": torch.ones(num_others)})
+    shoes = torch.rand(6, 4, 64, 64) - torch.tensor([0.5, 0.5, 0.5, 0.0])[:, None, None]
+    left, right = own.encode(shoes).split(3)
+    figures = own.figures(left, right)
+    torch.testing.assert_close(figures[:, :-NUM_COLOURS], before.figures(*before.encode(shoes).split(3)))
+    one, other = (own._places(shoe)[0] for shoe in (left, right))
+    torch.testing.assert_close(one.maps, place_colours(shoes[:3], 4))
+    torch.testing.assert_close(figures[:, -NUM_COLOURS:], colour_agreement(one, other, similarities(one, other)))
+    assert own.compare_by_head(left, right).shape == (num_others + 1, 3, 2)
+    assert own.head_weights is not None and own.head_weights[-1] == COLOUR_WEIGHT
+    torch.testing.assert_close(own.figures(right, left), figures, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "asked", [{}, {"earlier_layer": "features.3"}, {"earlier_layer": "features.3", "colours": True}]
+)
+def test_packing_takes_the_shift_from_the_logits_of_however_many_heads(asked: dict[str, Any]) -> None:
+    torch.manual_seed(0)
+    network = cut_out_network(**asked).eval()
+    assert isinstance(network.siamese, Ensemble)
+    network.siamese.logit_std.copy_(torch.rand(network.siamese.num_heads) + 0.5)
+    left, right = (torch.rand(3, 4, 64, 64) for _ in range(2))
+    before = network(left, right)
+    weights = {f"network.{name}": value for name, value in network.state_dict().items()}
+    biases = [name for name in ON_PHOTOS["pretrained"].biases if name in weights]
+    assert len(biases) == network.siamese.num_heads
+    moved = {name.removeprefix("network."): value for name, value in shifted(weights, 0.7, biases).items()}
+    network.load_state_dict(network.state_dict() | moved)
+    after = network(left, right)
+    logits = [outputs[:, 1] - outputs[:, 0] for outputs in (before, after)]
+    torch.testing.assert_close(logits[0] - logits[1], torch.full((3,), 0.7), rtol=1e-4, atol=1e-4)
+
+
 def test_heads_on_kept_figures_come_to_the_minimum_of_their_loss(
     shoepair: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -850,6 +894,8 @@ def test_of_cut_outs_nothing_but_the_heads_is_trained(shoepair: Command, name: s
         ("penalty=0.1", "0"),
         ("local_penalty=0.1", "0"),
         ("local_weight=2", "1"),
+        ("earlier_layer=features.3", "null"),
+        ("colours=true", "false"),
     ],
 )
 def test_what_is_of_cut_outs_alone_is_refused_of_whole_photos(shoepair: Command, typed: str, expected: str) -> None:

@@ -175,6 +175,7 @@ OF_CUT_OUTS: dict[str, Any] = {
     "local_weight": 1.0,
     "earlier_layer": None,
     "earlier_weight": 1.0,
+    "colours": False,
 }
 
 
@@ -210,6 +211,11 @@ class PretrainedSettings(ApproachSettings):
     )
     earlier_weight: Weight = key(
         "With earlier_layer: what the head on its places counts where the one on whole shoes counts 1.", before=1.0
+    )
+    colours: bool = key(
+        "With cutout: true: one more head compares how the colours of places that look alike vary together; it counts "
+        "0.5 where the one on whole shoes counts 1.",
+        before=False,
     )
     quantiles: Quantiles = key(
         "With cutout: further quantiles, such as 0.5, of how like each place is to the one most like it, for heads "

@@ -166,8 +166,7 @@ def agreement(one: LocalFeatures, other: LocalFeatures, alike: Tensor, quantiles
     (best_one, at_other), (best_other, at_one) = alike.max(2), alike.max(1)
     own = torch.arange(alike.shape[1], device=alike.device)
     mutual = (at_one.gather(1, at_other) == own) & one.counts
-    shares = SHARPNESS * alike
-    mass = (shares.softmax(2) * shares.softmax(1)).sum((1, 2))
+    mass = dual_softmax(alike).sum((1, 2))
     num_one, num_other, num_mutual = one.counts.sum(1), other.counts.sum(1), mutual.sum(1)
     asked = (LOWEST, *quantiles)
     figures = torch.stack(
@@ -181,6 +180,14 @@ def agreement(one: LocalFeatures, other: LocalFeatures, alike: Tensor, quantiles
     )
     ordered = (_quantiles(best_one, one.counts, asked) + _quantiles(best_other, other.counts, asked)) / 2
     return torch.cat([figures, ordered], dim=1)
+
+
+def dual_softmax(alike: Tensor) -> Tensor:
+    """How far two places are each most like the other, from 0 to 1: of similarities, (B, places of one, of the other),
+    far below any other where a place does not count, as many numbers.
+    """
+    shares = SHARPNESS * alike
+    return shares.softmax(2) * shares.softmax(1)
 
 
 def similar_places(one: LocalFeatures, other: LocalFeatures) -> tuple[Tensor, Tensor]:
@@ -203,12 +210,12 @@ def similar_places(one: LocalFeatures, other: LocalFeatures) -> tuple[Tensor, Te
 
 
 def coarser(features: LocalFeatures) -> LocalFeatures:
-    """Of each two by two places the mean, as one place of length 1; it counts where half of them do."""
+    """Of each two by two places, as they are searched, the mean as one of length 1; it counts where half of them do."""
     assert features.counts is not None
     side = math.isqrt(features.counts.shape[1])
     counts = features.counts.to(features.maps.dtype)
     share = _halved(counts[:, None], side)[:, 0]
-    places = normalize(_halved(features.maps * counts[:, None], side), dim=1)
+    places = normalize(_halved(features.searched * counts[:, None], side), dim=1)
     return LocalFeatures(places, places, (share >= HALF) | (share >= share.amax(1, keepdim=True)))
 
 

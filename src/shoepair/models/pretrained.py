@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from shoepair.config.approaches import NetworkSettings, PretrainedSettings
+from shoepair.models.colours import COLOUR_WEIGHT, NUM_COLOURS, colour_agreement, place_colours
 from shoepair.models.encoders import PretrainedEncoder
 from shoepair.models.ensemble import Ensemble
 from shoepair.models.local import (
@@ -99,12 +100,12 @@ class LocalHead(nn.Module):
 
 class CutOutSiamese(SiameseNetwork):
     """Compares cut-outs by what an encoder that is not trained sees of them, with linear heads: by its embeddings and
-    the means of its maps where the shoe is; by how well the places of the two shoes agree; and, with earlier_layer,
-    how well those of that layer do.
+    the means of its maps where the shoe is; by how well the places of the two shoes agree; with earlier_layer, how well
+    those of that layer do; and, with colours, how well the places' colours do.
 
     Args:
         settings: dropout is that of the first head's features; local_weight and earlier_weight, what the heads on
-            places count where the first one counts 1.
+            places count where the first one counts 1 and that on colours COLOUR_WEIGHT.
     """
 
     encoder: PretrainedEncoder
@@ -133,6 +134,10 @@ class CutOutSiamese(SiameseNetwork):
             self.lengths.append(num_agreements + num_extents)
             self.earlier_head = standardised_head(self.lengths[2], hidden_units=None, dropout=0.0)
             self.head_weights.append(settings.earlier_weight)
+        if settings.colours:
+            self.lengths.append(NUM_COLOURS)
+            self.colour_head = standardised_head(NUM_COLOURS, hidden_units=None, dropout=0.0)
+            self.head_weights.append(COLOUR_WEIGHT)
         self.num_heads = len(self.lengths)
 
     @torch.no_grad()
@@ -145,14 +150,18 @@ class CutOutSiamese(SiameseNetwork):
             std.copy_(values.std(1).view_as(std).clamp_min(1e-8))
 
     def encode(self, images: Tensor) -> Tensor:
-        """Two vectors of length 1, how sharp the cut-out is, of each layer the places, and which of them count."""
+        """Two vectors of length 1, how sharp the cut-out is, of each layer the places, which of these count, and their
+        colours.
+        """
         embeddings, maps = self._look(images)
-        counts = covered_places(images, maps[0].shape[-1])
+        side = maps[0].shape[-1]
+        counts = covered_places(images, side)
         inside = (maps[0].flatten(2) * counts[:, None]).sum(2) / counts.sum(1, keepdim=True)
         inside = nn.functional.normalize(inside, dim=1)
         layers = zip(maps, self._statistics, strict=True)
         places = [nn.functional.normalize((values - mean) / std, dim=1).flatten(1) for values, (mean, std) in layers]
-        return torch.cat([embeddings, inside, sharpness(images)[:, None], *places, counts], dim=1)
+        colours = [place_colours(images, side).flatten(1)] if self.settings.colours else []
+        return torch.cat([embeddings, inside, sharpness(images)[:, None], *places, counts, *colours], dim=1)
 
     def global_descriptor(self, embeddings: Tensor) -> Tensor:
         return embeddings[:, : self.num_global]
@@ -177,13 +186,15 @@ class CutOutSiamese(SiameseNetwork):
         layers = list(zip(self._places(one), self._places(other), strict=True))
         left, right = layers[0]
         covered = [extents(left, right)] if self.settings.extents else []
-        of_places = [self._agreement(left, right), expected, *covered]
+        seen = _with_similarities(left, right)
+        of_places = [agreement(*seen, self.settings.quantiles), expected, *covered]
+        colours = [colour_agreement(*seen)] if self.settings.colours else []
         for _ in range(self.settings.scales - 1):
             left, right = coarser(left), coarser(right)
             of_places.append(self._agreement(left, right))
         for earlier in layers[1:]:
             of_places += [self._agreement(*earlier), *covered]
-        return torch.cat([*of_vectors, *of_places], dim=1)
+        return torch.cat([*of_vectors, *of_places, *colours], dim=1)
 
     def penalty(self) -> Tensor:
         """What weights, as far as they make a logit, add to the loss."""
@@ -204,29 +215,40 @@ class CutOutSiamese(SiameseNetwork):
         return embeddings, [shrunk(of_layer.float(), side) for of_layer in maps]
 
     def _places(self, embeddings: Tensor) -> list[LocalFeatures]:
-        """Of each layer."""
+        """Of each layer; maps of the first are its places' colours, if these are asked for."""
         rest = embeddings[:, self.num_global + 1 :]
         channels = [mean.shape[1] for mean, _ in self._statistics]
-        num_places = rest.shape[1] // (sum(channels) + 1)
-        *layers, counts = rest.split([num_places * each for each in (*channels, 1)], dim=1)
-        unflattened = [layer.unflatten(1, (each, num_places)) for layer, each in zip(layers, channels, strict=True)]
-        return [LocalFeatures(places, places, counts > 0) for places in unflattened]
+        num_colours = NUM_COLOURS if self.settings.colours else 0
+        num_places = rest.shape[1] // (sum(channels) + 1 + num_colours)
+        *layers, counts = rest[:, : num_places * (sum(channels) + 1)].split(
+            [num_places * each for each in (*channels, 1)], dim=1
+        )
+        searched = [layer.unflatten(1, (each, num_places)) for layer, each in zip(layers, channels, strict=True)]
+        maps = list(searched)
+        if num_colours:
+            maps[0] = rest[:, -num_places * num_colours :].unflatten(1, (num_colours, num_places))
+        return [LocalFeatures(*both, counts > 0) for both in zip(maps, searched, strict=True)]
 
     def _agreement(self, one: LocalFeatures, other: LocalFeatures) -> Tensor:
-        one, other = without_uncovered(one), without_uncovered(other)
-        return agreement(one, other, similarities(one, other), self.settings.quantiles)
+        return agreement(*_with_similarities(one, other), self.settings.quantiles)
 
     @property
     def _heads(self) -> list[nn.Module]:
-        return [self.head, self.local_head, *([self.earlier_head] if self.num_heads > 2 else [])]
+        asked = {"earlier_head": self.encoder.num_earlier > 0, "colour_head": self.settings.colours}
+        return [self.head, self.local_head, *(getattr(self, name) for name, is_there in asked.items() if is_there)]
 
     @property
     def _statistics(self) -> list[tuple[Tensor, Tensor]]:
         """Of each layer, the mean and the standard deviation of its channels: (1, C, 1, 1)."""
         own = [(self.map_mean, self.map_std)]
-        if self.num_heads > 2:
+        if self.encoder.num_earlier:
             own.append((self.get_buffer("earlier_mean"), self.get_buffer("earlier_std")))
         return own
+
+
+def _with_similarities(one: LocalFeatures, other: LocalFeatures) -> tuple[LocalFeatures, LocalFeatures, Tensor]:
+    one, other = without_uncovered(one), without_uncovered(other)
+    return one, other, similarities(one, other)
 
 
 def sharpness(cut_outs: Tensor) -> Tensor:

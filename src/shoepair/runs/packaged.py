@@ -46,11 +46,12 @@ def _with_encoder(packed: Path, key: str) -> Path:
     import torch
 
     from shoepair.config.approaches import PretrainedSettings
+    from shoepair.config.compat import with_todays_names
     from shoepair.config.read import read_network_settings
     from shoepair.models.encoders import PretrainedEncoder
 
     content: dict[str, Any] = torch.load(packed, map_location="cpu", weights_only=True)
-    network = read_network_settings(content["hyper_parameters"]["network"])
+    network = read_network_settings(with_todays_names(content)["hyper_parameters"]["network"])
     assert isinstance(network.approach, PretrainedSettings)
     say_aside(f"Network: downloading its encoder once, {DOWNLOAD}: {network.approach.encoder}")
     try:

@@ -12,7 +12,7 @@ further starts without the shift, which photos have taught.
 """
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ class OnPhotos:
     Attributes:
         shift: by how much its logits are too large.
         temperature: at which its probabilities hold.
-        biases: of the last layers of its heads, two outputs each, whose difference is a logit.
+        biases: of the last layers of its heads, as far as it has them, two outputs each, whose difference is a logit.
     """
 
     shift: float
@@ -47,7 +47,9 @@ HEADS = "network.siamese.members.0"
 ON_PHOTOS = {
     "dual": OnPhotos(0.075, 0.655, (f"{HEADS}.head.5.bias", f"{HEADS}.earlier.head.2.bias")),
     "pretrained": OnPhotos(
-        -0.128, 0.378, tuple(f"{HEADS}.{head}.2.bias" for head in ("head", "local_head", "earlier_head"))
+        -0.148,
+        0.339,
+        tuple(f"{HEADS}.{head}.2.bias" for head in ("head", "local_head", "earlier_head", "colour_head")),
     ),
 }
 STD = "network.siamese.logit_std"  # by which each head's logits are divided before their mean is taken
@@ -72,7 +74,7 @@ def packed(checkpoint: Checkpoint) -> dict[str, Any]:
     """A checkpoint's content with weights of half precision, without an encoder's, the shift taken from its logits.
 
     Raises:
-        UserError: if photos taught it, or it is of another approach.
+        UserError: if photos taught it, or it is another network.
     """
     config, calibration = checkpoint.config, checkpoint.calibration
     if config["data"]["name"] != "synthetic" or config["init_from"] is not None:
@@ -84,9 +86,12 @@ def packed(checkpoint: Checkpoint) -> dict[str, Any]:
     if on_photos is None:
         raise UserError(f"expected a run of approach={' or '.join(ON_PHOTOS)}.")
     assert calibration is not None
+    biases = [name for name in on_photos.biases if name in checkpoint.state_dict]
+    if not biases:
+        raise UserError("expected a network with the heads of ready or of best.")
     content = {name: value for name, value in checkpoint.content.items() if name != CALIBRATION}
-    content["state_dict"] = _halved(_shifted(checkpoint.state_dict, on_photos))
-    content[LEARNED] = _halved({name: checkpoint.state_dict[name] for name in on_photos.biases})
+    content["state_dict"] = _halved(shifted(checkpoint.state_dict, on_photos.shift, biases))
+    content[LEARNED] = _halved({name: checkpoint.state_dict[name] for name in biases})
     for approach in (content["config"]["approach"], content["hyper_parameters"]["network"]["approach"]):
         if "weights" in approach:
             approach["weights"] = "default"
@@ -97,11 +102,12 @@ def packed(checkpoint: Checkpoint) -> dict[str, Any]:
     return content | {CALIBRATION: moved.as_plain()}
 
 
-def _shifted(state_dict: Mapping[str, Tensor], on_photos: OnPhotos) -> dict[str, Tensor]:
+def shifted(state_dict: Mapping[str, Tensor], shift: float, biases: Sequence[str]) -> dict[str, Tensor]:
+    """Weights, but for the encoder's, of a network whose logits are less by `shift`; biases: those of all its heads."""
     weights = {name: weight.clone() for name, weight in state_dict.items() if not name.startswith(ENCODER)}
-    std = weights.get(STD, torch.ones(len(on_photos.biases)))
-    for name, share in zip(on_photos.biases, std / std.mean(), strict=True):
-        weights[name] -= on_photos.shift * share * torch.tensor([-0.5, 0.5])
+    std = weights.get(STD, torch.ones(len(biases)))
+    for name, share in zip(biases, std / std.mean(), strict=True):
+        weights[name] -= shift * share * torch.tensor([-0.5, 0.5])
     return weights
 
 
