@@ -17,10 +17,11 @@ from conftest import TINY, Command
 from PIL import Image
 
 from shoepair import load_classifier
+from shoepair.config.approaches import OF_CUT_OUTS, PretrainedSettings
 from shoepair.errors import UserError
 from shoepair.reports.explanation import UNLIKE_BELOW
 from shoepair.runs.checkpoint import read_checkpoint
-from shoepair.runs.packaged import ENCODER, PACKAGED, READY
+from shoepair.runs.packaged import BEST, ENCODER, PACKAGED, READY, packaged_checkpoint
 from shoepair.training.ready import LARGEST_FILE, ON_PHOTOS, packed
 
 COMES = "Network: ready, which comes with shoepair, learned from drawn shoes alone (docs/models.md)\n"
@@ -126,6 +127,31 @@ def test_best_downloads_its_encoder_once(
     (kept,) = (tmp_path / "cache").rglob("best-*.ckpt")
     found = read_checkpoint(kept).state_dict
     assert all(torch.equal(found[ENCODER + key], w) for key, w in weights.items() if not key.startswith("classifier."))
+
+
+@pytest.mark.parametrize("later", ["colours", "earlier_layer", "draws"])
+def test_a_packed_file_that_lacks_a_later_key_gets_its_encoder(
+    later: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[PretrainedSettings] = []
+
+    class Encoder:
+        body = torch.nn.Linear(2, 2)
+
+        def __init__(self, settings: PretrainedSettings, image_size: int) -> None:
+            asked.append(settings)
+
+    monkeypatch.setattr("shoepair.models.encoders.PretrainedEncoder", Encoder)
+    monkeypatch.setattr("shoepair.runs.packaged._refuse_unreachable", lambda key: None)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    content = torch.load(PACKAGED[BEST], weights_only=True)
+    for approach in (content["config"]["approach"], content["hyper_parameters"]["network"]["approach"]):
+        del approach[later]
+    torch.save(content, tmp_path / "best.ckpt")
+    monkeypatch.setitem(PACKAGED, BEST, tmp_path / "best.ckpt")
+    whole = packaged_checkpoint(BEST, "checkpoint")
+    assert getattr(asked[0], later) == OF_CUT_OUTS[later]  # as it was before there was that key
+    assert f"{ENCODER}weight" in torch.load(whole, weights_only=True)["state_dict"]
 
 
 def test_packing_takes_the_margin_from_every_logit(
