@@ -78,7 +78,7 @@ def of_conditions(networks: dict[str, Any], *names: str) -> str:
 
 def summary() -> str:
     """Networks, from the best on, as a newcomer wants to know them."""
-    header = ["network", "learned from", "accuracy (95 % interval)", "same / different", "trained weights"]
+    header = ["network", "learned from", "accuracy (95 % interval)", "same / different", "weights learned"]
     measured = read("photos")
     lines = []
     for name, learned in LEARNED.items():

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,7 @@ from shoepair.models.ensemble import Ensemble
 from shoepair.models.local import AGREEMENTS, covered_places, match_local_features, similarities, unpacked
 from shoepair.models.module import DualImageModule
 from shoepair.models.networks import PairNetwork, build_network
+from shoepair.models.plda import PLDA
 from shoepair.models.pretrained import CutOutSiamese, PretrainedSiamese, sharpness
 from shoepair.models.siamese import SiameseNetwork, Standardise
 from shoepair.training.checkpoint import load_module
@@ -838,6 +840,109 @@ def test_heads_on_kept_figures_come_to_the_minimum_of_their_loss(
         assert loss(found.detach().numpy()) == pytest.approx(least, abs=2e-3)
 
 
+def test_each_part_of_the_people_is_judged_by_what_the_others_taught(
+    shoepair: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The heads learn from scores of shoes that plda was not fitted to; the network itself is taught by all of them."""
+    data, taught, judged = [], [], []
+    keep, learn, figures = ShoePairDataModule.keep_figures, CutOutSiamese.learn_classes, CutOutSiamese.figures
+
+    def noted(own: ShoePairDataModule, *of: Any) -> None:
+        data.append(own)
+        keep(own, *of)
+        assert own.figures is not None and len(own.figures[1]) == 4 * own.training_batches.num_pairs
+
+    def learned(own: CutOutSiamese, views: torch.Tensor, classes: torch.Tensor) -> None:
+        learn(own, views, classes)
+        taught.append({data[0].shoes["train"].shoes[int(i)].person for i in (classes >= 0).nonzero()})
+        pairs = [data[0].shoes["train"].shoes[int(i)] for i in torch.where(classes == classes.max())[0]]
+        assert len(pairs) == 2 and pairs[0].person == pairs[1].person and pairs[0].name != pairs[1].name
+
+    def seen(own: CutOutSiamese, one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+        if len(data) == 1 and data[0].figures is None:
+            views = data[0].embeddings["train"].views
+            for shoe in (*one, *other):
+                (i,) = (views == shoe).all(-1).any(-1).nonzero()[0].tolist()
+                judged.append((len(taught) - 1, data[0].shoes["train"].shoes[i].person))
+        return figures(own, one, other)
+
+    monkeypatch.setattr(ShoePairDataModule, "keep_figures", noted)
+    monkeypatch.setattr(CutOutSiamese, "learn_classes", learned)
+    monkeypatch.setattr(CutOutSiamese, "figures", seen)
+    typed = (*PRETRAINED, *OF_CUT_OUTS, *EXACT, "approach.plda=6", "approach.copies=2", "augment=harsh")
+    outcome = shoepair("train", *typed, "hydra.run.dir=outputs/run")
+    assert outcome.code == 0, outcome.err
+    people = set(data[0].people["train"])
+    assert len(taught) == len(people) + 1 and taught[-1] == people
+    assert {person for _, person in judged} == people
+    assert all(person not in taught[i] for i, person in judged)
+    fitted = load_trained("outputs/run/checkpoints/best.ckpt").network
+    own = fitted.siamese.members[0]  # type: ignore[union-attr, index]
+    assert isinstance(own, CutOutSiamese)
+    own.learn_classes(data[0].embeddings["train"].views, data[0]._classes())
+    again = load_trained("outputs/run/checkpoints/best.ckpt").network.state_dict()
+    for name, value in fitted.state_dict().items():
+        if "plda" in name:
+            torch.testing.assert_close(value, again[name])
+
+
+def test_in_the_sanity_mode_everybody_is_judged_by_what_all_taught(
+    shoepair: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What validates is what trains: nothing else would be learned to the end."""
+    taught = []
+    learn = CutOutSiamese.learn_classes
+
+    def learned(own: CutOutSiamese, views: torch.Tensor, classes: torch.Tensor) -> None:
+        learn(own, views, classes)
+        taught.append(bool((classes >= 0).all()))
+
+    monkeypatch.setattr(CutOutSiamese, "learn_classes", learned)
+    outcome = shoepair("train", *PRETRAINED, *OF_CUT_OUTS, *EXACT, "approach.plda=6", "mode=sanity")
+    assert outcome.code in (0, 1) and "epochs training has accuracy" in outcome.out + outcome.err
+    assert taught and all(taught)
+
+
+@pytest.mark.parametrize(("num_people", "num_parts"), [(1, 1), (2, 2), (18, 16), (40, 7), (74, 4), (500, 4)])
+def test_the_fewer_people_there_are_the_more_of_them_teach(num_people: int, num_parts: int) -> None:
+    data = ShoePairDataModule.__new__(ShoePairDataModule)
+    people = [f"u{i:03d}" for i in range(num_people)]
+    shoes = [SimpleNamespace(person=person) for person in (*people, "validates")]
+    vars(data).update(shoes={"train": SimpleNamespace(shoes=shoes)}, people={"train": people})
+    parts = data._parts()
+    assert int(parts[-1]) == -1
+    sizes = parts[:-1].bincount()
+    assert len(sizes) == num_parts and sizes.max() - sizes.min() <= 1
+
+
+def test_vectors_are_compared_by_plda_where_it_is_asked_for() -> None:
+    torch.manual_seed(0)
+    network = cut_out_network(plda=5, draws=1, earlier_layer="features.3").eval()
+    own = network.siamese.members[0]  # type: ignore[union-attr, index]
+    assert isinstance(own, CutOutSiamese) and network.learns_classes
+    views = network.encode(torch.rand(24, 4, 64, 64)).unflatten(0, (8, 3))
+    network.learn_classes(views, torch.tensor([0, 0, 1, 1, 2, 2, -1, -1]))
+    known = views[:6].flatten(0, 1)
+    parts = own.global_descriptor(known).split([own.encoder.num_features, own.encoder.num_channels], dim=1)
+    expected = []
+    for values in parts:
+        plda = PLDA(values.shape[1], 5)
+        plda.fit(values, torch.arange(3).repeat_interleave(6))
+        expected.append(plda.scores(values[:9], values[9:]))
+    figures = own.figures(known[:9], known[9:])
+    first, _, earlier = figures.split(own.lengths, dim=1)
+    torch.testing.assert_close(first[:, :6], torch.cat(expected, 1), rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(earlier[:, -6:], first[:, :6])
+    torch.testing.assert_close(own.figures(known[9:], known[:9]), figures, rtol=1e-4, atol=1e-5)
+    assert not cut_out_network().learns_classes
+
+
+def test_plda_needs_pairs_that_are_drawn_before_training(shoepair: Command) -> None:
+    outcome = shoepair("train", *PRETRAINED, *OF_CUT_OUTS, "approach.plda=6")
+    assert outcome.code == 2 and outcome.err.startswith("shoepair: approach.plda=6: expected 0, since approach.draws=0")
+    assert outcome.err.count("\n") == 1
+
+
 def test_toe_and_heel_may_be_exchanged() -> None:
     torch.manual_seed(0)
     network = cut_out_network().eval()
@@ -890,6 +995,7 @@ def test_of_cut_outs_nothing_but_the_heads_is_trained(shoepair: Command, name: s
         ("quantiles=[0.5]", "[]"),
         ("scales=2", "1"),
         ("extents=true", "false"),
+        ("plda=5", "0"),
         ("draws=3", "0"),
         ("penalty=0.1", "0"),
         ("local_penalty=0.1", "0"),
@@ -948,8 +1054,8 @@ def test_of_an_encoder_that_stays_what_a_camera_takes_is_else_as_it_was(
 
 @pytest.mark.parametrize(
     "how",
-    [("ema_decay=0.5",), EXACT, (*EXACT, "trainer.precision=bf16-mixed")],
-    ids=["drawn anew in each epoch", "all at once", "all at once, the rest in bfloat16"],
+    [("ema_decay=0.5",), EXACT, (*EXACT, "approach.plda=6"), (*EXACT, "trainer.precision=bf16-mixed")],
+    ids=["drawn anew in each epoch", "all at once", "with plda", "all at once, the rest in bfloat16"],
 )
 def test_a_run_on_cut_outs_goes_on_where_it_was(
     shoepair: Command, monkeypatch: pytest.MonkeyPatch, how: tuple[str, ...]

@@ -169,6 +169,7 @@ OF_CUT_OUTS: dict[str, Any] = {
     "quantiles": [],
     "scales": 1,
     "extents": False,
+    "plda": 0,
     "draws": 0,
     "penalty": 0.0,
     "local_penalty": 0.0,
@@ -229,6 +230,12 @@ class PretrainedSettings(ApproachSettings):
     extents: bool = key(
         "With cutout: true: heads on places are told how much of its cut-out each shoe covers.", before=False
     )
+    plda: Annotated[int, Ge(0), Le(10_000)] = key(
+        "With cutout, draws: vectors of whole shoes are compared by probabilistic linear discriminant analysis in so "
+        "many dimensions, or as many as they have, which learns before training how far vectors of one pair, and of "
+        "two, lie apart; a third head is given its scores too. 0: by their absolute differences and cosines.",
+        before=0,
+    )
     draws: Annotated[int, Ge(0), Le(1000)] = key(
         "With cutout: so many times an epoch's pairs are drawn, before training; every epoch is one batch of them all, "
         "as optimizer=lbfgs wants it. 0: they are drawn anew in each epoch.",
@@ -282,6 +289,11 @@ class PretrainedSettings(ApproachSettings):
             raise UserError(
                 f"approach.earlier_weight={self.earlier_weight:g}: expected 1, since approach.earlier_layer=null: "
                 "there is no head that it could weigh."
+            )
+        if self.plda and not self.draws:
+            raise UserError(
+                f"approach.plda={self.plda}: expected 0, since approach.draws=0, and scores are kept of pairs that are "
+                "drawn before training; or take approach.draws of 1 or more (experiment=best_pretrained has 20)."
             )
         if (self.hidden_units is None) != (self.cutout is not None):
             expected = "a number" if self.cutout is None else "null"

@@ -64,7 +64,7 @@ NOT_HERE = {
     "default_root_dir": "a run writes into its own folder; output_dir=FOLDER or hydra.run.dir=FOLDER says where.",
     "enable_autolog_hparams": "a run writes its own row of hyperparameters.",
     "enable_checkpointing": "the best epoch and the last one are kept; keep=last makes the last one the result.",
-    "enable_model_summary": "a run says how many parameters are trained.",
+    "enable_model_summary": "a run says how many parameters it learns.",
     "enable_progress_bar": "there is a bar where a terminal is; `shoepair train ... 2>FILE` is without.",
     "fast_dev_run": "a run is tried out quickly by mode=sanity, or by "
     "+trainer.limit_train_batches=2 trainer.max_epochs=1.",

@@ -23,6 +23,8 @@ from shoepair.data.pairs import (
 from shoepair.data.shoes import ShoeSet, normalise, to_bytes
 from shoepair.errors import UserError
 
+FEWEST_PARTS = 4  # of the people who train, each judged by what the others have taught
+PARTS_TIMES_PEOPLE = 300  # fewer people teach too little without a fourth of them: there are more parts
 ENCODED_AT_ONCE = 16  # shoes: of 64 at a time, EfficientNet-Lite0 takes twice as long for each
 Batch = tuple[Tensor, Tensor, Tensor]
 Batches = DataLoader[Batch]
@@ -72,6 +74,11 @@ class SeesShoes(Protocol):
 
 class SeesPairs(Protocol):
     """A network, as far as its heads are given figures of pairs that are not trained; see models/networks.py."""
+
+    @property
+    def learns_classes(self) -> bool: ...
+
+    def learn_classes(self, views: Tensor, classes: Tensor) -> None: ...
 
     def figures(self, left: Tensor, right: Tensor) -> Tensor: ...
 
@@ -204,17 +211,48 @@ class ShoePairDataModule(LightningDataModule):
         """After cache_embeddings(): from now on every epoch is one batch, the same one, of all that the network's heads
         are given of training pairs.
 
+        What is learned of classes knows the shoes that it was learned from better than any others, which heads would
+        take for how well it knows shoes: each part of the people is judged by what the other parts have taught. Where
+        they validate as well, or there is only one of them, by what all have.
+
         Args:
             num_draws: so many times an epoch's pairs, their views and copies are drawn.
         """
         gathered, figures, labels = GatheredPairs(self.embeddings["train"]), [], []
-        for draw in range(num_draws):
-            self.training_batches.set_epoch(draw)
-            for pairs in self.training_batches:
-                left, right, label = self.prepared(gathered[pairs], training=True)
-                figures.append(network.figures(left.to(device), right.to(device)).cpu())
-                labels.append(label)
+        part, classes = self._parts(), self._classes()
+        apart = network.learns_classes and not self.settings.validate_on_train
+        num_parts = int(part.max()) + 1 if apart else 1
+        for judged in range(num_parts):
+            if network.learns_classes:
+                others = classes if num_parts == 1 else classes.masked_fill(part == judged, -1)
+                network.learn_classes(self.embeddings["train"].views, others)
+            for draw in range(num_draws):
+                self.training_batches.set_epoch(draw)
+                for pairs in self.training_batches:
+                    if num_parts > 1:
+                        pairs = pairs[(part == judged).numpy()[pairs.left]]
+                    if len(pairs) == 0:
+                        continue
+                    left, right, label = self.prepared(gathered[pairs], training=True)
+                    figures.append(network.figures(left.to(device), right.to(device)).cpu())
+                    labels.append(label)
         self.figures = torch.cat(figures), torch.cat(labels)
+        if network.learns_classes:
+            network.learn_classes(self.embeddings["train"].views, classes)
+
+    def _parts(self) -> Tensor:
+        """To which part of the training people, as many each, every shoe of "train" belongs; -1: to none."""
+        shoes, people = self.shoes["train"].shoes, {person: i for i, person in enumerate(self.people["train"])}
+        num_parts = max(FEWEST_PARTS, PARTS_TIMES_PEOPLE // len(people))
+        return torch.tensor([people[shoe.person] % num_parts if shoe.person in people else -1 for shoe in shoes])
+
+    def _classes(self) -> Tensor:
+        """Of every shoe of "train" the number of its pair; -1: it has none, or does not train."""
+        classes = torch.full((len(self.shoes["train"].shoes),), -1)
+        pairs = same_pairs(self.shoes["train"], self.people["train"])
+        for side in (pairs.left, pairs.right):
+            classes[from_numpy(side)] = torch.arange(len(pairs))
+        return classes
 
     def training_photos(self, at_most: int) -> Tensor:
         """Photos of training people, evenly chosen: (num_photos, 3, H, W) uint8."""

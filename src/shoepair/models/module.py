@@ -19,6 +19,7 @@ from shoepair.config.compat import FORMAT
 from shoepair.config.read import read_network_settings
 from shoepair.errors import UserError, one_line
 from shoepair.models.networks import build_network, logit
+from shoepair.models.plda import PLDA
 from shoepair.models.single import one_above_the_other
 
 Batch = tuple[Tensor, Tensor, Tensor]
@@ -261,5 +262,7 @@ def said_same(logits: Tensor) -> Tensor:
 
 
 def num_parameters(module: PairModule) -> int:
-    """Those that are trained."""
-    return sum(p.numel() for p in module.parameters() if p.requires_grad)
+    """Those that are trained, and what PLDA has learned."""
+    trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    learned = [value for part in module.modules() if isinstance(part, PLDA) for value in part.buffers()]
+    return sum(value.numel() for value in (*trained, *learned))

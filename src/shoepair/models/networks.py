@@ -77,6 +77,19 @@ class PairNetwork(nn.Module):
             images: (B, 4, H, W). Of a network that sees whole photos nothing is measured.
         """
 
+    @property
+    def learns_classes(self) -> bool:
+        """Whether learn_classes() is for it."""
+        return False
+
+    def learn_classes(self, views: Tensor, classes: Tensor) -> None:
+        """Before training, take from embeddings of training shoes what is learned of pairs as classes, at once.
+
+        Args:
+            views: of every shoe, (num_shoes, num_views, C).
+            classes: the number of each one's pair, (num_shoes,); less than 0: nothing is learned from it.
+        """
+
     def quicken(self) -> None:
         """Compute the same in less time from now on; the network must be in evaluation mode, and stay as it is."""
 

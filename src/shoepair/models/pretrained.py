@@ -1,7 +1,7 @@
 """The network that compares two shoes by what a pretrained encoder sees of them; the encoder stands in encoders.py."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +25,7 @@ from shoepair.models.local import (
     without_uncovered,
 )
 from shoepair.models.networks import PairNetwork, build_network
+from shoepair.models.plda import NUM_SCORES, PLDA
 from shoepair.models.pooling import shrunk
 from shoepair.models.siamese import SiameseNetwork, standardised_head, usual_of
 from shoepair.models.stages import channels_last
@@ -100,8 +101,9 @@ class LocalHead(nn.Module):
 
 class CutOutSiamese(SiameseNetwork):
     """Compares cut-outs by what an encoder that is not trained sees of them, with linear heads: by its embeddings and
-    the means of its maps where the shoe is; by how well the places of the two shoes agree; with earlier_layer, how well
-    those of that layer do; and, with colours, how well the places' colours do.
+    the means of its maps where the shoe is, their differences or, with plda, its scores; by how well the places of the
+    two shoes agree; with earlier_layer, how well those of that layer do, and the scores again; and, with colours, how
+    well the places' colours do.
 
     Args:
         settings: dropout is that of the first head's features; local_weight and earlier_weight, what the heads on
@@ -124,14 +126,20 @@ class CutOutSiamese(SiameseNetwork):
         self.register_buffer("map_std", torch.ones(1, encoder.num_channels, 1, 1))
         num_agreements = AGREEMENTS + len(settings.quantiles)
         num_extents = 2 if settings.extents else 0
-        self.lengths = [self.num_global + 4, settings.scales * num_agreements + 2 + num_extents]
+        # Of the encoder's vector, and of the mean of its maps where the shoe is.
+        self.plda = nn.ModuleList(
+            PLDA(dims, settings.plda) for dims in (encoder.num_features, encoder.num_channels) if settings.plda
+        )
+        num_scores = NUM_SCORES * len(self.plda)
+        num_of_vectors = num_scores or self.num_global + 2
+        self.lengths = [num_of_vectors + 2, settings.scales * num_agreements + 2 + num_extents]
         self.head = standardised_head(self.lengths[0], hidden_units=None, dropout=settings.dropout)
         self.local_head = standardised_head(self.lengths[1], hidden_units=None, dropout=0.0)
         self.head_weights = [1.0, settings.local_weight]
         if encoder.num_earlier:
             self.register_buffer("earlier_mean", torch.zeros(1, encoder.num_earlier, 1, 1))
             self.register_buffer("earlier_std", torch.ones(1, encoder.num_earlier, 1, 1))
-            self.lengths.append(num_agreements + num_extents)
+            self.lengths.append(num_agreements + num_extents + num_scores)
             self.earlier_head = standardised_head(self.lengths[2], hidden_units=None, dropout=0.0)
             self.head_weights.append(settings.earlier_weight)
         if settings.colours:
@@ -148,6 +156,12 @@ class CutOutSiamese(SiameseNetwork):
             values = torch.cat([one.transpose(0, 1).flatten(1) for one in maps], dim=1)
             mean.copy_(values.mean(1).view_as(mean))
             std.copy_(values.std(1).view_as(std).clamp_min(1e-8))
+
+    def learn_classes(self, views: Tensor, classes: Tensor) -> None:
+        vectors = self.global_descriptor(views.flatten(0, 1)).unflatten(0, views.shape[:2])[classes >= 0]
+        classes = classes[classes >= 0].repeat_interleave(views.shape[1])
+        for plda, own in zip(self.plda, vectors.flatten(0, 1).split(self._num_dims, dim=1), strict=True):
+            cast(PLDA, plda).fit(own, classes)
 
     def encode(self, images: Tensor) -> Tensor:
         """Two vectors of length 1, how sharp the cut-out is, of each layer the places, which of these count, and their
@@ -176,13 +190,10 @@ class CutOutSiamese(SiameseNetwork):
 
     def figures(self, one: Tensor, other: Tensor) -> Tensor:
         """All that the heads are given of pairs of embeddings; nothing of it is trained: (B, C) each -> (B, F)."""
-        global_one, global_other = self.global_descriptor(one), self.global_descriptor(other)
-        product, first = global_one * global_other, self.encoder.num_features
-        cosines = torch.stack([product[:, :first].sum(1), product[:, first:].sum(1)], dim=1)
         # Blurred shoes look alike, and a sharp one unlike a blurred one: what may be expected of the others.
         sharp_one, sharp_other = one[:, self.num_global], other[:, self.num_global]
         expected = torch.stack([sharp_one + sharp_other, (sharp_one - sharp_other).abs()], dim=1)
-        of_vectors = [(global_one - global_other).abs(), cosines, expected]
+        vectors = self._compare_vectors(self.global_descriptor(one), self.global_descriptor(other))
         layers = list(zip(self._places(one), self._places(other), strict=True))
         left, right = layers[0]
         covered = [extents(left, right)] if self.settings.extents else []
@@ -193,8 +204,8 @@ class CutOutSiamese(SiameseNetwork):
             left, right = coarser(left), coarser(right)
             of_places.append(self._agreement(left, right))
         for earlier in layers[1:]:
-            of_places += [self._agreement(*earlier), *covered]
-        return torch.cat([*of_vectors, *of_places, *colours], dim=1)
+            of_places += [self._agreement(*earlier), *covered, *([vectors] if self.settings.plda else [])]
+        return torch.cat([vectors, expected, *of_places, *colours], dim=1)
 
     def penalty(self) -> Tensor:
         """What weights, as far as they make a logit, add to the loss."""
@@ -229,8 +240,21 @@ class CutOutSiamese(SiameseNetwork):
             maps[0] = rest[:, -num_places * num_colours :].unflatten(1, (num_colours, num_places))
         return [LocalFeatures(*both, counts > 0) for both in zip(maps, searched, strict=True)]
 
+    def _compare_vectors(self, one: Tensor, other: Tensor) -> Tensor:
+        """Of global descriptors, plda's scores; without it, the differences and two cosines."""
+        parts = list(zip(one.split(self._num_dims, dim=1), other.split(self._num_dims, dim=1), strict=True))
+        if self.settings.plda:
+            return torch.cat([cast(PLDA, plda).scores(*both) for plda, both in zip(self.plda, parts, strict=True)], 1)
+        cosines = [(left * right).sum(1, keepdim=True) for left, right in parts]
+        return torch.cat([(one - other).abs(), *cosines], dim=1)
+
     def _agreement(self, one: LocalFeatures, other: LocalFeatures) -> Tensor:
         return agreement(*_with_similarities(one, other), self.settings.quantiles)
+
+    @property
+    def _num_dims(self) -> list[int]:
+        """Of the two vectors of a global descriptor."""
+        return [self.encoder.num_features, self.encoder.num_channels]
 
     @property
     def _heads(self) -> list[nn.Module]:
@@ -289,6 +313,15 @@ class PretrainedNetwork(PairNetwork):
         own = self._members[0]
         if isinstance(own, CutOutSiamese):
             own.measure(images)
+
+    @property
+    def learns_classes(self) -> bool:
+        return self.settings.plda > 0
+
+    def learn_classes(self, views: Tensor, classes: Tensor) -> None:
+        own = self._members[0]
+        assert isinstance(own, CutOutSiamese)
+        own.learn_classes(views, classes)
 
     def quicken(self) -> None:
         encoder: Any = self._members[0].get_submodule("encoder")

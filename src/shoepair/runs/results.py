@@ -12,7 +12,7 @@ class Results:
     Attributes:
         splits: the metrics of every split, and as "test" the mean of the test sets where there are any.
         temperature: of the network's calibration; None if it has none.
-        num_parameters: those that are trained.
+        num_parameters: those that are trained, and what PLDA has learned.
         seconds: of training, or of predicting.
         overrides: what was typed.
         versions, device: what decides its metrics.
