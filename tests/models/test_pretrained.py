@@ -884,6 +884,8 @@ def test_each_part_of_the_people_is_judged_by_what_the_others_taught(
     for name, value in fitted.state_dict().items():
         if "plda" in name:
             torch.testing.assert_close(value, again[name])
+    exported = shoepair("export", "--checkpoint", "outputs/run", "--out", "shoes.onnx")  # and compared with torch
+    assert exported.code == 0, exported.err
 
 
 def test_in_the_sanity_mode_everybody_is_judged_by_what_all_taught(
