@@ -237,7 +237,7 @@ class ShoePairDataModule(LightningDataModule):
                     figures.append(network.figures(left.to(device), right.to(device)).cpu())
                     labels.append(label)
         self.figures = torch.cat(figures), torch.cat(labels)
-        if network.learns_classes:
+        if num_parts > 1:
             network.learn_classes(self.embeddings["train"].views, classes)
 
     def _parts(self) -> Tensor:
