@@ -53,6 +53,7 @@ pictures: install  ## the pictures of pages in docs/, of drawn shoes; needs play
 
 weights: install  ## what travels with the package, learned anew from drawn shoes
 	$(BIN)/python -m shoepair.training.segmenter src/shoepair/models/segmenter.pt
+	$(BIN)/python -m shoepair.training.teach src/shoepair/models/taught.pt
 	$(BIN)/shoepair train experiment=ready hydra.run.dir=$(READY)
 	$(BIN)/python -m shoepair.training.ready $(READY) src/shoepair/models/ready.ckpt
 	$(BIN)/shoepair train experiment=ready_best hydra.run.dir=$(READY)_best

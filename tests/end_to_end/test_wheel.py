@@ -22,6 +22,7 @@ MUST_BE_THERE = {
     "shoepair/reports/pages/match.js",
     "shoepair/models/ready.ckpt",
     "shoepair/models/segmenter.pt",
+    "shoepair/models/taught.pt",
     "shoepair/py.typed",
 }
 

@@ -165,6 +165,7 @@ class DualSettings(ConvolutionSettings):
     name: Literal["dual"] = key("Two images.")
 
 
+TAUGHT_ENCODER = "timm/tf_efficientnet_lite0"  # whose norms travel with the package
 OF_CUT_OUTS: dict[str, Any] = {
     "quantiles": [],
     "scales": 1,
@@ -177,6 +178,7 @@ OF_CUT_OUTS: dict[str, Any] = {
     "earlier_layer": None,
     "earlier_weight": 1.0,
     "colours": False,
+    "taught": False,
 }
 
 
@@ -194,6 +196,11 @@ class PretrainedSettings(ApproachSettings):
         str, Field(pattern=r"^(torchvision|timm)/[\w.-]{1,200}$"), Allowed("torchvision/NAME or timm/NAME")
     ] = key("A model of torchvision, or timm/NAME of timm (pip install 'shoepair[timm]'); most want image_size=224.")
     weights: Place | None = key("default: the library's own, downloaded once; FILE: of that model; null: random ones.")
+    taught: bool = key(
+        f"With cutout and encoder={TAUGHT_ENCODER}: true: its last norms are changed as drawn shoes have taught them, "
+        "so that its vectors of a blurred, partly hidden or mirrored shoe are more like those of the shoe.",
+        before=False,
+    )
     frozen: bool = key("true: shoes are encoded once and only the head is trained; false: the encoder is trained, too.")
     unfreeze_from: Text | None = key(
         "With frozen=false: the first part of the encoder that is trained, such as features.5 of the default encoder, "
@@ -285,6 +292,11 @@ class PretrainedSettings(ApproachSettings):
                     f"approach.{name}={in_line(getattr(self, name))}: expected {in_line(usual)}, since "
                     "approach.cutout=null."
                 )
+        if self.taught and self.encoder.partition(".")[0] != TAUGHT_ENCODER:
+            raise UserError(
+                f"approach.taught=true: expected false, since what drawn shoes have taught is there for "
+                f"approach.encoder={TAUGHT_ENCODER} only, not for {self.encoder}."
+            )
         if self.earlier_layer is None and self.earlier_weight != OF_CUT_OUTS["earlier_weight"]:
             raise UserError(
                 f"approach.earlier_weight={self.earlier_weight:g}: expected 1, since approach.earlier_layer=null: "

@@ -194,3 +194,8 @@ def largest_piece(masks: Tensor) -> Tensor:
 def turned(cut_outs: Tensor) -> Tensor:
     """Cut-outs with toe and heel exchanged: turned by 180 degrees."""
     return cut_outs.flip((-2, -1))
+
+
+def mirrored(cut_outs: Tensor) -> Tensor:
+    """Cut-outs about their long axis, toe and heel where they were: of a left shoe, nearly the right one."""
+    return cut_outs.transpose(-2, -1).flip((-2, -1))

@@ -46,6 +46,8 @@ class PretrainedEncoder(nn.Module):
         self.asked = {key: layer for key, layer in asked.items() if layer is not None}
         library, _, name = encoder.partition("/")
         body, mean, std = LIBRARIES[library](name, settings.weights)
+        if settings.taught:
+            change_norms(body)
         self.body = with_quick_gradients(body).requires_grad_(not frozen).eval()
         self.frozen = frozen
         self.image_size = image_size
@@ -105,7 +107,16 @@ class PretrainedEncoder(nn.Module):
         return [nn.functional.normalize(features.float(), dim=1), *kept]
 
 
+TAUGHT = Path(__file__).parent / "taught.pt"
 MOST_PLACES = 32  # along each side of maps that are compared: every place with every other one
+
+
+def change_norms(body: nn.Module) -> None:
+    """As drawn shoes have taught them; see training/teach.py."""
+    weights = dict(body.named_parameters())
+    with torch.no_grad():
+        for name, change in torch.load(TAUGHT, map_location="cpu", weights_only=True).items():
+            weights[name].add_(change)
 
 
 class _Latest(threading.local):
