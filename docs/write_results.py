@@ -21,7 +21,7 @@ from shoepair.reports.tables import between, markdown_table  # noqa: E402
 
 BEGIN, END = "<!-- {}: written by docs/write_results.py -->\n", "\n<!-- end of {} -->"
 LEARNED = {
-    "best_pretrained": "ImageNet, then photos",
+    "best_pretrained": "ImageNet and drawn shoes, then photos",
     "best": "ImageNet, then drawn shoes; comes with shoepair",
     "best_dual": "drawn shoes, then photos",
     "ready": "drawn shoes alone; comes with shoepair",

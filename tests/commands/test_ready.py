@@ -15,6 +15,7 @@ import pytest
 import torch
 from conftest import TINY, Command
 from PIL import Image
+from settings import train_settings
 
 from shoepair import load_classifier
 from shoepair.config.approaches import OF_CUT_OUTS, PretrainedSettings
@@ -43,6 +44,14 @@ def drawn_large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for shoe, image in zip(shoes.shoes, shoes.images, strict=True):
         Image.fromarray(image.permute(1, 2, 0).numpy()).save(folder / "train" / f"{shoe.name}.png")
     return folder
+
+
+@pytest.mark.parametrize(("name", "experiment"), [(READY, "ready"), (BEST, "ready_best")])
+def test_what_is_packed_is_what_make_weights_would_train(name: str, experiment: str) -> None:
+    """An experiment inherits from others: what these gain, its own network has not."""
+    wanted = train_settings(f"experiment={experiment}").approach
+    packed_one = read_checkpoint(PACKAGED[name]).network.approach
+    assert packed_one.plain() == (wanted.without_weights() if name == BEST else wanted).plain()
 
 
 def test_two_photos_are_judged_where_nothing_was_trained(shoepair: Command, photos: list[Path]) -> None:

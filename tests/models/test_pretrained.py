@@ -332,6 +332,11 @@ def test_timms_own_weights_are_downloaded_once(served: tuple[str, dict[str, byte
             "approach.earlier_layer=features.8: expected a part that gives maps of the image, (C, H, W) with H and W "
             "alike and a multiple of the 8 of local_layer; it gives (48, 4, 4).",
         ),
+        (
+            "approach.cutout=64 approach.hidden_units=null approach.local_layer=features.8 approach.taught=true",
+            "approach.taught=true: expected false, since what drawn shoes have taught is there for approach.encoder="
+            "timm/tf_efficientnet_lite0 only, not for torchvision/mobilenet_v3_small.",
+        ),
         ("approach.earlier_weight=2", "approach.earlier_weight=2: expected 1, since approach.cutout=null."),
         (
             "approach.cutout=64 approach.hidden_units=null approach.local_layer=features.8 approach.earlier_weight=2",
@@ -1004,12 +1009,26 @@ def test_of_cut_outs_nothing_but_the_heads_is_trained(shoepair: Command, name: s
         ("local_weight=2", "1"),
         ("earlier_layer=features.3", "null"),
         ("colours=true", "false"),
+        ("taught=true", "false"),
     ],
 )
 def test_what_is_of_cut_outs_alone_is_refused_of_whole_photos(shoepair: Command, typed: str, expected: str) -> None:
     outcome = shoepair("train", *PRETRAINED, f"approach.{typed}")
     assert outcome.code == 2 and outcome.err.startswith(f"shoepair: approach.{typed}: expected {expected}, since")
     assert outcome.err.count("\n") == 1
+
+
+def test_a_taught_encoder_is_not_begun_from_one_as_it_came(shoepair: Command) -> None:
+    pytest.importorskip("timm")
+    lite0 = ("approach.encoder=timm/tf_efficientnet_lite0", "approach.local_layer=blocks.4")
+    typed = (*PRETRAINED, *OF_CUT_OUTS, *lite0)
+    outcome = shoepair("train", *typed, "approach.taught=true", "hydra.run.dir=outputs/taught")
+    assert outcome.code == 0, outcome.err
+    outcome = shoepair("train", *typed, "init_from=outputs/taught")
+    assert outcome.code == 2 and outcome.err.startswith("shoepair: init_from=outputs/taught/")
+    assert outcome.err.endswith(": expected approach.taught=true, as its encoder was, whose weights are taken too.\n")
+    outcome = shoepair("train", *typed, "approach.taught=true", "init_from=outputs/taught")
+    assert outcome.code == 0, outcome.err
 
 
 def test_copies_are_seen_before_training_and_it_is_used_like_any_other(

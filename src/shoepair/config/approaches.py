@@ -197,8 +197,9 @@ class PretrainedSettings(ApproachSettings):
     ] = key("A model of torchvision, or timm/NAME of timm (pip install 'shoepair[timm]'); most want image_size=224.")
     weights: Place | None = key("default: the library's own, downloaded once; FILE: of that model; null: random ones.")
     taught: bool = key(
-        f"With cutout and encoder={TAUGHT_ENCODER}: true: its last norms are changed as drawn shoes have taught them, "
-        "so that its vectors of a blurred, partly hidden or mirrored shoe are more like those of the shoe.",
+        f"With cutout and encoder={TAUGHT_ENCODER}, of its usual weights: true: its norms from blocks.5 on are changed "
+        "as drawn shoes have taught them, so that its vectors of a blurred, partly hidden or mirrored shoe are more "
+        "like that of the shoe.",
         before=False,
     )
     frozen: bool = key("true: shoes are encoded once and only the head is trained; false: the encoder is trained, too.")

@@ -197,5 +197,5 @@ def turned(cut_outs: Tensor) -> Tensor:
 
 
 def mirrored(cut_outs: Tensor) -> Tensor:
-    """Cut-outs about their long axis, toe and heel where they were: of a left shoe, nearly the right one."""
+    """Cut-outs about the diagonal along which shoes lie, within two degrees: of a left shoe, nearly the right one."""
     return cut_outs.transpose(-2, -1).flip((-2, -1))

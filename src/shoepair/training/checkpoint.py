@@ -162,6 +162,11 @@ def start_from(module: PairModule, path: str) -> None:
     trained = read_checkpoint(path, key="init_from")
     mine, theirs = (_flat(network) for network in (module.hparams["network"], trained.network.plain()))
     differing = sorted(key for key in mine.keys() | theirs.keys() if mine.get(key) != theirs.get(key))
+    if "taught" in differing and "taught" in mine.keys() & theirs.keys():  # of layers that are alike
+        raise UserError(
+            f"init_from={path}: expected approach.taught={str(theirs['taught']).lower()}, as its encoder was, whose "
+            "weights are taken too."
+        )
     try:
         module.network.start_from(trained.learned_weights)
     except RuntimeError:
