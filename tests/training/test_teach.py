@@ -56,7 +56,7 @@ def test_the_students_are_the_encoders_of_best_pretrained() -> None:
 
 def test_only_norms_behind_the_maps_learn(untaught: PretrainedSettings, cut_outs: Tensor) -> None:
     encoder = PretrainedEncoder(untaught, 64)
-    norms = teach.norms_behind(encoder, "blocks.4")
+    norms = teach.norms_from(encoder, teach.FIRST_TAUGHT)
     assert norms.keys() == NORMS
     trained = {name for name, value in encoder.body.named_parameters() if value.requires_grad}
     assert trained == NORMS

@@ -24,11 +24,12 @@ from shoepair.data.shoes import normalise, to_bytes
 from shoepair.data.synthetic.collection import draw_shoes
 from shoepair.files import replacing
 from shoepair.models.cutout import CutOut, mirrored, turned
-from shoepair.models.encoders import PretrainedEncoder
+from shoepair.models.encoders import PretrainedEncoder, freeze_before
 from shoepair.models.stages import channels_last
 from shoepair.terminal import say
 
 SEED = 21  # of people whom nothing else draws, so that none of these judges what they have taught
+FIRST_TAUGHT = "blocks.5"  # behind local_layer
 BATCH = 8
 LEARNING_RATE, WEIGHT_DECAY = 3e-3, 1e-4
 # Half of what degrade says is spared in one of two photos, and only one of them is looked at: two thirds are degraded.
@@ -73,7 +74,7 @@ def draw(num_people: int, size: int) -> Tensor:
 
 
 def learn(settings: PretrainedSettings, cut_outs: Tensor, steps: int) -> dict[str, Tensor]:
-    """By how much the norms behind local_layer change: the names of their weights in the encoder -> (C,) each.
+    """By how much the norms from FIRST_TAUGHT on change: the names of their weights in the encoder -> (C,) each.
 
     Args:
         cut_outs: (num_shoes, 4, H, H) uint8.
@@ -82,7 +83,7 @@ def learn(settings: PretrainedSettings, cut_outs: Tensor, steps: int) -> dict[st
     encoder = PretrainedEncoder(settings, cut_outs.shape[-1])
     wanted = vectors_of(encoder, cut_outs)
     own = {name: value.clone() for name, value in encoder.body.named_parameters()}
-    norms = norms_behind(encoder, str(settings.local_layer))
+    norms = norms_from(encoder, FIRST_TAUGHT)
     encoder.frozen = False
     taken = Augmentation(TAKEN)
     optimizer = torch.optim.AdamW(norms.values(), LEARNING_RATE, weight_decay=WEIGHT_DECAY)
@@ -120,31 +121,21 @@ def vectors_of(encoder: PretrainedEncoder, cut_outs: Tensor) -> Tensor:
     return nn.functional.normalize(torch.cat(means), dim=2)
 
 
-def norms_behind(encoder: PretrainedEncoder, layer: str) -> dict[str, nn.Parameter]:
-    """Scales and shifts of the norms that compute after a layer; nothing else of the encoder is trained any more."""
-    behind: dict[str, nn.Parameter] = {}
-    reached = False
-
-    def reach(part: nn.Module, inputs: object, output: object) -> None:
-        nonlocal reached
-        reached = True
-
-    def collect(name: str, part: nn.Module) -> None:
-        if reached:
-            behind.update({f"{name}.{own}": value for own, value in part.named_parameters()})
-
-    hooks = [encoder.body.get_submodule(layer).register_forward_hook(reach)]
-    for name, part in encoder.body.named_modules():
-        if isinstance(part, nn.BatchNorm2d):
-            hooks.append(part.register_forward_hook(lambda part, inputs, output, name=name: collect(name, part)))
-    with torch.no_grad():
-        encoder(torch.zeros(1, 3, encoder.image_size, encoder.image_size))
-    for hook in hooks:
-        hook.remove()
-    encoder.body.requires_grad_(False)
-    for value in behind.values():
+def norms_from(encoder: PretrainedEncoder, part: str) -> dict[str, nn.Parameter]:
+    """Scales and shifts of the norms of a part and of those behind it; of the encoder nothing else is trained then."""
+    body = encoder.body.requires_grad_(True)
+    freeze_before(body, part, torch.zeros(1, 3, encoder.image_size, encoder.image_size))
+    norms = {
+        f"{name}.{own}": value
+        for name, module in body.named_modules()
+        if isinstance(module, nn.BatchNorm2d)
+        for own, value in module.named_parameters()
+        if value.requires_grad
+    }
+    body.requires_grad_(False)
+    for value in norms.values():
         value.requires_grad_(True)
-    return behind
+    return norms
 
 
 if __name__ == "__main__":
