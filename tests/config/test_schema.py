@@ -308,6 +308,7 @@ def test_the_sanity_mode_holds_nothing_back_in_any_experiment(experiment: str) -
     approach = settings.approach.plain()
     assert settings.negative_weight == 1 and settings.data.augment is None and settings.ema_decay is None
     assert all(approach.get(key, 0) == 0 for key in ("dropout", "copies", "penalty", "local_penalty"))
+    assert approach.get("copy_weight", 1) == 1
 
 
 def test_the_sanity_mode_takes_no_key_of_another_approach() -> None:

@@ -28,7 +28,7 @@ from torchvision.models import MobileNet_V3_Small_Weights, get_model
 from torchvision.models.feature_extraction import create_feature_extractor
 
 from shoepair.config.approaches import PretrainedSettings
-from shoepair.data.augment import Augmentation
+from shoepair.data.augment import Augmentation, Camera
 from shoepair.data.datamodule import ShoePairDataModule
 from shoepair.inference.network import load_trained
 from shoepair.models.colours import COLOUR_WEIGHT, NUM_COLOURS, colour_agreement, place_colours
@@ -809,22 +809,28 @@ def test_packing_takes_the_shift_from_the_logits_of_however_many_heads(asked: di
     torch.testing.assert_close(logits[0] - logits[1], torch.full((3,), 0.7), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("weighed", [(), ("augment=harsh", "approach.copies=2", "approach.copy_weight=3")])
 def test_heads_on_kept_figures_come_to_the_minimum_of_their_loss(
-    shoepair: Command, monkeypatch: pytest.MonkeyPatch
+    shoepair: Command, monkeypatch: pytest.MonkeyPatch, weighed: tuple[str, ...]
 ) -> None:
     """As scipy finds it for the same figures."""
     kept: list[ShoePairDataModule] = []
     keep = ShoePairDataModule.keep_figures
 
-    def noted(data: ShoePairDataModule, *of: Any) -> None:
-        keep(data, *of)
+    def noted(data: ShoePairDataModule, *of: Any, **how: Any) -> None:
+        keep(data, *of, **how)
         kept.append(data)
 
     monkeypatch.setattr(ShoePairDataModule, "keep_figures", noted)
-    assert shoepair("train", *PRETRAINED, *OF_CUT_OUTS, *EXACT, "keep=last", "hydra.run.dir=outputs/run").code == 0
+    typed = (*PRETRAINED, *OF_CUT_OUTS, *EXACT, *weighed, "keep=last", "negative_weight=1.5")
+    assert shoepair("train", *typed, "hydra.run.dir=outputs/run").code == 0
     assert kept[0].figures is not None
-    figures, label = kept[0].figures
+    figures, label, weight = (kept[0].figures[name] for name in ("figures", "label", "weight"))
     assert len(label) == 4 * kept[0].training_batches.num_pairs
+    assert {*weight[label == 1].tolist()} == ({1, 3} if weighed else {1})
+    assert {*weight[label == 0].tolist()} == ({1, 3, 9} if weighed else {1})  # for each of two shoes
+    shares = (weight * torch.where(label == 1, 1.0, 1.5)).numpy()
+    shares = shares / shares.sum()
     network = load_trained("outputs/run/checkpoints/best.ckpt").network.double()
     own = network.siamese.members[0]  # type: ignore[union-attr, index]
     assert isinstance(own, CutOutSiamese)
@@ -835,7 +841,7 @@ def test_heads_on_kept_figures_come_to_the_minimum_of_their_loss(
         signs = np.where(label.numpy() == 1, -1.0, 1.0)
 
         def loss(weights: np.ndarray, values: np.ndarray = values, penalty: float = penalty) -> float:
-            entropy = np.logaddexp(0, signs * (values @ weights[:-1] + weights[-1])).mean()  # noqa: B023
+            entropy = shares @ np.logaddexp(0, signs * (values @ weights[:-1] + weights[-1]))  # noqa: B023
             return float(entropy / 2 + penalty * (weights[:-1] ** 2).sum())  # of two heads the mean
 
         linear = head.get_submodule("2")
@@ -852,10 +858,10 @@ def test_each_part_of_the_people_is_judged_by_what_the_others_taught(
     data, taught, judged = [], [], []
     keep, learn, figures = ShoePairDataModule.keep_figures, CutOutSiamese.learn_classes, CutOutSiamese.figures
 
-    def noted(own: ShoePairDataModule, *of: Any) -> None:
+    def noted(own: ShoePairDataModule, *of: Any, **how: Any) -> None:
         data.append(own)
-        keep(own, *of)
-        assert own.figures is not None and len(own.figures[1]) == 4 * own.training_batches.num_pairs
+        keep(own, *of, **how)
+        assert own.figures is not None and len(own.figures["label"]) == 4 * own.training_batches.num_pairs
 
     def learned(own: CutOutSiamese, views: torch.Tensor, classes: torch.Tensor) -> None:
         learn(own, views, classes)
@@ -1010,6 +1016,7 @@ def test_of_cut_outs_nothing_but_the_heads_is_trained(shoepair: Command, name: s
         ("earlier_layer=features.3", "null"),
         ("colours=true", "false"),
         ("taught=true", "false"),
+        ("copy_weight=2", "1"),
     ],
 )
 def test_what_is_of_cut_outs_alone_is_refused_of_whole_photos(shoepair: Command, typed: str, expected: str) -> None:
@@ -1038,10 +1045,10 @@ def test_copies_are_seen_before_training_and_it_is_used_like_any_other(
     with counted_looks(monkeypatch) as seen:
         outcome = shoepair("train", *PRETRAINED, *cut, "hydra.run.dir=outputs/run", "test=true")
     assert outcome.code == 0, outcome.err
-    # Twice each, turned as well; of those that train or validate three copies, and once more to measure the maps.
-    of_train, of_tests = 6 * 6, 2 * 2 * 6
-    measured = sum(num for num in seen if num > 1) - 5 * of_train - 2 * of_tests
-    assert 0 < measured <= of_train
+    # Twice each, turned as well; of those that train three copies, and once more to measure the maps.
+    of_train, that_train, of_tests = 6 * 6, 4 * 6, 2 * 2 * 6
+    measured = sum(num for num in seen if num > 1) - 2 * of_train - 3 * that_train - 2 * of_tests
+    assert 0 < measured <= that_train
     written = Path("outputs/run/predictions.csv").read_text().splitlines()
     evaluated = shoepair("evaluate", "checkpoint=outputs/run", "hydra.run.dir=outputs/evaluated")
     assert evaluated.code == 0, evaluated.err
@@ -1058,16 +1065,19 @@ def test_of_an_encoder_that_stays_what_a_camera_takes_is_else_as_it_was(
 ) -> None:
     """Copies that the small network learns from are changed as well."""
     asked: list[dict[str, Any]] = []
+    cameras: list[Camera] = []  # held, so that no two are at one place
     copies = Augmentation.copies
 
     def seen(*of: Any, **how: Any) -> list[torch.Tensor]:
         asked.append(how)
+        cameras.extend(camera for camera in of[2] if camera is not None)
         return copies(*of, **how)
 
     monkeypatch.setattr(Augmentation, "copies", seen)
     typed = ("approach.copies=2", "augment=harsh", "trainer.max_epochs=1")
     assert shoepair("train", *PRETRAINED, *OF_CUT_OUTS, *typed).code == 0
     assert asked and all(how == {"by_camera_alone": True} for how in asked)
+    assert len(cameras) == len({id(camera) for camera in cameras}) > 2  # of each person another one
     asked.clear()
     assert shoepair("train", *TINY, "approach=dual", "approach.cutout=32", *typed).code == 0
     assert asked and not any(asked)

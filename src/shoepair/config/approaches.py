@@ -179,6 +179,7 @@ OF_CUT_OUTS: dict[str, Any] = {
     "earlier_weight": 1.0,
     "colours": False,
     "taught": False,
+    "copy_weight": 1.0,
 }
 
 
@@ -249,6 +250,11 @@ class PretrainedSettings(ApproachSettings):
         "as optimizer=lbfgs wants it. 0: they are drawn anew in each epoch.",
         before=0,
     )
+    copy_weight: Weight = key(
+        "With draws and copies: in the training loss a different pair counts so many times for each of its shoes that "
+        "is a blurred copy, and a same pair for a copy that is changed otherwise: these are mistaken most often.",
+        before=1.0,
+    )
     penalty: NotNegative = key(
         "With cutout: in the training loss, on the squared weights of the head on whole shoes.", before=0.0
     )
@@ -307,6 +313,12 @@ class PretrainedSettings(ApproachSettings):
             raise UserError(
                 f"approach.plda={self.plda}: expected 0, since approach.draws=0, and scores are kept of pairs that are "
                 "drawn before training; or take approach.draws of 1 or more (experiment=best_pretrained has 20)."
+            )
+        if self.copy_weight != OF_CUT_OUTS["copy_weight"] and not (self.draws and self.copies):
+            missing = "draws" if self.copies else "copies"
+            raise UserError(
+                f"approach.copy_weight={self.copy_weight:g}: expected 1, since approach.{missing}=0: there are no "
+                f"{'pairs drawn before training' if self.copies else 'copies'} that it could weigh."
             )
         if (self.hidden_units is None) != (self.cutout is not None):
             expected = "a number" if self.cutout is None else "null"

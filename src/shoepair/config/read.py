@@ -18,7 +18,8 @@ MOST_WEIGHTS = 100_000_000  # with gradients and the averages of Adam, 1.6 GB
 
 # By the class of Lightning's logger, the library that it needs, and the extra of that name.
 EXTRA_OF_LOGGER = {"MLFlowLogger": "mlflow", "WandbLogger": "wandb"}
-OF_SANITY = {"dropout", "copies", "penalty", "local_penalty"}  # keys of approaches that conf/mode/sanity.yaml sets to 0
+# Keys of approaches that conf/mode/sanity.yaml sets, so that nothing holds back.
+OF_SANITY = {"dropout": 0, "copies": 0, "penalty": 0, "local_penalty": 0, "copy_weight": 1}
 
 
 def read_train_settings(plain: Mapping[str, Any], *, trained: bool = False) -> TrainSettings:
@@ -32,8 +33,10 @@ def read_train_settings(plain: Mapping[str, Any], *, trained: bool = False) -> T
     name = _name_of("approach", plain)
     approach = approach_named(name).settings
     if plain.get("mode") == "sanity":  # whose keys are not those of every approach
-        absent = {key for key in OF_SANITY - approach.model_fields.keys() if plain["approach"].get(key) == 0}
-        plain["approach"] = {key: value for key, value in plain["approach"].items() if key not in absent}
+        others = {key: value for key, value in OF_SANITY.items() if key not in approach.model_fields}
+        plain["approach"] = {
+            key: value for key, value in plain["approach"].items() if key not in others or value != others[key]
+        }
     plain["approach"] = validated(approach, plain["approach"], "approach")
     name = _name_of("data", plain)
     if not isinstance(name, str) or name not in DATA:

@@ -16,7 +16,8 @@ from shoepair.config.schema import AugmentSettings
 
 COLOURS = ("brightness", "contrast", "saturation", "exposure", "gradient", "degrade")  # settings of what changes them
 LEAST_COVER = 1e-3  # of a pixel whose colour is asked for
-CHANGED, SAME_COPY = 0.4, 0.25  # of pairs of embeddings, those of changed copies, and those of one copy
+CHANGED, CHANGED_CUT_OUTS = 0.6, 0.4  # of pairs of embeddings, of cut-outs that train, those of changed copies
+SAME_COPY = 0.25  # of all, those of one copy
 
 # JPEG: from RGB to luma and chroma, the discrete cosine transform of 8 places, and how coarsely each wave is kept.
 TO_YCC = torch.tensor([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])
@@ -136,9 +137,13 @@ class Augmentation:
 
     def cameras(self, num_copies: int) -> list[Camera | None]:
         """What each of so many copies is made worse by; the part `degrade` of them is."""
-        degrade = 0.0 if self.settings is None else self.settings.degrade
-        num_degraded = max(1, math.floor(num_copies * degrade + 0.5)) if degrade else 0
+        num_degraded = self.num_degraded(num_copies)
         return [Camera.draw(1) if copy < num_degraded else None for copy in range(num_copies)]
+
+    def num_degraded(self, num_copies: int) -> int:
+        """Of so many copies, those that a camera makes worse; they are the first ones."""
+        degrade = 0.0 if self.settings is None else self.settings.degrade
+        return max(1, math.floor(num_copies * degrade + 0.5)) if degrade and num_copies else 0
 
     def copies(
         self, photos: Tensor, cameras: Sequence[Camera | None], *, by_camera_alone: bool = False
@@ -146,7 +151,7 @@ class Augmentation:
         """Photos changed each for itself: not mirrored, exchanged or turned by 180 degrees.
 
         Args:
-            cameras: of each copy, of all shoes the same: photos of one camera are alike in that, whatever they show.
+            cameras: of each copy, of all these photos: those of one camera are alike in that, whatever they show.
             by_camera_alone: nothing else is changed where there is a camera. So blurred shoes lie alike, which an
                 encoder that is not trained takes for alike.
         """
@@ -159,28 +164,33 @@ class Augmentation:
         ]
         return [copy if camera is None else camera.take(copy) for copy, camera in zip(changed, cameras, strict=True)]
 
-    def choose_views(self, left: Tensor, right: Tensor, num_copies: int, *, cut_outs: bool) -> tuple[Tensor, Tensor]:
+    def choose_views(
+        self, left: Tensor, right: Tensor, num_copies: int, *, cut_outs: bool
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Mirroring, exchange of sides and choice of copies where shoes are vectors of their views, (B, num_views, C)
-        each -> (B, C). Three of five pairs are as photographed; of a quarter both are the same copy, of the others any.
+        each -> (B, C). Two of five pairs are as photographed; of a quarter both are the same copy, of the others any.
 
         Args:
             num_copies: the last so many views are changed copies. Of the others, the second one is that of the mirror
                 image, or of cut-outs that of the shoe turned by 180 degrees.
             cut_outs: whether they are views of cut-outs.
+        Returns:
+            Of each shoe one view, and the numbers of these, (B, 2), in any order.
         """
         s, num_views = self.settings, left.shape[1]
         second = 0.0
         if s is not None and num_views - num_copies > 1:
             second = s.rot180 if cut_outs else s.hflip
-        left, right = _chosen(left, right, num_copies, second)
+        left, right, views = _chosen(left, right, num_copies, second, CHANGED)
         if s is not None and s.swap:
             exchanged = _chance(s.swap, left).view(-1, 1)
             left, right = torch.where(exchanged, right, left), torch.where(exchanged, left, right)
-        return left, right
+        return left, right, views
 
     def choose_copies(self, left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
-        """As choose_views, of cut-outs, the first of the photo itself: (B, num_views, 4, H, W) -> (B, 4, H, W) each."""
-        return _chosen(left, right, left.shape[1] - 1, 0.0)
+        """As choose_views, of cut-outs, the first of the photo itself: (B, num_views, 4, H, W) -> (B, 4, H, W) each.
+        Three of five pairs are as photographed."""
+        return _chosen(left, right, left.shape[1] - 1, 0.0, CHANGED_CUT_OUTS)[:2]
 
     def as_cut_outs(self, left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
         """What does not change a photo before it is cut out: mirroring, exchange of sides, of toe and heel. Cut-outs of
@@ -192,17 +202,20 @@ class Augmentation:
         return self._moved(left, right, s.model_copy(update=none))
 
 
-def _chosen(left: Tensor, right: Tensor, num_copies: int, second: float) -> tuple[Tensor, Tensor]:
+def _chosen(
+    left: Tensor, right: Tensor, num_copies: int, second: float, changed: float
+) -> tuple[Tensor, Tensor, Tensor]:
     """One view of each shoe, (B, num_views, ...) -> (B, ...): with a chance of `second` the second one, of both; of the
-    part CHANGED one of the copies, which are the last views; of some, the part SAME_COPY of all, the same one."""
+    part `changed` one of the copies, which are the last views; of some, the part SAME_COPY of all, the same one. And
+    which views these are, (B, 2)."""
     num, num_views, device = len(left), left.shape[1], left.device
     views = (torch.rand(num, device=device) < second).long().expand(2, num)
     if num_copies:
         copies = num_views - 1 - torch.randint(num_copies, (2, num), device=device)
-        copies = torch.where(torch.rand(num, device=device) < SAME_COPY / CHANGED, copies[:1], copies)
-        views = torch.where(torch.rand(num, device=device) < CHANGED, copies, views)
+        copies = torch.where(torch.rand(num, device=device) < SAME_COPY / changed, copies[:1], copies)
+        views = torch.where(torch.rand(num, device=device) < changed, copies, views)
     rows = torch.arange(num, device=device)
-    return left[rows, views[0]], right[rows, views[1]]
+    return left[rows, views[0]], right[rows, views[1]], views.T
 
 
 def _placed(images: Tensor, s: AugmentSettings) -> Tensor:

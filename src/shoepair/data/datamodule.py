@@ -10,8 +10,9 @@ from torch import Tensor, from_numpy
 from torch.utils.data import DataLoader, Dataset
 
 from shoepair.config.schema import DataSettings, PhotosSettings, SyntheticSettings, TableSettings
-from shoepair.data.augment import Augmentation
+from shoepair.data.augment import Augmentation, Camera
 from shoepair.data.pairs import (
+    SAME,
     EvaluationBatches,
     Pairs,
     TrainingBatches,
@@ -28,6 +29,7 @@ PARTS_TIMES_PEOPLE = 300  # fewer people teach too little without a fourth of th
 ENCODED_AT_ONCE = 16  # shoes: of 64 at a time, EfficientNet-Lite0 takes twice as long for each
 Batch = tuple[Tensor, Tensor, Tensor]
 Batches = DataLoader[Batch]
+Figures = dict[str, Tensor]
 Made = TypeVar("Made")
 
 
@@ -98,7 +100,8 @@ class ShoePairDataModule(LightningDataModule):
         pairs: of the splits that are evaluated.
         embeddings: of each split, after cache_embeddings().
         cut_outs: of the training shoes with their changed copies, after cut_out() that made some.
-        figures: of training pairs, and their labels, after keep_figures().
+        figures: after keep_figures(), the "figures" of all training pairs, (N, F), their "label" and their "weight" in
+            the loss, (N,).
         first_epoch: epochs that a resumed run has behind it.
     """
 
@@ -112,7 +115,7 @@ class ShoePairDataModule(LightningDataModule):
         self.pairs: dict[str, Pairs] = {}
         self.embeddings: dict[str, Views] = {}
         self.cut_outs: Views | None = None
-        self.figures: tuple[Tensor, Tensor] | None = None
+        self.figures: Figures | None = None
         self.first_epoch = 0
         self.num_copies = 0
         self.encodes_cut_outs = False
@@ -181,33 +184,40 @@ class ShoePairDataModule(LightningDataModule):
         Args:
             network: a siamese one.
             device: where to compute.
-            num_copies: so many augmented copies of each photo that trains are seen as well.
+            num_copies: so many augmented copies of each photo that trains are seen as well. Each person's are taken by
+                cameras of their own: what is learned of classes is judged by people whose cameras it does not know.
         """
         hflip = self.settings.augment is not None and self.settings.augment.hflip > 0
         self.num_copies = num_copies
-        of_training = {id(self.shoes[split]) for split in ("train", "val")}
+        trains = set(self.people["train"])
 
         def encode(photos: Tensor) -> Tensor:
             seen = network.prepared(photos)
             self.encodes_cut_outs = seen.shape[1] == 4
             return network.encode_views(_as_kept(seen), hflip=hflip)
 
-        cameras = self.augment.cameras(num_copies)
-
-        def encode_with_copies(photos: Tensor) -> Tensor:
+        def encode_copies(photos: Tensor, cameras: list[Camera | None]) -> Tensor:
             copies = self.augment.copies(photos, cameras, by_camera_alone=True)
-            embeddings = [network.encode(_as_kept(network.prepared(copy))) for copy in copies]
-            return torch.cat([encode(photos), *(embedding[:, None] for embedding in embeddings)], dim=1)
+            return torch.stack([network.encode(_as_kept(network.prepared(copy))) for copy in copies], dim=1)
 
-        self.embeddings = _each_once(
-            self.shoes,
-            lambda shoes: Views(
-                _of_every_shoe(shoes, device, encode_with_copies if id(shoes) in of_training else encode)
-            ),
-        )
+        def with_copies(shoes: ShoeSet) -> Views:
+            own = _of_every_shoe(shoes, device, encode)
+            if not num_copies or shoes is not self.shoes["train"]:
+                return Views(own)
+            views = own.new_zeros(len(own), own.shape[1] + num_copies, own.shape[2])  # 0: of people who do not train
+            views[:, : own.shape[1]] = own
+            for rows in (rows for person, rows in shoes.rows_of.items() if person in trains):
+                cameras = self.augment.cameras(num_copies)
+                for some in torch.tensor(rows).split(ENCODED_AT_ONCE):
+                    views[some, own.shape[1] :] = encode_copies(_photos(shoes, some, device), cameras).cpu()
+            return Views(views)
+
+        self.embeddings = _each_once(self.shoes, with_copies)
 
     @torch.no_grad()
-    def keep_figures(self, network: "SeesPairs", device: torch.device, num_draws: int) -> None:
+    def keep_figures(
+        self, network: "SeesPairs", device: torch.device, num_draws: int, *, copy_weight: float = 1.0
+    ) -> None:
         """After cache_embeddings(): from now on every epoch is one batch, the same one, of all that the network's heads
         are given of training pairs.
 
@@ -217,8 +227,9 @@ class ShoePairDataModule(LightningDataModule):
 
         Args:
             num_draws: so many times an epoch's pairs, their views and copies are drawn.
+            copy_weight: see PretrainedSettings.
         """
-        gathered, figures, labels = GatheredPairs(self.embeddings["train"]), [], []
+        gathered, found = GatheredPairs(self.embeddings["train"]), []
         part, classes = self._parts(), self._classes()
         apart = network.learns_classes and not self.settings.validate_on_train
         num_parts = int(part.max()) + 1 if apart else 1
@@ -233,12 +244,23 @@ class ShoePairDataModule(LightningDataModule):
                         pairs = pairs[(part == judged).numpy()[pairs.left]]
                     if len(pairs) == 0:
                         continue
-                    left, right, label = self.prepared(gathered[pairs], training=True)
-                    figures.append(network.figures(left.to(device), right.to(device)).cpu())
-                    labels.append(label)
-        self.figures = torch.cat(figures), torch.cat(labels)
+                    left, right, label = gathered[pairs]
+                    left, right, views = self._views(left, right)
+                    figures = network.figures(left.to(device), right.to(device)).cpu()
+                    found.append((figures, label, copy_weight ** self._times_counted(views, label)))
+        self.figures = {
+            name: torch.cat(of_each)
+            for name, of_each in zip(("figures", "label", "weight"), zip(*found, strict=True), strict=True)
+        }
         if num_parts > 1:
             network.learn_classes(self.embeddings["train"].views, classes)
+
+    def _times_counted(self, views: Tensor, label: Tensor) -> Tensor:
+        """How many times copy_weight is what a pair counts: (B, 2) the views of its shoes, (B,) labels -> (B,)."""
+        copies = views - (self.embeddings["train"].views.shape[1] - self.num_copies)  # below 0: of the photo itself
+        num_blurred = self.augment.num_degraded(self.num_copies)
+        blurred, changed = (copies >= 0) & (copies < num_blurred), copies >= num_blurred
+        return torch.where(label == SAME, changed.any(1).long(), blurred.sum(1))
 
     def _parts(self) -> Tensor:
         """To which part of the training people, as many each, every shoe of "train" belongs; -1: to none."""
@@ -310,8 +332,7 @@ class ShoePairDataModule(LightningDataModule):
         if self.embeddings:
             if not training:
                 return batch
-            left, right = self.augment.choose_views(left, right, self.num_copies, cut_outs=self.encodes_cut_outs)
-            return left, right, label
+            return (*self._views(left, right)[:2], label)
         if training and self.cut_outs is not None:
             left, right = self.augment.choose_copies(left, right)
             return (*self.augment.as_cut_outs(normalise(left), normalise(right)), label)
@@ -319,6 +340,9 @@ class ShoePairDataModule(LightningDataModule):
         if training:
             left, right = self.augment(left, right)
         return left, right, label
+
+    def _views(self, left: Tensor, right: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return self.augment.choose_views(left, right, self.num_copies, cut_outs=self.encodes_cut_outs)
 
     def _rank(self) -> tuple[int, int]:
         return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
@@ -357,7 +381,11 @@ def _as_kept(images: Tensor) -> Tensor:
 def _of_every_shoe(shoes: ShoeSet, device: torch.device, see: Callable[[Tensor], Tensor]) -> Tensor:
     """What `see` makes of all images of a collection, normalised, some at a time: (num_shoes, ...)."""
     batches = torch.arange(len(shoes.shoes)).split(ENCODED_AT_ONCE)
-    return torch.cat([see(normalise(shoes.gather(batch).to(device))).cpu() for batch in batches])
+    return torch.cat([see(_photos(shoes, batch, device)).cpu() for batch in batches])
+
+
+def _photos(shoes: ShoeSet, rows: Tensor, device: torch.device) -> Tensor:
+    return normalise(shoes.gather(rows).to(device))
 
 
 def who_trains_and_validates(people: list[str], settings: DataSettings) -> tuple[list[str], list[str]]:

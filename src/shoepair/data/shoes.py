@@ -45,6 +45,14 @@ class ShoeSet:
         return self.images.permute(0, 2, 3, 1).index_select(0, indices).permute(0, 3, 1, 2)
 
     @cached_property
+    def rows_of(self) -> dict[str, list[int]]:
+        """The shoes of each person, by index."""
+        rows: dict[str, list[int]] = {}
+        for index, shoe in enumerate(self.shoes):
+            rows.setdefault(shoe.person, []).append(index)
+        return rows
+
+    @cached_property
     def pairs_of(self) -> dict[str, list[tuple[int, int]]]:
         """For each person, by name: (index of the left shoe, index of the right shoe) of each pair, by number."""
         sides: dict[tuple[str, str], dict[str, int]] = {}

@@ -23,6 +23,7 @@ from shoepair.models.plda import PLDA
 from shoepair.models.single import one_above_the_other
 
 Batch = tuple[Tensor, Tensor, Tensor]
+Figures = dict[str, Tensor]  # of a batch: "figures", "label" and "weight"
 REHEARSED_STEPS = 12  # torch's ConstantLR divides by its factor in the fifth
 MOMENTUM_CYCLE = 0.05  # by so much a cycle's highest and lowest momentum lie off the optimizer's
 
@@ -86,21 +87,26 @@ class PairModule(LightningModule):
         """The images that the network sees of a batch, for people to look at: (B, 3, height, width) each."""
         raise NotImplementedError
 
-    def training_step(self, batch: Batch | tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        *shoes, label = batch
-        heads = self.network.heads_of_figures(shoes[0]) if len(shoes) == 1 else self.network.heads(*shoes)
-        loss = torch.stack([self.training_loss(logit(head), label) for head in heads]).mean() + self.network.penalty()
+    def training_step(self, batch: Batch | Figures, batch_idx: int) -> Tensor:
+        if isinstance(batch, dict):
+            heads, label, weight = self.network.heads_of_figures(batch["figures"]), batch["label"], batch["weight"]
+        else:
+            left, right, label = batch
+            heads, weight = self.network.heads(left, right), None
+        losses = [self.training_loss(logit(head), label, weight) for head in heads]
+        loss = torch.stack(losses).mean() + self.network.penalty()
         self.train_metrics.update(said_same(logit(self.network.combine(heads)).detach()), label)
         self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=len(label), sync_dist=True)
         self.log_dict(self.train_metrics, on_step=False, on_epoch=True)
         return loss
 
-    def training_loss(self, logits: Tensor, label: Tensor) -> Tensor:
-        """The mean over the batch, each pair counting by its weight: (B,) logits and labels -> ()."""
+    def training_loss(self, logits: Tensor, label: Tensor, weight: Tensor | None = None) -> Tensor:
+        """The mean over the batch, each pair counting by its weight, different ones negative_weight times as much: (B,)
+        logits, labels and weights, None if all are 1 -> ()."""
         negative_weight = self.hparams["negative_weight"]
-        if negative_weight == 1:
+        if weight is None and negative_weight == 1:
             return binary_cross_entropy_with_logits(logits, label)
-        weight = torch.where(label == 1, 1.0, negative_weight)
+        weight = (1.0 if weight is None else weight) * torch.where(label == 1, 1.0, negative_weight)
         return (binary_cross_entropy_with_logits(logits, label, reduction="none") * weight).sum() / weight.sum()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
