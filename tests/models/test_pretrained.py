@@ -22,14 +22,15 @@ import pytest
 import torch
 from conftest import TINY, Command, stop_in
 from scipy.optimize import minimize
-from settings import network_settings
+from settings import network_settings, train_settings
 from torch import nn
 from torchvision.models import MobileNet_V3_Small_Weights, get_model
 from torchvision.models.feature_extraction import create_feature_extractor
 
 from shoepair.config.approaches import PretrainedSettings
+from shoepair.data import datamodule
 from shoepair.data.augment import Augmentation, Camera
-from shoepair.data.datamodule import ShoePairDataModule
+from shoepair.data.datamodule import ShoePairDataModule, Views
 from shoepair.inference.network import load_trained
 from shoepair.models.colours import COLOUR_WEIGHT, NUM_COLOURS, colour_agreement, place_colours
 from shoepair.models.cutout import turned
@@ -826,7 +827,7 @@ def test_heads_on_kept_figures_come_to_the_minimum_of_their_loss(
     assert shoepair("train", *typed, "hydra.run.dir=outputs/run").code == 0
     assert kept[0].figures is not None
     figures, label, weight = (kept[0].figures[name] for name in ("figures", "label", "weight"))
-    assert len(label) == 4 * kept[0].training_batches.num_pairs
+    assert len(label) == 4 * kept[0].training_batches.num_pairs and Path("outputs/run/pairs.png").is_file()
     assert {*weight[label == 1].tolist()} == ({1, 3} if weighed else {1})
     assert {*weight[label == 0].tolist()} == ({1, 3, 9} if weighed else {1})  # for each of two shoes
     shares = (weight * torch.where(label == 1, 1.0, 1.5)).numpy()
@@ -849,6 +850,46 @@ def test_heads_on_kept_figures_come_to_the_minimum_of_their_loss(
         found = torch.cat([linear.weight[1] - linear.weight[0], (linear.bias[1] - linear.bias[0])[None]])
         least = minimize(loss, np.zeros(values.shape[1] + 1), method="L-BFGS-B", options={"maxfun": 10**6}).fun
         assert loss(found.detach().numpy()) == pytest.approx(least, abs=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("label", "views", "times"),
+    [
+        (1, (0, 0), 0), (1, (2, 4), 0), (1, (0, 5), 1), (1, (6, 5), 1), (1, (2, 6), 1),
+        (0, (0, 1), 0), (0, (5, 6), 0), (0, (2, 6), 1), (0, (1, 4), 1), (0, (2, 3), 2), (0, (4, 4), 2),
+    ],
+)  # fmt: skip
+def test_blurred_different_pairs_and_changed_same_ones_count_more(
+    label: int, views: tuple[int, int], times: int
+) -> None:
+    """Of two views of the photo and five copies, of which three are blurred."""
+    data = ShoePairDataModule(train_settings("augment=harsh", "data.augment.degrade=0.6").data, seed=0)
+    data.num_copies, data.embeddings = 5, {"train": Views(torch.zeros(1, 7, 1))}
+    assert data._times_counted(torch.tensor([views]), torch.tensor([float(label)])).tolist() == [times]
+
+
+def test_one_person_is_photographed_by_one_camera_however_many_shoes_there_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(datamodule, "ENCODED_AT_ONCE", 2)
+    settings = train_settings(*TINY, "augment=harsh", "data.augment.degrade=0.9").data
+    data = ShoePairDataModule(settings, seed=0)
+    data.setup()
+    asked: list[tuple[int, Camera | None]] = []
+    copies = Augmentation.copies
+
+    def seen(own: Augmentation, photos: torch.Tensor, cameras: Any, **how: Any) -> list[torch.Tensor]:
+        asked.append((len(photos), cameras[0]))
+        return copies(own, photos, cameras, **how)
+
+    monkeypatch.setattr(Augmentation, "copies", seen)
+    data.cache_embeddings(cut_out_network().eval(), torch.device("cpu"), num_copies=1)
+    assert sum(num for num, _ in asked) == 6 * len(data.people["train"]) and {num for num, _ in asked} == {2}
+    assert len({id(camera) for _, camera in asked}) == len(data.people["train"])
+    views, trains = data.embeddings["train"].views, set(data.people["train"])
+    assert not views.requires_grad and views.shape[1] == 3
+    for shoe, own in zip(data.shoes["train"].shoes, views[:, 2], strict=True):
+        assert bool(own.any()) == (shoe.person in trains)
 
 
 def test_each_part_of_the_people_is_judged_by_what_the_others_taught(
@@ -1025,6 +1066,15 @@ def test_what_is_of_cut_outs_alone_is_refused_of_whole_photos(shoepair: Command,
     assert outcome.err.count("\n") == 1
 
 
+@pytest.mark.parametrize(("typed", "missing"), [("draws=4", "copies"), ("copies=2", "draws"), ("copies=0", "copies")])
+def test_copies_that_there_are_not_are_not_weighed(shoepair: Command, typed: str, missing: str) -> None:
+    augment = "augment=harsh" if typed == "copies=2" else "augment=flips"
+    others = (f"approach.{typed}", augment, "approach.copy_weight=2")
+    outcome = shoepair("train", *PRETRAINED, *OF_CUT_OUTS, *others)
+    assert outcome.code == 2 and outcome.err.count("\n") == 1
+    assert outcome.err.startswith(f"shoepair: approach.copy_weight=2: expected 1, since approach.{missing}=0")
+
+
 def test_a_taught_encoder_is_not_begun_from_one_as_it_came(shoepair: Command) -> None:
     pytest.importorskip("timm")
     lite0 = ("approach.encoder=timm/tf_efficientnet_lite0", "approach.local_layer=blocks.4")
@@ -1053,6 +1103,7 @@ def test_copies_are_seen_before_training_and_it_is_used_like_any_other(
     evaluated = shoepair("evaluate", "checkpoint=outputs/run", "hydra.run.dir=outputs/evaluated")
     assert evaluated.code == 0, evaluated.err
     assert len(written) > 20
+    assert Path("outputs/run/pairs.png").is_file()
     for one, other in zip(written, Path("outputs/evaluated/predictions.csv").read_text().splitlines(), strict=True):
         assert one.split(",")[:5] == other.split(",")[:5]
     photos = sorted(map(str, drawn_photos.rglob("*_1_*.*")))[:2]

@@ -81,6 +81,11 @@ class ApproachSettings(Section):
         return getattr(self, "draws", 0)
 
     @property
+    def weight_of_copies(self) -> float:
+        """What pairs of copies then count that are mistaken most often: the key `copy_weight`."""
+        return getattr(self, "copy_weight", 1.0)
+
+    @property
     def cutout_side(self) -> int | None:
         """Side of the cut-outs that the network sees, in pixels: the key `cutout`; None: it sees whole photos."""
         return getattr(self, "cutout", None)
@@ -251,8 +256,9 @@ class PretrainedSettings(ApproachSettings):
         before=0,
     )
     copy_weight: Weight = key(
-        "With draws and copies: in the training loss a different pair counts so many times for each of its shoes that "
-        "is a blurred copy, and a same pair for a copy that is changed otherwise: these are mistaken most often.",
+        "With draws and copies: in the training loss a different pair counts so many times as much if one shoe is a "
+        "blurred copy, and the square of it if both are; a same pair, so many times, if either is a copy that is "
+        "changed otherwise. These are mistaken most often.",
         before=1.0,
     )
     penalty: NotNegative = key(

@@ -89,7 +89,7 @@ class ShoePairDataModule(LightningDataModule):
     """Pairs of shoes for training ("train"), choosing ("val") and measuring ("test_m", "test_w").
 
     Batches reach the model as (left, right, label): RGB in [-0.5, 0.5], each (B, 3, H, W), or after cache_embeddings()
-    embeddings, each (B, C); and (B,) float32.
+    embeddings, each (B, C); and (B,) float32. After keep_figures(), those of training are `figures`.
 
     Args:
         seed: of the order in which training pairs come; splits never depend on it.
@@ -178,6 +178,7 @@ class ShoePairDataModule(LightningDataModule):
             self.cut_outs = Views(_of_every_shoe(self.shoes["train"], device, with_copies))
         self.shoes = _each_once(self.shoes, lambda shoes: ShoeSet(_of_every_shoe(shoes, device, cut_out), shoes.shoes))
 
+    @torch.no_grad()
     def cache_embeddings(self, network: SeesShoes, device: torch.device, num_copies: int) -> None:
         """From now on batches hold the shoes' embeddings: of an encoder that stays as it is, each shoe is seen once.
 
@@ -227,7 +228,7 @@ class ShoePairDataModule(LightningDataModule):
 
         Args:
             num_draws: so many times an epoch's pairs, their views and copies are drawn.
-            copy_weight: see PretrainedSettings.
+            copy_weight: the key `copy_weight`.
         """
         gathered, found = GatheredPairs(self.embeddings["train"]), []
         part, classes = self._parts(), self._classes()
@@ -321,10 +322,10 @@ class ShoePairDataModule(LightningDataModule):
         """All of calibration_pairs."""
         return self._loader("val", EvaluationBatches(self.calibration_pairs, self.settings.batch_size))
 
-    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+    def on_after_batch_transfer(self, batch: Batch | Figures, dataloader_idx: int) -> Batch | Figures:
         """What Lightning calls in training and validation, on the device."""
         training = self.trainer is not None and self.trainer.training
-        return batch if training and self.figures is not None else self.prepared(batch, training=training)
+        return batch if isinstance(batch, dict) else self.prepared(batch, training=training)
 
     def prepared(self, batch: Batch, *, training: bool = False) -> Batch:
         """A gathered batch as the model sees it: normalised, in training augmented; of embeddings, all views or one."""

@@ -35,7 +35,7 @@ class PairModule(LightningModule):
         network: NetworkSettings as plain values, so that a checkpoint can be loaded without running code.
         optimizer, scheduler: `_target_` and arguments, as in conf/optimizer and conf/scheduler. None if it is not
             to be trained.
-        negative_weight: of a different pair in the training loss; a same pair counts 1.
+        negative_weight: how many times as much as a same pair a different one counts in the training loss.
 
     Attributes:
         config: the settings of the whole run as plain values; they go into its checkpoints.
@@ -102,7 +102,7 @@ class PairModule(LightningModule):
 
     def training_loss(self, logits: Tensor, label: Tensor, weight: Tensor | None = None) -> Tensor:
         """The mean over the batch, each pair counting by its weight, different ones negative_weight times as much: (B,)
-        logits, labels and weights, None if all are 1 -> ()."""
+        logits, labels and weights; None: all count alike -> ()."""
         negative_weight = self.hparams["negative_weight"]
         if weight is None and negative_weight == 1:
             return binary_cross_entropy_with_logits(logits, label)

@@ -42,7 +42,7 @@ def show_shoes(
             network.measure(torch.cat([network.prepared(normalise(some.to(device))) for some in photos]))
         data.cache_embeddings(network, device, approach.num_copies if to_train else 0)
         if to_train and approach.num_draws:
-            data.keep_figures(network, device, approach.num_draws, copy_weight=getattr(approach, "copy_weight", 1.0))
+            data.keep_figures(network, device, approach.num_draws, copy_weight=approach.weight_of_copies)
     elif network.cut_out is not None:
         data.cut_out(network, device, approach.num_copies if to_train else 0)
     network.train(was_training)  # Lightning trains in the mode that it finds

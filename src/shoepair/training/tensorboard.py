@@ -223,9 +223,10 @@ class FirstPairs(Callback):
 
     def _draw(self, trainer: Trainer, pl_module: LightningModule, batch: Any) -> None:
         heading = "Same pairs, as the network sees them"
-        if batch[0].ndim == 2:  # a frozen encoder's vectors
+        of_vectors = batch["label"] if isinstance(batch, dict) else batch[0] if batch[0].ndim == 2 else None
+        if of_vectors is not None:  # a frozen encoder's, or what heads are given of them
             heading = "Same pairs, their photos"
-            left, right, label = trainer.datamodule.first_images(len(batch[0]))  # type: ignore[attr-defined]
+            left, right, label = trainer.datamodule.first_images(len(of_vectors))  # type: ignore[attr-defined]
             left, right = normalise(left), normalise(right)
         else:
             left, right, label = (part.detach().float().cpu() for part in batch)
