@@ -20,6 +20,7 @@ from settings import train_settings
 from shoepair import load_classifier
 from shoepair.config.approaches import OF_CUT_OUTS, PretrainedSettings
 from shoepair.errors import UserError
+from shoepair.models.encoders import TAUGHT
 from shoepair.reports.explanation import UNLIKE_BELOW
 from shoepair.runs.checkpoint import read_checkpoint
 from shoepair.runs.packaged import BEST, ENCODER, PACKAGED, READY, packaged_checkpoint
@@ -135,7 +136,12 @@ def test_best_downloads_its_encoder_once(
     assert again.stdout == first.stdout
     (kept,) = (tmp_path / "cache").rglob("best-*.ckpt")
     found = read_checkpoint(kept).state_dict
-    assert all(torch.equal(found[ENCODER + key], w) for key, w in weights.items() if not key.startswith("classifier."))
+    taught = torch.load(TAUGHT, map_location="cpu", weights_only=True)
+    assert taught and all(
+        torch.equal(found[ENCODER + key], weight + taught.get(key, 0))
+        for key, weight in weights.items()
+        if not key.startswith("classifier.")
+    )
 
 
 @pytest.mark.parametrize("later", ["colours", "earlier_layer", "draws"])

@@ -34,7 +34,8 @@ def name_of(path: Path) -> str | None:
 
 
 def _kept(packed: Path) -> Path:
-    return default_cache_dir() / f"best-{digest([packed.read_bytes()])}.ckpt"
+    made_of = (packed, MODELS / "taught.pt")  # its encoder is taught
+    return default_cache_dir() / f"best-{digest([file.read_bytes() for file in made_of])}.ckpt"
 
 
 def _with_encoder(packed: Path, key: str) -> Path:

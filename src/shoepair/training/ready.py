@@ -47,8 +47,8 @@ HEADS = "network.siamese.members.0"
 ON_PHOTOS = {
     "dual": OnPhotos(0.075, 0.655, (f"{HEADS}.head.5.bias", f"{HEADS}.earlier.head.2.bias")),
     "pretrained": OnPhotos(
-        -0.148,
-        0.339,
+        -0.608,
+        0.296,
         tuple(f"{HEADS}.{head}.2.bias" for head in ("head", "local_head", "earlier_head", "colour_head")),
     ),
 }
