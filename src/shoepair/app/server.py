@@ -125,9 +125,10 @@ class Site:
 
     async def put_photo(self, request: Request) -> Response:
         upload, texts = self._upload(request), load_texts(language_of(request))
-        name = request.query_params.get("side", "")
+        name = shown = request.query_params.get("side", "")
         if name not in SIDES:
-            name = safe_name(request.query_params.get("name", ""), upload.photos)
+            sent = request.query_params.get("name", "")
+            name, shown = safe_name(sent, upload.photos), base_name(sent)[:LONGEST_NAME]
         if len(upload.photos) >= MOST_PHOTOS:
             raise HTTPException(413, texts["app"]["too_many"].format(n=MOST_PHOTOS))
         left = min(LARGEST_PHOTO, LARGEST_UPLOAD - sum(upload.photos.values()))
@@ -138,7 +139,7 @@ class Site:
                 async for chunk in request.stream():
                     upload.photos[name] += len(chunk)
                     if upload.photos[name] > left:
-                        raise HTTPException(413, texts["app"]["too_large"].format(name=name, n=LARGEST_PHOTO // MB))
+                        raise HTTPException(413, texts["app"]["too_large"].format(name=shown, n=LARGEST_PHOTO // MB))
                     file.write(chunk)
         except BaseException as error:
             upload.photos.pop(name, None)
@@ -150,8 +151,8 @@ class Site:
         if not is_image(path):
             upload.photos.pop(name)
             path.unlink()
-            upload.refused.append(name)
-            said = texts["two"]["unreadable"].get(name, texts["app"]["no_photo"].format(name=name))
+            upload.refused.append(shown)
+            said = texts["two"]["unreadable"].get(name, texts["app"]["no_photo"].format(name=shown))
             raise HTTPException(415, said)
         return JSONResponse({"name": name})
 
@@ -222,14 +223,19 @@ def language_of(request: Request) -> str:
     return DEFAULT
 
 
+def base_name(sent: str) -> str:
+    """Of the name of a file that is sent, what leads nowhere."""
+    base = PurePosixPath(PureWindowsPath(sent).name).name
+    return "".join(letter for letter in base if letter.isprintable()).strip().lstrip(".")
+
+
 def safe_name(sent: str, taken: dict[str, int]) -> str:
     """The name for a file that is sent, as it is but for what could lead out of its folder; another one if it is taken.
 
     Raises:
         HTTPException: if nothing is left of it.
     """
-    base = PurePosixPath(PureWindowsPath(sent).name).name
-    base = "".join(letter for letter in base if letter.isprintable()).strip().lstrip(".")
+    base = base_name(sent)
     stem, suffix = Path(base).stem, Path(base).suffix
     if stem and suffix.lower() not in Image.registered_extensions():
         stem, suffix = base, ".jpg"  # phones send photos without an ending
