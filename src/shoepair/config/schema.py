@@ -220,7 +220,7 @@ class TrainSettings(Section):
         "A checkpoint (a file, a run's folder, latest, ready, best) to start from; null: random weights."
     )
     resume: Place | None = key("Folder of an interrupted run: it goes on as it was started.")
-    negative_weight: Weight = key("A different pair counts so many times as much as a same one in the training loss.")
+    negative_weight: Weight = key("Weight of a different pair in the training loss: so many times that of a same one.")
     keep: Literal["best", "last"] = key(
         "The weights that a run ends with: of the best epoch by validation accuracy, or of the last one."
     )
