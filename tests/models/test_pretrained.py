@@ -1136,8 +1136,13 @@ def test_of_an_encoder_that_stays_what_a_camera_takes_is_else_as_it_was(
 
 @pytest.mark.parametrize(
     "how",
-    [("ema_decay=0.5",), EXACT, (*EXACT, "approach.plda=6"), (*EXACT, "trainer.precision=bf16-mixed")],
-    ids=["drawn anew in each epoch", "all at once", "with plda", "all at once, the rest in bfloat16"],
+    [
+        ("ema_decay=0.5",),
+        EXACT,
+        (*EXACT, "approach.plda=6", "approach.copy_weight=3"),
+        (*EXACT, "trainer.precision=bf16-mixed"),
+    ],
+    ids=["drawn anew in each epoch", "all at once", "with plda and weights", "all at once, the rest in bfloat16"],
 )
 def test_a_run_on_cut_outs_goes_on_where_it_was(
     shoepair: Command, monkeypatch: pytest.MonkeyPatch, how: tuple[str, ...]
